@@ -1,0 +1,50 @@
+"""Memory budgets as people write them."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from tvm_memopt.errors import BudgetError
+from tvm_memopt.graph.liveness import given_order, peak_live
+from tvm_memopt.graph.model import Graph
+
+_UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+
+
+def parse_budget(text: str | int, graph: Graph) -> int:
+    """Bytes of a budget: ``196608``, ``"192KiB"``, ``"0.5MiB"``, or ``"80%"`` of the given order's
+    peak live bytes, rounded up to a byte.
+
+    Raises BudgetError for anything else, and for zero or less.
+    """
+    nbytes = text if isinstance(text, int) else _parse(text, graph)
+    if nbytes <= 0:
+        raise BudgetError(f"budget {text!r}: expected more than 0 bytes, for example 192KiB, 196608 or 80%")
+    return nbytes
+
+
+def check_budget_syntax(text: str | int) -> None:
+    """Raises BudgetError when ``text`` cannot be a budget, whatever the graph; for early errors."""
+    if isinstance(text, str) and not _PERCENT.fullmatch(text):
+        _parse_bytes(text)
+
+
+def _parse(text: str, graph: Graph) -> int:
+    percent = _PERCENT.fullmatch(text)
+    if percent is None:
+        return _parse_bytes(text)
+    share = Fraction(percent[1]) * peak_live(graph, given_order(graph)) / 100
+    return -int(-share // 1)  # round up
+
+
+def _parse_bytes(text: str) -> int:
+    match = _BYTES.fullmatch(text)
+    if match is None or match[2] not in _UNITS:
+        raise BudgetError(f"budget {text!r}: expected bytes or a percentage, for example 192KiB, 196608 or 80%")
+    nbytes = Fraction(match[1]) * _UNITS[match[2]]
+    if nbytes.denominator != 1:
+        raise BudgetError(f"budget {text!r}: is {float(nbytes)} bytes, expected a whole number of bytes")
+    return int(nbytes)

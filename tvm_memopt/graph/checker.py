@@ -1,0 +1,267 @@
+"""The judge: is this plan right for this graph? Shares no code with the solvers or with liveness.
+
+Each rule of ``memopt-plan/1`` is one function that yields what breaks it. All rules are always run,
+so one report lists everything that is wrong.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tvm_memopt.errors import PlanError, Violation
+from tvm_memopt.graph.model import Graph
+from tvm_memopt.graph.plan import Allocation, Plan
+
+_COST_TOLERANCE = 1e-9
+
+
+def check(graph: Graph, plan: Plan) -> None:
+    """Raises PlanError with every violation of ``memopt-plan/1`` that ``plan`` has for ``graph``."""
+    violations = find_violations(graph, plan)
+    if violations:
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        raise PlanError(f"plan for graph {plan.graph!r} is not valid: {violations[0]}{more}", violations)
+
+
+def find_violations(graph: Graph, plan: Plan) -> list[Violation]:
+    """Every violation, with its rule, step, op and bytes. O(steps + edges + allocations·live)."""
+    found = [*_check_header(graph, plan), *_check_schedule(graph, plan), *_check_allocations(graph, plan)]
+    if any(v.rule in ("unknown-op", "unknown-tensor", "bad-steps") for v in found):
+        return found
+    view = _View(graph, plan)
+    found += [*_check_writes(view), *_check_reads(view), *_check_returned(view), *_check_dead(view)]
+    found += [*_check_overlap(view), *_check_totals(view), *_check_proofs(plan)]
+    return found
+
+
+@dataclass
+class _View:
+    """The plan indexed by tensor and by step."""
+
+    graph: Graph
+    plan: Plan
+    instances: dict[int, list[Allocation]] = field(default_factory=dict)
+    opened: dict[tuple[int | None, int], list[Allocation]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for allocation in sorted(self.plan.allocations, key=lambda a: a.first):
+            self.opened.setdefault((allocation.tensor, allocation.first), []).append(allocation)
+            if allocation.tensor is not None:
+                self.instances.setdefault(allocation.tensor, []).append(allocation)
+
+    def base(self, tensor: int) -> int | None:
+        """The arena tensor whose bytes ``tensor`` uses, or None when the planner does not own them."""
+        parent = self.graph.tensors[tensor].alias_of
+        while parent is not None:
+            tensor, parent = parent, self.graph.tensors[parent].alias_of
+        return tensor if self.graph.tensors[tensor].arena else None
+
+    def label(self, tensor: int | None) -> str:
+        return "a workspace" if tensor is None else f"tensor {tensor} ({self.graph.tensors[tensor].name})"
+
+    def read_by(self, tensor: int, step: int) -> Allocation | None:
+        """The instance that a read of ``tensor`` at ``step`` sees: the newest that is older."""
+        is_input = self.graph.tensors[tensor].kind != "activation"
+        older = [a for a in self.instances.get(tensor, ()) if a.first < step or (is_input and a.first == 0)]
+        return older[-1] if older else None
+
+
+def _check_header(graph: Graph, plan: Plan) -> Iterator[Violation]:
+    if plan.graph != graph.name:
+        yield Violation("wrong-graph", f"the plan is for graph {plan.graph!r}, expected {graph.name!r}")
+    if plan.alignment < 1 or plan.alignment % graph.alignment:
+        text = f"alignment is {plan.alignment}, expected a multiple of the graph's {graph.alignment}"
+        yield Violation("alignment", text, nbytes=plan.alignment)
+
+
+def _check_schedule(graph: Graph, plan: Plan) -> Iterator[Violation]:
+    runs = [0] * len(graph.ops)
+    for step, op in enumerate(plan.schedule):
+        if not 0 <= op < len(graph.ops):
+            yield Violation("unknown-op", f"no such op, the graph has {len(graph.ops)}", step, op)
+            continue
+        runs[op] += 1
+        if runs[op] == 2 and not graph.ops[op].recomputable:
+            yield Violation("not-recomputable", f"{graph.ops[op].name} must run exactly once", step, op)
+    for op, count in enumerate(runs):
+        if count == 0:
+            yield Violation("missing-op", f"{graph.ops[op].name} never runs", op=op)
+
+
+def _check_allocations(graph: Graph, plan: Plan) -> Iterator[Violation]:
+    steps = len(plan.schedule)
+    for a in plan.allocations:
+        if a.tensor is not None and not 0 <= a.tensor < len(graph.tensors):
+            yield Violation("unknown-tensor", f"allocation names tensor {a.tensor}", a.first)
+            continue
+        if not 0 <= a.first <= a.last < steps:
+            yield Violation("bad-steps", f"held from step {a.first} to {a.last}, the plan has {steps} steps", a.first)
+            continue
+        what = f"tensor {a.tensor}" if a.tensor is not None else "a workspace"
+        if a.offset < 0:
+            yield Violation("negative-offset", f"{what} lies at offset {a.offset}", a.first, nbytes=a.offset)
+        elif a.offset % max(plan.alignment, 1):
+            text = f"{what} lies at offset {a.offset}, expected a multiple of {plan.alignment}"
+            yield Violation("misaligned", text, a.first, nbytes=a.offset)
+        if a.tensor is not None:
+            tensor = graph.tensors[a.tensor]
+            if not tensor.arena or tensor.alias_of is not None:
+                text = f"{what} has an allocation, but its bytes are {'a view' if tensor.arena else 'not the planner’s'}"
+                yield Violation("not-planned", text, a.first, nbytes=a.nbytes)
+            if a.nbytes != tensor.nbytes:
+                text = f"{what} has {a.nbytes} bytes, expected {tensor.nbytes}"
+                yield Violation("wrong-size", text, a.first, nbytes=a.nbytes)
+
+
+def _check_writes(view: _View) -> Iterator[Violation]:
+    expected: set[tuple[int | None, int]] = set()
+    for step, op_id in enumerate(view.plan.schedule):
+        op = view.graph.ops[op_id]
+        outputs = [t for t in op.outputs if view.graph.tensors[t].arena and view.graph.tensors[t].alias_of is None]
+        for tensor in outputs:
+            expected.add((tensor, step))
+            if (tensor, step) not in view.opened:
+                nbytes = view.graph.tensors[tensor].nbytes
+                yield Violation("missing-output", f"{view.label(tensor)} has no allocation", step, op_id, nbytes)
+        if op.workspace:
+            expected.add((None, step))
+            held = view.opened.get((None, step), [])
+            if not any(a.last == step and a.nbytes == op.workspace for a in held):
+                text = "the workspace has no allocation of its size for just this step"
+                yield Violation("missing-workspace", text, step, op_id, op.workspace)
+    for tensor, kind in ((t, x.kind) for t, x in enumerate(view.graph.tensors)):
+        if kind != "activation":
+            expected.add((tensor, 0))
+    yield from _check_spurious(view, expected)
+
+
+def _check_spurious(view: _View, expected: set[tuple[int | None, int]]) -> Iterator[Violation]:
+    for (tensor, step), held in view.opened.items():
+        if (tensor, step) not in expected:
+            text = f"{view.label(tensor)} has an allocation that nothing writes at its first step"
+            yield Violation("spurious", text, step, view.plan.schedule[step], held[0].nbytes)
+        elif len(held) > 1:
+            yield Violation("duplicate", f"{view.label(tensor)} is allocated {len(held)} times", step, nbytes=held[1].nbytes)
+
+
+def _check_reads(view: _View) -> Iterator[Violation]:
+    for step, op_id in enumerate(view.plan.schedule):
+        for tensor in dict.fromkeys(map(view.base, view.graph.ops[op_id].inputs)):
+            if tensor is None:
+                continue
+            instance, nbytes = view.read_by(tensor, step), view.graph.tensors[tensor].nbytes
+            if instance is None:
+                yield Violation("not-produced", f"reads {view.label(tensor)} before it exists", step, op_id, nbytes)
+            elif instance.last < step:
+                text = f"reads {view.label(tensor)}, which is held only to step {instance.last}"
+                yield Violation("not-live", text, step, op_id, nbytes)
+
+
+def _check_returned(view: _View) -> Iterator[Violation]:
+    final = len(view.plan.schedule) - 1
+    for tensor in dict.fromkeys(map(view.base, view.graph.outputs)):
+        if tensor is None or final < 0:
+            continue
+        instances, nbytes = view.instances.get(tensor, []), view.graph.tensors[tensor].nbytes
+        if not instances or instances[-1].last != final:
+            text = f"{view.label(tensor)} is returned but not held to the last step"
+            yield Violation("returned-not-live", text, final, nbytes=nbytes)
+
+
+def _check_dead(view: _View) -> Iterator[Violation]:
+    returned = set(map(view.base, view.graph.outputs))
+    read: set[int] = set()
+    for step, op_id in enumerate(view.plan.schedule):
+        for tensor in map(view.base, view.graph.ops[op_id].inputs):
+            if tensor is not None and (instance := view.read_by(tensor, step)) is not None:
+                read.add(id(instance))
+    for tensor, instances in view.instances.items():
+        kept = {id(instances[-1])} if tensor in returned else set()
+        for a in instances:
+            if id(a) not in read and id(a) not in kept and a.last > a.first:
+                text = f"{view.label(tensor)} is read by no one but held to step {a.last}"
+                yield Violation("held-too-long", text, a.first, view.plan.schedule[a.first], a.nbytes)
+
+
+def _check_overlap(view: _View) -> Iterator[Violation]:
+    live: list[tuple[int, int, Allocation]] = []
+    order = sorted(view.plan.allocations, key=lambda a: a.first)
+    for index, new in enumerate(order):
+        while live and live[0][0] < new.first:
+            heapq.heappop(live)
+        for _, _, old in live:
+            shared = min(old.end, new.end) - max(old.offset, new.offset)
+            if shared > 0 and not _may_share(view, old, new) and not _may_share(view, new, old):
+                text = (
+                    f"{view.label(old.tensor)} at [{old.offset}, {old.end}) and {view.label(new.tensor)} "
+                    f"at [{new.offset}, {new.end}) share {shared} bytes"
+                )
+                yield Violation("overlap", text, new.first, view.plan.schedule[new.first], shared)
+        heapq.heappush(live, (new.last, index, new))
+
+
+def _may_share(view: _View, source: Allocation, target: Allocation) -> bool:
+    """Whether ``target`` may lie on ``source``: a pair of the op in whose step one dies and one is born."""
+    if source.last != target.first or source.offset != target.offset or None in (source.tensor, target.tensor):
+        return False
+    if source.first == source.last and view.graph.tensors[source.tensor or 0].kind == "activation":
+        return False
+    op = view.graph.ops[view.plan.schedule[target.first]]
+    return any(view.base(a) == source.tensor and b == target.tensor for a, b in op.inplace)
+
+
+def _check_totals(view: _View) -> Iterator[Violation]:
+    plan = view.plan
+    arena = max((a.end for a in plan.allocations), default=0)
+    if plan.arena_nbytes != arena:
+        text = f"arena_nbytes is {plan.arena_nbytes}, the allocations end at {arena}"
+        yield Violation("wrong-arena", text, nbytes=arena)
+    peak = max(_held(plan), default=0)
+    if plan.peak_live_nbytes != peak:
+        text = f"peak_live_nbytes is {plan.peak_live_nbytes}, the allocations hold {peak}"
+        yield Violation("wrong-peak", text, nbytes=peak)
+    ops = view.graph.ops
+    for key, found, expected in (
+        ("cost", plan.cost, math.fsum(ops[op].cost for op in plan.schedule)),
+        ("base_cost", plan.base_cost, math.fsum(op.cost for op in ops)),
+    ):
+        if not math.isclose(found, expected, rel_tol=_COST_TOLERANCE, abs_tol=1e-15):
+            yield Violation("wrong-cost", f"{key} is {found}, expected {expected}")
+
+
+def _held(plan: Plan) -> Iterator[int]:
+    """Bytes held at each step; bytes that an in-place pair shares count once."""
+    opening: dict[int, list[Allocation]] = {}
+    for allocation in plan.allocations:
+        opening.setdefault(allocation.first, []).append(allocation)
+    live: list[Allocation] = []
+    for step in range(len(plan.schedule)):
+        live = [a for a in live if a.last >= step] + opening.get(step, [])
+        held, top = 0, -1
+        for a in sorted(live, key=lambda a: a.offset):
+            held += max(0, a.end - max(a.offset, top))
+            top = max(top, a.end)
+        yield held
+
+
+def _check_proofs(plan: Plan) -> Iterator[Violation]:
+    fits = plan.budget_nbytes is None or plan.arena_nbytes <= plan.budget_nbytes
+    if plan.status in ("optimal", "feasible") and not fits:
+        text = f"status is {plan.status!r} but the arena is over the budget of {plan.budget_nbytes}"
+        yield Violation("over-budget", text, nbytes=plan.arena_nbytes)
+    if plan.lower_bound_nbytes is not None and plan.lower_bound_nbytes > plan.arena_nbytes:
+        text = f"lower_bound_nbytes is {plan.lower_bound_nbytes}, above the arena of {plan.arena_nbytes}"
+        yield Violation("wrong-bound", text, nbytes=plan.lower_bound_nbytes)
+    if plan.cost_bound is not None and plan.cost_bound > plan.cost * (1 + _COST_TOLERANCE):
+        yield Violation("wrong-bound", f"cost_bound is {plan.cost_bound}, above the cost of {plan.cost}")
+    proved_size = plan.lower_bound_nbytes == plan.arena_nbytes
+    proved_cost = plan.cost_bound is not None and math.isclose(plan.cost_bound, plan.cost, rel_tol=_COST_TOLERANCE)
+    if plan.status == "optimal" and not (proved_cost if plan.budget_nbytes is not None else proved_size):
+        yield Violation("unproved", "status is 'optimal' but the bound does not meet the value")
+    if plan.status == "infeasible":
+        bound, budget = plan.lower_bound_nbytes, plan.budget_nbytes
+        if bound is None or budget is None or bound <= budget:
+            yield Violation("unproved", f"status is 'infeasible' but the bound {bound} is not above the budget {budget}")

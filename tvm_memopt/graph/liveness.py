@@ -1,0 +1,128 @@
+"""The one definition of liveness: which bytes are held at which step of a schedule.
+
+A planned tensor gets one buffer for each run of its producer. It is held from that step to the last
+step that reads it (through views too) before its next instance; returned tensors to the last step,
+arena inputs from step 0, workspaces during their own step. Reads see the newest instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from tvm_memopt.errors import PlanError
+from tvm_memopt.graph.model import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """One instance of a planned tensor, or (``tensor`` None) the workspace of the op at ``first``."""
+
+    tensor: int | None
+    first: int
+    last: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """Every buffer of a schedule. ``inplace`` lists (input, output) indices into ``buffers`` that may
+    share one address: the input dies in the step that creates the output."""
+
+    buffers: tuple[Buffer, ...]
+    inplace: tuple[tuple[int, int], ...]
+    steps: int
+
+
+def lifetimes(graph: Graph, schedule: Sequence[int]) -> Lifetimes:
+    """Buffers of ``schedule`` in order of their first step. O(steps + edges).
+
+    Raises PlanError when an op reads a tensor before its producer has run.
+    """
+    newest: dict[int, int] = {}
+    tensors: list[int | None] = []
+    first: list[int] = []
+    last: list[int] = []
+    nbytes: list[int] = []
+
+    def open_buffer(tensor: int | None, step: int, size: int) -> int:
+        tensors.append(tensor)
+        first.append(step)
+        last.append(step)
+        nbytes.append(size)
+        return len(tensors) - 1
+
+    if schedule:
+        for tensor_id, tensor in enumerate(graph.tensors):
+            if tensor.kind != "activation" and graph.planned[tensor_id]:
+                newest[tensor_id] = open_buffer(tensor_id, 0, tensor.nbytes)
+    candidates: list[tuple[int, int, int]] = []
+    for step, op_id in enumerate(schedule):
+        before = {tensor: _newest(graph, newest, tensor, step, op_id) for tensor in graph.reads[op_id]}
+        for buffer in before.values():
+            last[buffer] = step
+        for tensor_id in graph.writes[op_id]:
+            newest[tensor_id] = open_buffer(tensor_id, step, graph.tensors[tensor_id].nbytes)
+        op = graph.ops[op_id]
+        if op.workspace:
+            open_buffer(None, step, op.workspace)
+        for source, target in op.inplace:
+            root = graph.root[source]
+            if root in before and graph.planned[target]:
+                candidates.append((before[root], newest[target], step))
+    for tensor_id in graph.returned & newest.keys():
+        last[newest[tensor_id]] = len(schedule) - 1
+    pairs = tuple(dict.fromkeys((a, b) for a, b, step in candidates if last[a] == step and first[a] < step))
+    return Lifetimes(tuple(map(Buffer, tensors, first, last, nbytes)), pairs, len(schedule))
+
+
+def _newest(graph: Graph, newest: dict[int, int], tensor: int, step: int, op_id: int) -> int:
+    try:
+        return newest[tensor]
+    except KeyError:
+        raise PlanError(
+            f"graph {graph.name!r}: step {step}: op {op_id} ({graph.ops[op_id].name}) reads tensor {tensor} "
+            f"({graph.tensors[tensor].name}) before its producer has run"
+        ) from None
+
+
+def live_profile(graph: Graph, schedule: Sequence[int]) -> list[int]:
+    """Bytes held at each step, with the best in-place pairs of each op sharing their bytes."""
+    return profile_of(lifetimes(graph, schedule))
+
+
+def profile_of(lives: Lifetimes) -> list[int]:
+    """Bytes held at each step of ``lives``; see live_profile."""
+    delta = [0] * (lives.steps + 1)
+    for buffer in lives.buffers:
+        delta[buffer.first] += buffer.nbytes
+        delta[buffer.last + 1] -= buffer.nbytes
+    held = list(accumulate(delta[:-1]))
+    pairs_at: dict[int, list[tuple[int, int, int]]] = {}
+    for source, target in lives.inplace:
+        shared = min(lives.buffers[source].nbytes, lives.buffers[target].nbytes)
+        pairs_at.setdefault(lives.buffers[target].first, []).append((source, target, shared))
+    for step, pairs in pairs_at.items():
+        held[step] -= best_sharing(pairs)
+    return held
+
+
+def peak_live(graph: Graph, schedule: Sequence[int]) -> int:
+    """The largest number of bytes held at one step of ``schedule``."""
+    return max(live_profile(graph, schedule), default=0)
+
+
+def best_sharing(pairs: Sequence[tuple[int, int, int]]) -> int:
+    """Largest summed bytes over pairs (input, output, bytes) that use each input and output once."""
+    if not pairs:
+        return 0
+    (source, target, shared), rest = pairs[0], pairs[1:]
+    without = best_sharing(rest)
+    apart = [p for p in rest if p[0] != source and p[1] != target]
+    return max(without, shared + best_sharing(apart)) if len(apart) < len(rest) else shared + without
+
+
+def given_order(graph: Graph) -> tuple[int, ...]:
+    """The source program's own order, every op once."""
+    return tuple(range(len(graph.ops)))
