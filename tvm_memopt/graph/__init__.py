@@ -3,6 +3,7 @@
 from tvm_memopt.graph.bounds import align_up, packed_nbytes, working_set, working_set_bound
 from tvm_memopt.graph.budget import check_budget_syntax, parse_budget
 from tvm_memopt.graph.checker import check, find_violations
+from tvm_memopt.graph.generators import layered_graph, random_graph
 from tvm_memopt.graph.json_io import (
     graph_from_json,
     graph_to_json,
@@ -34,6 +35,7 @@ __all__ = [
     "given_order",
     "graph_from_json",
     "graph_to_json",
+    "layered_graph",
     "lifetimes",
     "live_profile",
     "packed_nbytes",
@@ -41,6 +43,7 @@ __all__ = [
     "peak_live",
     "plan_from_json",
     "plan_to_json",
+    "random_graph",
     "read_graph",
     "read_plan",
     "working_set",

@@ -20,23 +20,31 @@ def packed_nbytes(sizes: Sequence[int], alignment: int) -> int:
 
 
 def working_set(graph: Graph, op_id: int) -> int:
-    """Bytes that op needs at once: planned inputs, outputs and workspace, in-place pairs shared.
+    """Least arena for what the op needs at once: planned inputs, outputs and workspace.
 
-    A pair counts as shared whenever some schedule lets its input die there, so the value is a valid
-    lower bound in every schedule. With pairs, alignment is left out of the sum.
+    A valid lower bound in every schedule: an in-place pair counts as shared whenever some schedule lets
+    its input die there. Padding: a pair at one offset fills the aligned size of its larger half.
     """
     op = graph.ops[op_id]
     tensors = {*graph.reads[op_id], *graph.writes[op_id]}
     sizes = [graph.tensors[t].nbytes for t in tensors] + ([op.workspace] if op.workspace else [])
-    pairs = list(dict.fromkeys((graph.root[source], target) for source, target in op.inplace))
-    shared = best_sharing(
-        [
-            (source, target, min(graph.tensors[source].nbytes, graph.tensors[target].nbytes))
-            for source, target in pairs
-            if graph.planned[source] and graph.planned[target] and source not in graph.returned
-        ]
-    )
-    return sum(sizes) - shared if shared else packed_nbytes(sizes, graph.alignment)
+    roots = dict.fromkeys((graph.root[source], target) for source, target in op.inplace)
+    pairs = [(s, t) for s, t in roots if graph.planned[s] and graph.planned[t] and _may_die(graph, s)]
+    packed = packed_nbytes(sizes, graph.alignment)
+    if not pairs:
+        return packed
+    exact = sum(sizes) - best_sharing([(s, t, _shared(graph, s, t, 1)) for s, t in pairs])
+    return max(exact, packed - best_sharing([(s, t, _shared(graph, s, t, graph.alignment)) for s, t in pairs]))
+
+
+def _may_die(graph: Graph, tensor: int) -> bool:
+    """Whether some instance of ``tensor`` can end before the program does."""
+    producer = graph.producer[tensor]
+    return tensor not in graph.returned or (producer >= 0 and graph.ops[producer].recomputable)
+
+
+def _shared(graph: Graph, source: int, target: int, alignment: int) -> int:
+    return align_up(min(graph.tensors[source].nbytes, graph.tensors[target].nbytes), alignment)
 
 
 def working_set_bound(graph: Graph) -> tuple[int, int | None]:

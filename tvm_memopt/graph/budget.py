@@ -10,8 +10,8 @@ from tvm_memopt.graph.liveness import given_order, peak_live
 from tvm_memopt.graph.model import Graph
 
 _UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
-_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+_BYTES = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([A-Za-z]*)\s*")
+_PERCENT = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*%\s*")
 
 
 def parse_budget(text: str | int, graph: Graph) -> int:
@@ -20,16 +20,23 @@ def parse_budget(text: str | int, graph: Graph) -> int:
 
     Raises BudgetError for anything else, and for zero or less.
     """
-    nbytes = text if isinstance(text, int) else _parse(text, graph)
-    if nbytes <= 0:
-        raise BudgetError(f"budget {text!r}: expected more than 0 bytes, for example 192KiB, 196608 or 80%")
-    return nbytes
+    return _positive(text, text if isinstance(text, int) else _parse(text, graph))
 
 
 def check_budget_syntax(text: str | int) -> None:
     """Raises BudgetError when ``text`` cannot be a budget, whatever the graph; for early errors."""
-    if isinstance(text, str) and not _PERCENT.fullmatch(text):
-        _parse_bytes(text)
+    if isinstance(text, int):
+        _positive(text, text)
+    elif (percent := _PERCENT.fullmatch(text)) is None:
+        _positive(text, _parse_bytes(text))
+    elif not Fraction(percent[1]):
+        _positive(text, 0)
+
+
+def _positive(text: str | int, nbytes: int) -> int:
+    if nbytes <= 0:
+        raise BudgetError(f"budget {text!r}: expected more than 0 bytes, for example 192KiB, 196608 or 80%")
+    return nbytes
 
 
 def _parse(text: str, graph: Graph) -> int:

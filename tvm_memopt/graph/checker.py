@@ -6,13 +6,15 @@ so one report lists everything that is wrong.
 
 from __future__ import annotations
 
-import heapq
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from tvm_memopt.errors import PlanError, Violation
 from tvm_memopt.graph.model import Graph
+from tvm_memopt.graph.overlap import overlapping
 from tvm_memopt.graph.plan import Allocation, Plan
 
 _COST_TOLERANCE = 1e-9
@@ -27,13 +29,13 @@ def check(graph: Graph, plan: Plan) -> None:
 
 
 def find_violations(graph: Graph, plan: Plan) -> list[Violation]:
-    """Every violation, with its rule, step, op and bytes. O(steps + edges + allocations·live)."""
+    """Every violation, with its rule, step, op and bytes. O(edges + allocations·log live) when valid."""
     found = [*_check_header(graph, plan), *_check_schedule(graph, plan), *_check_allocations(graph, plan)]
     if any(v.rule in ("unknown-op", "unknown-tensor", "bad-steps") for v in found):
         return found
     view = _View(graph, plan)
-    found += [*_check_writes(view), *_check_reads(view), *_check_returned(view), *_check_dead(view)]
-    found += [*_check_overlap(view), *_check_totals(view), *_check_proofs(plan)]
+    found += [*_check_order(view), *_check_writes(view), *_check_reads(view), *_check_returned(view)]
+    found += [*_check_dead(view), *_check_overlap(view), *_check_totals(view), *_check_proofs(plan)]
     return found
 
 
@@ -45,12 +47,16 @@ class _View:
     plan: Plan
     instances: dict[int, list[Allocation]] = field(default_factory=dict)
     opened: dict[tuple[int | None, int], list[Allocation]] = field(default_factory=dict)
+    returned: set[int] = field(default_factory=set)
+    overlaps: list[tuple[Allocation, Allocation, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for allocation in sorted(self.plan.allocations, key=lambda a: a.first):
             self.opened.setdefault((allocation.tensor, allocation.first), []).append(allocation)
             if allocation.tensor is not None:
                 self.instances.setdefault(allocation.tensor, []).append(allocation)
+        self.returned = {root for t in self.graph.outputs if (root := self.base(t)) is not None}
+        self.overlaps = list(overlapping(self.plan.allocations))
 
     def base(self, tensor: int) -> int | None:
         """The arena tensor whose bytes ``tensor`` uses, or None when the planner does not own them."""
@@ -64,9 +70,10 @@ class _View:
 
     def read_by(self, tensor: int, step: int) -> Allocation | None:
         """The instance that a read of ``tensor`` at ``step`` sees: the newest that is older."""
+        instances = self.instances.get(tensor, [])
         is_input = self.graph.tensors[tensor].kind != "activation"
-        older = [a for a in self.instances.get(tensor, ()) if a.first < step or (is_input and a.first == 0)]
-        return older[-1] if older else None
+        older = bisect_left(instances, max(step, 1) if is_input else step, key=lambda a: a.first)
+        return instances[older - 1] if older else None
 
 
 def _check_header(graph: Graph, plan: Plan) -> Iterator[Violation]:
@@ -109,32 +116,56 @@ def _check_allocations(graph: Graph, plan: Plan) -> Iterator[Violation]:
         if a.tensor is not None:
             tensor = graph.tensors[a.tensor]
             if not tensor.arena or tensor.alias_of is not None:
-                text = f"{what} has an allocation, but its bytes are {'a view' if tensor.arena else 'not the planner’s'}"
+                owner = "those of another tensor" if tensor.alias_of is not None else "not in the arena"
+                text = f"{what} has an allocation, but its bytes are {owner}"
                 yield Violation("not-planned", text, a.first, nbytes=a.nbytes)
             if a.nbytes != tensor.nbytes:
                 text = f"{what} has {a.nbytes} bytes, expected {tensor.nbytes}"
                 yield Violation("wrong-size", text, a.first, nbytes=a.nbytes)
 
 
+def _check_order(view: _View) -> Iterator[Violation]:
+    """An op runs after the producers of its inputs, of what they are views of, and of what its own
+    outputs are views of, whether or not the planner owns those bytes."""
+    tensors = view.graph.tensors
+    exists = [tensor.kind != "activation" for tensor in tensors]
+    for step, op_id in enumerate(view.plan.schedule):
+        op = view.graph.ops[op_id]
+        needed = dict.fromkeys((*op.inputs, *(p for t in op.outputs if (p := tensors[t].alias_of) is not None)))
+        own = set(op.outputs)
+        for tensor in needed:
+            current: int | None = tensor
+            while current is not None and (exists[current] or current in own):
+                current = tensors[current].alias_of
+            if current is not None:
+                text = f"needs {view.label(current)} before it exists"
+                yield Violation("not-produced", text, step, op_id, tensors[current].nbytes)
+        for tensor in op.outputs:
+            exists[tensor] = True
+
+
 def _check_writes(view: _View) -> Iterator[Violation]:
     expected: set[tuple[int | None, int]] = set()
     for step, op_id in enumerate(view.plan.schedule):
         op = view.graph.ops[op_id]
-        outputs = [t for t in op.outputs if view.graph.tensors[t].arena and view.graph.tensors[t].alias_of is None]
-        for tensor in outputs:
-            expected.add((tensor, step))
-            if (tensor, step) not in view.opened:
-                nbytes = view.graph.tensors[tensor].nbytes
-                yield Violation("missing-output", f"{view.label(tensor)} has no allocation", step, op_id, nbytes)
+        for output in (t for t in op.outputs if view.base(t) == t):
+            expected.add((output, step))
+            if (output, step) not in view.opened:
+                nbytes = view.graph.tensors[output].nbytes
+                yield Violation("missing-output", f"{view.label(output)} has no allocation", step, op_id, nbytes)
         if op.workspace:
             expected.add((None, step))
             held = view.opened.get((None, step), [])
             if not any(a.last == step and a.nbytes == op.workspace for a in held):
                 text = "the workspace has no allocation of its size for just this step"
                 yield Violation("missing-workspace", text, step, op_id, op.workspace)
-    for tensor, kind in ((t, x.kind) for t, x in enumerate(view.graph.tensors)):
-        if kind != "activation":
-            expected.add((tensor, 0))
+    for tensor_id, tensor in enumerate(view.graph.tensors):
+        if tensor.kind == "activation":
+            continue
+        expected.add((tensor_id, 0))
+        if view.plan.schedule and view.base(tensor_id) == tensor_id and (tensor_id, 0) not in view.opened:
+            text = f"{view.label(tensor_id)} is a graph {tensor.kind} in the arena and has no allocation at step 0"
+            yield Violation("missing-input", text, 0, nbytes=tensor.nbytes)
     yield from _check_spurious(view, expected)
 
 
@@ -144,27 +175,22 @@ def _check_spurious(view: _View, expected: set[tuple[int | None, int]]) -> Itera
             text = f"{view.label(tensor)} has an allocation that nothing writes at its first step"
             yield Violation("spurious", text, step, view.plan.schedule[step], held[0].nbytes)
         elif len(held) > 1:
-            yield Violation("duplicate", f"{view.label(tensor)} is allocated {len(held)} times", step, nbytes=held[1].nbytes)
+            text = f"{view.label(tensor)} is allocated {len(held)} times"
+            yield Violation("duplicate", text, step, view.plan.schedule[step], held[1].nbytes)
 
 
 def _check_reads(view: _View) -> Iterator[Violation]:
     for step, op_id in enumerate(view.plan.schedule):
         for tensor in dict.fromkeys(map(view.base, view.graph.ops[op_id].inputs)):
-            if tensor is None:
-                continue
-            instance, nbytes = view.read_by(tensor, step), view.graph.tensors[tensor].nbytes
-            if instance is None:
-                yield Violation("not-produced", f"reads {view.label(tensor)} before it exists", step, op_id, nbytes)
-            elif instance.last < step:
+            instance = None if tensor is None else view.read_by(tensor, step)
+            if instance is not None and instance.last < step:  # none at all is another rule's violation
                 text = f"reads {view.label(tensor)}, which is held only to step {instance.last}"
-                yield Violation("not-live", text, step, op_id, nbytes)
+                yield Violation("not-live", text, step, op_id, instance.nbytes)
 
 
 def _check_returned(view: _View) -> Iterator[Violation]:
     final = len(view.plan.schedule) - 1
-    for tensor in dict.fromkeys(map(view.base, view.graph.outputs)):
-        if tensor is None or final < 0:
-            continue
+    for tensor in sorted(view.returned) if final >= 0 else ():
         instances, nbytes = view.instances.get(tensor, []), view.graph.tensors[tensor].nbytes
         if not instances or instances[-1].last != final:
             text = f"{view.label(tensor)} is returned but not held to the last step"
@@ -172,14 +198,13 @@ def _check_returned(view: _View) -> Iterator[Violation]:
 
 
 def _check_dead(view: _View) -> Iterator[Violation]:
-    returned = set(map(view.base, view.graph.outputs))
     read: set[int] = set()
     for step, op_id in enumerate(view.plan.schedule):
         for tensor in map(view.base, view.graph.ops[op_id].inputs):
             if tensor is not None and (instance := view.read_by(tensor, step)) is not None:
                 read.add(id(instance))
     for tensor, instances in view.instances.items():
-        kept = {id(instances[-1])} if tensor in returned else set()
+        kept = {id(instances[-1])} if tensor in view.returned else set()
         for a in instances:
             if id(a) not in read and id(a) not in kept and a.last > a.first:
                 text = f"{view.label(tensor)} is read by no one but held to step {a.last}"
@@ -187,28 +212,25 @@ def _check_dead(view: _View) -> Iterator[Violation]:
 
 
 def _check_overlap(view: _View) -> Iterator[Violation]:
-    live: list[tuple[int, int, Allocation]] = []
-    order = sorted(view.plan.allocations, key=lambda a: a.first)
-    for index, new in enumerate(order):
-        while live and live[0][0] < new.first:
-            heapq.heappop(live)
-        for _, _, old in live:
-            shared = min(old.end, new.end) - max(old.offset, new.offset)
-            if shared > 0 and not _may_share(view, old, new) and not _may_share(view, new, old):
-                text = (
-                    f"{view.label(old.tensor)} at [{old.offset}, {old.end}) and {view.label(new.tensor)} "
-                    f"at [{new.offset}, {new.end}) share {shared} bytes"
-                )
-                yield Violation("overlap", text, new.first, view.plan.schedule[new.first], shared)
-        heapq.heappush(live, (new.last, index, new))
+    for old, new, shared in view.overlaps:
+        if not _may_share(view, old, new):
+            text = (
+                f"{view.label(old.tensor)} at [{old.offset}, {old.end}) and {view.label(new.tensor)} "
+                f"at [{new.offset}, {new.end}) share {shared} bytes"
+            )
+            yield Violation("overlap", text, new.first, view.plan.schedule[new.first], shared)
 
 
-def _may_share(view: _View, source: Allocation, target: Allocation) -> bool:
-    """Whether ``target`` may lie on ``source``: a pair of the op in whose step one dies and one is born."""
-    if source.last != target.first or source.offset != target.offset or None in (source.tensor, target.tensor):
+def _may_share(view: _View, one: Allocation, other: Allocation) -> bool:
+    """Whether two overlapping allocations are an in-place pair of the op in whose step they meet."""
+    return _is_inplace(view, one, other) or _is_inplace(view, other, one)
+
+
+def _is_inplace(view: _View, source: Allocation, target: Allocation) -> bool:
+    if source.last != target.first or source.offset != target.offset or source.tensor is None:
         return False
-    if source.first == source.last and view.graph.tensors[source.tensor or 0].kind == "activation":
-        return False
+    if source.tensor in view.returned and source is view.instances[source.tensor][-1]:
+        return False  # its bytes outlive the last step
     op = view.graph.ops[view.plan.schedule[target.first]]
     return any(view.base(a) == source.tensor and b == target.tensor for a, b in op.inplace)
 
@@ -219,7 +241,7 @@ def _check_totals(view: _View) -> Iterator[Violation]:
     if plan.arena_nbytes != arena:
         text = f"arena_nbytes is {plan.arena_nbytes}, the allocations end at {arena}"
         yield Violation("wrong-arena", text, nbytes=arena)
-    peak = max(_held(plan), default=0)
+    peak = max(_held(view), default=0)
     if plan.peak_live_nbytes != peak:
         text = f"peak_live_nbytes is {plan.peak_live_nbytes}, the allocations hold {peak}"
         yield Violation("wrong-peak", text, nbytes=peak)
@@ -232,19 +254,17 @@ def _check_totals(view: _View) -> Iterator[Violation]:
             yield Violation("wrong-cost", f"{key} is {found}, expected {expected}")
 
 
-def _held(plan: Plan) -> Iterator[int]:
+def _held(view: _View) -> list[int]:
     """Bytes held at each step; bytes that an in-place pair shares count once."""
-    opening: dict[int, list[Allocation]] = {}
-    for allocation in plan.allocations:
-        opening.setdefault(allocation.first, []).append(allocation)
-    live: list[Allocation] = []
-    for step in range(len(plan.schedule)):
-        live = [a for a in live if a.last >= step] + opening.get(step, [])
-        held, top = 0, -1
-        for a in sorted(live, key=lambda a: a.offset):
-            held += max(0, a.end - max(a.offset, top))
-            top = max(top, a.end)
-        yield held
+    change = [0] * (len(view.plan.schedule) + 1)
+    for a in view.plan.allocations:
+        change[a.first] += a.nbytes
+        change[a.last + 1] -= a.nbytes
+    held = list(accumulate(change[:-1]))
+    for old, new, shared in view.overlaps:
+        if _may_share(view, old, new):
+            held[new.first] -= shared
+    return held
 
 
 def _check_proofs(plan: Plan) -> Iterator[Violation]:
@@ -264,4 +284,5 @@ def _check_proofs(plan: Plan) -> Iterator[Violation]:
     if plan.status == "infeasible":
         bound, budget = plan.lower_bound_nbytes, plan.budget_nbytes
         if bound is None or budget is None or bound <= budget:
-            yield Violation("unproved", f"status is 'infeasible' but the bound {bound} is not above the budget {budget}")
+            text = f"status is 'infeasible' but the bound {bound} is not above the budget {budget}"
+            yield Violation("unproved", text, nbytes=bound)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -56,9 +57,9 @@ class _Record:
         value = self.get(key, default)
         if value is None and nullable:
             return None
-        if _is_int(value) or isinstance(value, float):
+        if (_is_int(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max:
             return float(value)
-        return self.fail(key, "a number" + " or null" * nullable, value)
+        return self.fail(key, "a finite number" + " or null" * nullable, value)
 
     def boolean(self, key: str, default: bool) -> bool:
         value = self.get(key, default)

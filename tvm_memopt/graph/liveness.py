@@ -28,7 +28,7 @@ class Buffer:
 @dataclass(frozen=True)
 class Lifetimes:
     """Every buffer of a schedule. ``inplace`` lists (input, output) indices into ``buffers`` that may
-    share one address: the input dies in the step that creates the output."""
+    share one address: the input dies in the step that creates the output, and is not returned."""
 
     buffers: tuple[Buffer, ...]
     inplace: tuple[tuple[int, int], ...]
@@ -38,7 +38,7 @@ class Lifetimes:
 def lifetimes(graph: Graph, schedule: Sequence[int]) -> Lifetimes:
     """Buffers of ``schedule`` in order of their first step. O(steps + edges).
 
-    Raises PlanError when an op reads a tensor before its producer has run.
+    Raises PlanError when an op reads a planned tensor before its producer has run.
     """
     newest: dict[int, int] = {}
     tensors: list[int | None] = []
@@ -71,9 +71,10 @@ def lifetimes(graph: Graph, schedule: Sequence[int]) -> Lifetimes:
             root = graph.root[source]
             if root in before and graph.planned[target]:
                 candidates.append((before[root], newest[target], step))
-    for tensor_id in graph.returned & newest.keys():
-        last[newest[tensor_id]] = len(schedule) - 1
-    pairs = tuple(dict.fromkeys((a, b) for a, b, step in candidates if last[a] == step and first[a] < step))
+    returned = {newest[tensor_id] for tensor_id in graph.returned & newest.keys()}
+    for buffer in returned:
+        last[buffer] = len(schedule) - 1
+    pairs = tuple(dict.fromkeys((a, b) for a, b, step in candidates if last[a] == step and a not in returned))
     return Lifetimes(tuple(map(Buffer, tensors, first, last, nbytes)), pairs, len(schedule))
 
 
@@ -114,13 +115,45 @@ def peak_live(graph: Graph, schedule: Sequence[int]) -> int:
 
 
 def best_sharing(pairs: Sequence[tuple[int, int, int]]) -> int:
-    """Largest summed bytes over pairs (input, output, bytes) that use each input and output once."""
-    if not pairs:
-        return 0
-    (source, target, shared), rest = pairs[0], pairs[1:]
-    without = best_sharing(rest)
-    apart = [p for p in rest if p[0] != source and p[1] != target]
-    return max(without, shared + best_sharing(apart)) if len(apart) < len(rest) else shared + without
+    """Largest summed bytes over pairs (input, output, bytes) that use each input and output once.
+
+    A maximum-weight bipartite matching, grown by the augmenting path of most gain (Bellman-Ford).
+    """
+    if len(pairs) == 1:
+        return pairs[0][2]
+    shared = {(source, target): nbytes for source, target, nbytes in pairs}
+    matched: dict[int, int] = {}
+    total = 0
+    while True:
+        gain, via = _augmenting_gains(shared, matched)
+        target = max(gain.keys() - matched.keys(), key=lambda t: (gain[t], t), default=None)
+        if target is None or gain[target] <= 0:
+            return total
+        total += gain[target]
+        current: int | None = target
+        while current is not None:
+            source, before = via[current]
+            matched[current], current = source, before
+
+
+def _augmenting_gains(
+    shared: dict[tuple[int, int], int], matched: dict[int, int]
+) -> tuple[dict[int, int], dict[int, tuple[int, int | None]]]:
+    """Per output: the best gain of a path from a free input to it, and (input, output before) on it."""
+    output_of = {source: target for target, source in matched.items()}
+    gain: dict[int, int] = {}
+    via: dict[int, tuple[int, int | None]] = {}
+    changed = True
+    while changed:
+        changed = False
+        for (source, target), nbytes in shared.items():
+            before = output_of.get(source)
+            if before == target or (before is not None and before not in gain):
+                continue
+            reached = nbytes if before is None else gain[before] - shared[source, before] + nbytes
+            if reached > gain.get(target, -1):
+                gain[target], via[target], changed = reached, (source, before), True
+    return gain, via
 
 
 def given_order(graph: Graph) -> tuple[int, ...]:

@@ -75,12 +75,15 @@ class Graph:
     @cached_property
     def root(self) -> tuple[int, ...]:
         """Per tensor: the tensor whose bytes it uses (itself unless it is a view)."""
-        roots: list[int] = []
+        roots = [-1] * len(self.tensors)
         for tensor_id in range(len(self.tensors)):
-            current, parent = tensor_id, self.tensors[tensor_id].alias_of
-            while parent is not None:
-                current, parent = parent, self.tensors[parent].alias_of
-            roots.append(current)
+            chain, current = [], tensor_id
+            while roots[current] < 0 and (parent := self.tensors[current].alias_of) is not None:
+                chain.append(current)
+                current = parent
+            root = roots[current] if roots[current] >= 0 else current
+            for view in (*chain, current):
+                roots[view] = root
         return tuple(roots)
 
     @cached_property
@@ -169,16 +172,30 @@ def _validate_tensors(graph: Graph) -> None:
             raise _fail(graph, where, f"nbytes is {tensor.nbytes}, expected 0 to 2^62")
         if tensor.kind not in TENSOR_KINDS:
             raise _fail(graph, where, f"kind is {tensor.kind!r}, expected one of {TENSOR_KINDS}")
-        if tensor.alias_of is not None and not 0 <= tensor.alias_of < count:
+        if tensor.alias_of is None:
+            continue
+        if not 0 <= tensor.alias_of < count:
             raise _fail(graph, where, f"alias_of is {tensor.alias_of}, expected a tensor id below {count}")
-        current, hops = tensor.alias_of, 0
-        while current is not None:
-            current, hops = graph.tensors[current].alias_of if 0 <= current < count else None, hops + 1
-            if hops > count:
-                raise _fail(graph, where, "its alias_of chain is a cycle")
+        if tensor.kind != "activation" and graph.tensors[tensor.alias_of].kind == "activation":
+            raise _fail(graph, where, f"is a graph {tensor.kind} but a view of the activation {tensor.alias_of}")
+    _validate_views(graph)
     for tensor_id in graph.outputs:
         if not 0 <= tensor_id < count:
             raise _fail(graph, "outputs", f"{tensor_id} is not a tensor id below {count}")
+
+
+def _validate_views(graph: Graph) -> None:
+    parent = [index if t.alias_of is None else t.alias_of for index, t in enumerate(graph.tensors)]
+    walked = [t.alias_of is None for t in graph.tensors]  # each tensor once, so long chains stay cheap
+    for index, tensor in enumerate(graph.tensors):
+        chain: list[int] = []
+        current = index
+        while not walked[current]:
+            walked[current] = True
+            chain.append(current)
+            current = parent[current]
+        if current in chain:
+            raise _fail(graph, f"tensors[{index}] ({tensor.name})", "its alias_of chain is a cycle")
 
 
 def _validate_ops(graph: Graph) -> None:
@@ -222,9 +239,9 @@ def _validate_order(graph: Graph) -> None:
         late = [p for p in before if p > index]
         own = set(graph.ops[index].inputs) & set(graph.ops[index].outputs)
         if late or own:
-            what = f"reads what ops[{late[0]}] ({graph.ops[late[0]].name}) produces later" if late else "reads its own output"
+            later = f"what ops[{late[0]}] ({graph.ops[late[0]].name}) produces later" if late else "its own output"
             raise _fail(
                 graph,
                 f"ops[{index}] ({graph.ops[index].name})",
-                f"{what}: the op list is not a topological order, or the graph has a cycle",
+                f"reads {later}: the op list is not a topological order, or the graph has a cycle",
             )

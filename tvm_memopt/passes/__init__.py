@@ -1,0 +1,1 @@
+"""Doors to TVM: IRModule → Graph, Plan → IRModule, and the registered pipelines."""

@@ -1,0 +1,86 @@
+"""The inputs of a module's ``main``, and random values that are safe to feed to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tvm_memopt.errors import FrontendError
+from tvm_memopt.frontends.index_limits import index_limits
+from tvm_memopt.frontends.relax_types import bounds_of, evaluate, main_function, tensor_dims
+
+if TYPE_CHECKING:
+    import numpy
+    import tvm
+    from tvm import relax
+
+_INTEGER_LIMIT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """A parameter of ``main``; symbolic dimensions stand at their upper bound."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def model_inputs(mod: tvm.IRModule) -> list[ModelInput]:
+    """The parameters of ``main`` in order; FrontendError for one that is no tensor or has no largest size."""
+    main = main_function(mod)
+    return [_model_input(parameter, bounds_of(main)) for parameter in main.params]
+
+
+def random_inputs(mod: tvm.IRModule, seed: int) -> list[numpy.ndarray]:
+    """One array per input: floats from N(0, 1), bytes over their range, other integers small enough to index with."""
+    import numpy as np
+
+    rows = index_limits(main_function(mod))
+    generator = np.random.default_rng(seed)
+    wanted = model_inputs(mod)
+    return [_random_array(generator, one, min(rows.get(one.name, _INTEGER_LIMIT), _INTEGER_LIMIT)) for one in wanted]
+
+
+def _model_input(parameter: relax.Var, bounds: dict[str, int]) -> ModelInput:
+    from tvm import relax
+
+    if not isinstance(parameter.ty, relax.TensorType):
+        raise FrontendError(f"input {parameter.name!r} of main is no tensor but {parameter.ty}")
+    dims = tensor_dims(parameter.ty)
+    if dims is None:
+        raise FrontendError(f"input {parameter.name!r} of main has no known shape")
+    shape = tuple(_size(parameter.name, dim, bounds) for dim in dims)
+    return ModelInput(str(parameter.name), shape, str(parameter.ty.dtype))
+
+
+def _size(name: str, dim: Any, bounds: dict[str, int]) -> int:
+    value = evaluate(dim, bounds)
+    if value is None:
+        raise FrontendError(f"input {name!r}: dimension {dim} is symbolic and has no upper bound")
+    return value
+
+
+def _random_array(generator: numpy.random.Generator, wanted: ModelInput, limit: int) -> numpy.ndarray:
+    import numpy as np
+
+    dtype = _numpy_dtype(wanted.dtype)
+    if dtype == np.bool_:
+        return generator.integers(0, 2, wanted.shape).astype(dtype)
+    if dtype.kind in "iu":
+        low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max + 1) if dtype.itemsize == 1 else (0, limit)
+        return generator.integers(low, high, wanted.shape).astype(dtype)
+    return generator.standard_normal(wanted.shape, dtype=np.float32).astype(dtype)
+
+
+def _numpy_dtype(name: str) -> numpy.dtype:
+    import numpy as np
+
+    try:
+        return np.dtype(name)
+    except TypeError:
+        # The narrow floats of TVM (bfloat16, float8_*) are numpy types only through this package, which TVM brings.
+        import ml_dtypes
+
+        narrow: numpy.dtype = np.dtype(getattr(ml_dtypes, name))
+        return narrow

@@ -1,0 +1,78 @@
+"""Reading ONNX files, and the clean-ups that TVM's importer wants done first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tvm_memopt.errors import FrontendError
+from tvm_memopt.frontends.failures import reason, require, show_places
+
+INSTALL = "pip install 'tvm-memopt[onnx]'"
+_KNOWN_DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
+_RESIZE_SIZED_INPUTS = (1, 2)
+
+
+def load(path: Path) -> Any:
+    """The ModelProto in ``path``, weights in side files included, ready for TVM's importer."""
+    onnx = require("onnx", INSTALL)
+    try:
+        model = onnx.load(path)
+    except Exception as error:
+        raise FrontendError(
+            f"not a readable ONNX model (truncated, corrupt, or without its side files): {reason(error)}"
+        ) from None
+    if not model.graph.node and not model.graph.output:
+        raise FrontendError("not an ONNX model: it holds no graph")
+    if model.functions:
+        model = require("onnx.inliner", INSTALL).inline_local_functions(model)
+    _check_domains(model)
+    blank_empty_resize_inputs(model)
+    return model
+
+
+def graphs(graph: Any) -> Iterator[Any]:
+    """``graph`` and the graphs inside its nodes (branches of If, bodies of Loop), outermost first."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs:
+                yield from graphs(inner)
+
+
+def nodes(model: Any) -> Iterator[Any]:
+    """Every node of the model, those in nested graphs included."""
+    for graph in graphs(model.graph):
+        yield from graph.node
+
+
+def place(node: Any) -> tuple[str, str]:
+    """The operator of a node, and the node by name or else by its first output."""
+    name = f"node {node.name!r}" if node.name else f"the unnamed node that makes {node.output[0]!r}"
+    return f"{node.domain}::{node.op_type}" if node.domain else str(node.op_type), name
+
+
+def blank_empty_resize_inputs(model: Any) -> None:
+    """Exporters pass empty ``roi`` and ``scales`` beside ``sizes``; TVM counts them as given unless they are blank."""
+    empty = _empty_constants(model)
+    for node in nodes(model):
+        if node.op_type == "Resize":
+            for position in _RESIZE_SIZED_INPUTS:
+                if position < len(node.input) and node.input[position] in empty:
+                    node.input[position] = ""
+
+
+def _empty_constants(model: Any) -> set[str]:
+    empty = {tensor.name for graph in graphs(model.graph) for tensor in graph.initializer if 0 in tensor.dims}
+    for node in nodes(model):
+        if node.op_type == "Constant" and any(a.HasField("t") and 0 in a.t.dims for a in node.attribute):
+            empty.update(node.output)
+    return empty
+
+
+def _check_domains(model: Any) -> None:
+    """TVM looks operators up by name alone, so another domain's operator would pass for the standard one."""
+    foreign = [node for node in nodes(model) if node.domain not in _KNOWN_DOMAINS]
+    if foreign:
+        raise FrontendError(f"TVM's ONNX importer does not support {show_places(map(place, foreign))}")

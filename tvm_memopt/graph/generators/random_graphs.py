@@ -1,0 +1,133 @@
+"""Random DAGs that use every feature of ``memopt-graph/1``: the raw material of property tests."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from tvm_memopt.errors import GraphError
+from tvm_memopt.graph.model import Graph, Op, Tensor
+
+ALIGNMENTS = (1, 2, 4, 16, 64)
+
+
+def random_graph(
+    n: int,
+    *,
+    seed: int,
+    alignment: int | None = None,
+    max_nbytes: int = 1000,
+    views: float = 0.2,
+    inplace: float = 0.4,
+    workspaces: float = 0.25,
+    fixed: float = 0.1,
+    reach: int = 8,
+) -> Graph:
+    """A valid random graph of ``n`` ops with views (of views, of inputs), in-place pairs, workspaces,
+    several outputs per op, dead and zero-size outputs, returned tensors in and out of the arena, arena
+    inputs and weights.
+
+    ``views``, ``inplace``, ``workspaces``: share of ops that have them; ``fixed``: share of ops that
+    must not be recomputed; ``reach``: how many of the newest tensors an op mostly reads from;
+    ``alignment``: drawn from ALIGNMENTS when None. One ``random.Random(seed)`` draws everything: same
+    arguments, same graph. Raises GraphError for a negative ``n``.
+    """
+    if n < 0:
+        raise GraphError(f"random_graph: n is {n}, expected at least 0")
+    rng = random.Random(seed)
+    draft = _Draft(rng, max_nbytes, reach)
+    draft.add_sources()
+    for _ in range(n):
+        if draft.tensors and rng.random() < views:
+            draft.add_view(fixed)
+        else:
+            draft.add_kernel(inplace, workspaces, fixed)
+    outputs = draft.choose_outputs()
+    alignment = rng.choice(ALIGNMENTS) if alignment is None else alignment
+    return Graph(f"random-n{n}-seed{seed}", tuple(draft.tensors), tuple(draft.ops), outputs, alignment)
+
+
+@dataclass
+class _Draft:
+    """The graph so far; ops only ever read tensors that stand before them."""
+
+    rng: random.Random
+    max_nbytes: int
+    reach: int
+    tensors: list[Tensor] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+
+    def add_sources(self) -> None:
+        for kind, most, arena_share in (("input", 3, 0.5), ("weight", 2, 0.1)):
+            for index in range(self.rng.randint(0, most)):
+                arena = self.rng.random() < arena_share
+                self.tensors.append(Tensor(f"{kind}{index}", self._size(), kind, arena))  # type: ignore[arg-type]
+
+    def add_view(self, fixed: float) -> None:
+        """A reshape: its one output shares the bytes of its input; at times it copies too."""
+        source = self._recent()
+        view = self._add_tensor(self.tensors[source].nbytes, alias_of=source)
+        outputs = [view]
+        if self.rng.random() < 0.15:
+            outputs.append(self._add_tensor(self._size()))
+        cost = self._cost() if len(outputs) > 1 else 0.0
+        self._add_op("view", (source,), tuple(outputs), cost=cost, fixed=fixed)
+
+    def add_kernel(self, inplace: float, workspaces: float, fixed: float) -> None:
+        wanted = self.rng.choice((0, 1, 1, 2, 2, 3, 4)) if self.tensors else 0
+        inputs = tuple(dict.fromkeys(self._recent() for _ in range(wanted)))
+        pairs: list[tuple[int, int]] = []
+        outputs: list[int] = []
+        for _ in range(self.rng.choice((1, 1, 1, 2, 3))):
+            shares = [i for i in inputs if self.rng.random() < inplace]
+            nbytes = self.tensors[shares[0]].nbytes if shares and self.rng.random() < 0.8 else self._size()
+            output = self._add_tensor(nbytes, arena=self.rng.random() < 0.95)
+            outputs.append(output)
+            pairs += [(source, output) for source in shares]
+        workspace = self.rng.randint(1, self.max_nbytes) if self.rng.random() < workspaces else 0
+        if self.rng.random() < 0.05:  # a kernel that also hands out a view of its own result
+            outputs.append(self._add_tensor(self.tensors[outputs[0]].nbytes, alias_of=outputs[0]))
+        self._add_op(
+            "kernel",
+            inputs,
+            tuple(outputs),
+            cost=self._cost(),
+            fixed=fixed,
+            workspace=workspace,
+            inplace=tuple(pairs),
+        )
+
+    def choose_outputs(self) -> tuple[int, ...]:
+        """Up to three returned tensors, mostly late ones; views and arena inputs among them at times."""
+        if not self.tensors:
+            return ()
+        return tuple(dict.fromkeys(self._recent() for _ in range(self.rng.randint(0, 3))))
+
+    def _add_tensor(self, nbytes: int, *, arena: bool = True, alias_of: int | None = None) -> int:
+        self.tensors.append(Tensor(f"t{len(self.tensors)}", nbytes, "activation", arena, alias_of))
+        return len(self.tensors) - 1
+
+    def _add_op(
+        self,
+        name: str,
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        *,
+        cost: float,
+        fixed: float,
+        workspace: int = 0,
+        inplace: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        recomputable = self.rng.random() >= fixed
+        self.ops.append(Op(f"{name}{len(self.ops)}", inputs, outputs, cost, workspace, recomputable, inplace))
+
+    def _recent(self) -> int:
+        """A tensor id: among the newest ``reach`` in four of five draws, else any."""
+        count = len(self.tensors)
+        return self.rng.randrange(max(0, count - self.reach) if self.rng.random() < 0.8 else 0, count)
+
+    def _size(self) -> int:
+        return 0 if self.rng.random() < 0.08 else self.rng.randint(1, self.max_nbytes)
+
+    def _cost(self) -> float:
+        return float(self.rng.randint(0, 100))

@@ -1,0 +1,211 @@
+"""Plan → IR: calls in the plan's order, one arena, each tensor a view at its offset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import tvm
+from tvm import relax, tirx
+
+from tvm_memopt.graph import Allocation, Plan
+from tvm_memopt.passes.relax.extract import Extraction
+from tvm_memopt.passes.relax.program import Operation, Var, replace_variables, resolve
+from tvm_memopt.passes.tir.sharing import overwrite_input
+from tvm_memopt.passes.tir.statements import dtype_of
+from tvm_memopt.passes.tir.workspace import Kernel
+
+ARENA_PARAMETER = "memopt_arena"
+
+
+@dataclass
+class _Emitter:
+    """What is being emitted. ``current`` maps the program's variables to what stands for them now;
+    ``views`` remembers which view was made of which instance."""
+
+    builder: relax.BlockBuilder
+    extraction: Extraction
+    plan: Plan | None
+    kernel_of: Mapping[tuple[str, tuple[tuple[int, int], ...]], tvm.ir.GlobalVar]
+    arena: relax.Expr | None
+    caller_owned: bool
+    allocation_at: dict[tuple[int | None, int], Allocation] = field(default_factory=dict)
+    current: dict[Var, relax.Expr] = field(default_factory=dict)
+    views: dict[Var, tuple[relax.Expr, relax.Expr]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        allocations = self.plan.allocations if self.plan is not None else ()
+        self.allocation_at = {(a.tensor, a.first): a for a in allocations}
+
+
+def shared_parameters(extraction: Extraction, plan: Plan, step: int) -> tuple[tuple[int, int], ...]:
+    """Pairs (input, output) of parameter positions that ``plan`` puts at one address at ``step``."""
+    graph, op_id = extraction.graph, plan.schedule[step]
+    op, operation = graph.ops[op_id], extraction.operations[op_id]
+    if not op.inplace:
+        return ()
+    born = {a.tensor: a for a in plan.allocations if a.first == step and a.tensor is not None}
+    dying = {a.tensor: a for a in plan.allocations if a.last == step and a.first < step}
+    pairs = []
+    for source, target in op.inplace:
+        old, new = dying.get(graph.root[source]), born.get(target)
+        if old is not None and new is not None and old.offset == new.offset and old.nbytes and new.nbytes:
+            pairs.append((_position(extraction, operation, source), _position(extraction, operation, target)))
+    return tuple(sorted(pairs))
+
+
+def _position(extraction: Extraction, operation: Operation, tensor: int) -> int:
+    variable = extraction.variable_of[tensor]
+    return next(i for i, a in enumerate(operation.arguments) if isinstance(a, Var) and a.same_as(variable))
+
+
+def inplace_form(kernel: Kernel, pairs: tuple[tuple[int, int], ...]) -> tirx.PrimFunc:
+    """The PrimFunc of ``kernel`` for calls in which each pair of parameters is one memory."""
+    func = kernel.func
+    for source, target in pairs:
+        func = overwrite_input(func, source, target)
+    return func
+
+
+def emit_function(
+    builder: relax.BlockBuilder,
+    extraction: Extraction,
+    plan: Plan,
+    kernel_of: Mapping[tuple[str, tuple[tuple[int, int], ...]], tvm.ir.GlobalVar],
+    *,
+    caller_owned: bool = False,
+) -> relax.Function:
+    """The function of ``extraction`` rewritten to follow ``plan``.
+
+    ``kernel_of``: the callee by (kernel name, pairs of parameters that are one memory). With
+    ``caller_owned`` the arena is a new last parameter, a uint8 tensor of ``plan.arena_nbytes`` bytes.
+    """
+    function = extraction.program.function
+    arena = relax.Var(ARENA_PARAMETER, relax.TensorType([plan.arena_nbytes], "uint8")) if caller_owned else None
+    params = [*function.params, *([arena] if arena is not None else [])]
+    attrs = dict(function.attrs.items()) if function.attrs is not None else {}
+    with builder.function(extraction.program.name, params, attrs=attrs, private=False):
+        emitter = _Emitter(builder, extraction, plan, kernel_of, arena, caller_owned)
+        if not caller_owned and plan.arena_nbytes:
+            emitter.arena = builder.emit(_storage(plan.arena_nbytes), "arena")
+        for step in range(len(plan.schedule)):
+            _emit_step(emitter, step)
+        result = extraction.program.result
+        builder.emit_func_output(_substitute(emitter, result))
+    return builder.get()[extraction.program.name]
+
+
+def emit_reordered(
+    builder: relax.BlockBuilder, extraction: Extraction, schedule: Sequence[int]
+) -> relax.Function:
+    """The function of ``extraction`` with its own calls in the order of ``schedule``."""
+    function = extraction.program.function
+    attrs = dict(function.attrs.items()) if function.attrs is not None else {}
+    with builder.function(extraction.program.name, list(function.params), attrs=attrs, private=False):
+        emitter = _Emitter(builder, extraction, None, {}, None, caller_owned=False)
+        for op_id in schedule:
+            operation = extraction.operations[op_id]
+            if operation.kind == "view":
+                continue
+            for tensor in extraction.graph.ops[op_id].outputs:
+                variable = extraction.variable_of.get(tensor)
+                if variable is not None and variable in extraction.program.buffers:
+                    emitter.current[variable] = builder.emit(extraction.program.buffers[variable], variable.name)
+            value = replace_variables(operation.value, _needed(emitter, operation.value))
+            emitter.current[operation.result] = builder.emit(value, operation.result.name)
+        builder.emit_func_output(_substitute(emitter, extraction.program.result))
+    return builder.get()[extraction.program.name]
+
+
+def _storage(nbytes: int) -> relax.Call:
+    return relax.op.memory.alloc_storage(relax.ShapeExpr([nbytes]), 0, "global", "uint8")
+
+
+def _emit_step(emitter: _Emitter, step: int) -> None:
+    extraction, op_id = emitter.extraction, emitter.plan.schedule[step]
+    operation = extraction.operations[op_id]
+    if operation.kind == "view":
+        return  # made where it is read, from the instance that is live there
+    for tensor in extraction.graph.ops[op_id].outputs:
+        variable = extraction.variable_of.get(tensor)
+        if variable is not None and variable in extraction.program.buffers:
+            emitter.current[variable] = _emit_buffer(emitter, variable, emitter.allocation_at.get((tensor, step)))
+    if operation.kind == "kernel":
+        _emit_kernel(emitter, step, operation)
+    else:
+        value = replace_variables(operation.value, _needed(emitter, operation.value))
+        emitter.current[operation.result] = emitter.builder.emit(value, operation.result.name)
+
+
+def _emit_kernel(emitter: _Emitter, step: int, operation: Operation) -> None:
+    extraction = emitter.extraction
+    pairs = shared_parameters(extraction, emitter.plan, step)
+    callee = emitter.kernel_of[(operation.callee or "", pairs)]
+    kernel = extraction.kernels[operation.callee or ""]
+    call = _substitute(emitter, operation.value)
+    scratch = _emit_workspace(emitter, kernel, emitter.allocation_at.get((None, step)))
+    if isinstance(operation.value.op, tvm.ir.GlobalVar):
+        position = kernel.workspace_position
+        arguments = [*call.args[:position], *scratch, *call.args[position:]]
+        emitter.builder.emit(relax.Call(callee, arguments, call.attrs, call.ty_args), "_")
+    else:
+        tensors = relax.Tuple([*call.args[1].fields, *scratch])
+        emitter.builder.emit(relax.Call(call.op, [callee, tensors, *call.args[2:]], call.attrs, call.ty_args), "_")
+
+
+def _emit_workspace(emitter: _Emitter, kernel: Kernel, allocation: Allocation | None) -> list[relax.Expr]:
+    if allocation is None:
+        return []
+    return [
+        _emit_view(emitter, allocation.offset + start, relax.ShapeExpr(list(buffer.shape)), dtype_of(buffer), "workspace")
+        for start, buffer in zip(kernel.offsets, kernel.workspace, strict=True)
+    ]
+
+
+def _emit_buffer(emitter: _Emitter, variable: Var, allocation: Allocation | None) -> relax.Expr:
+    call = emitter.extraction.program.buffers[variable]
+    shape, dtype = call.args[0], str(call.args[1].value)
+    if allocation is not None:
+        return _emit_view(emitter, allocation.offset, shape, dtype, variable.name)
+    tensor = emitter.extraction.tensor_of[variable]
+    nbytes = emitter.extraction.graph.tensors[tensor].nbytes
+    if not nbytes or not all(isinstance(d, tirx.IntImm) for d in shape.values):
+        return emitter.builder.emit(call, variable.name)
+    storage = emitter.builder.emit(_storage(nbytes), f"{variable.name}_storage")
+    return emitter.builder.emit(relax.op.memory.alloc_tensor(storage, 0, shape, dtype), variable.name)
+
+
+def _emit_view(emitter: _Emitter, offset: int, shape: relax.Expr, dtype: str, name: str) -> relax.Expr:
+    memory, builder = relax.op.memory, emitter.builder
+    if emitter.arena is None:  # nothing but empty tensors in the arena
+        return builder.emit(relax.op.builtin.alloc_tensor(shape, dtype, 0, "global"), name)
+    if emitter.caller_owned:
+        view = memory.view(emitter.arena, shape, dtype, offset)
+        return builder.emit(memory.ensure_zero_offset(builder.emit(view, f"{name}_view")), name)
+    tensor = builder.emit(memory.alloc_tensor(emitter.arena, offset, shape, dtype), name)
+    # A kernel accepts only tensors that start at byte 0 of their data pointer; this moves the pointer.
+    return builder.emit(memory.ensure_zero_offset(tensor), name) if offset else tensor
+
+
+def _substitute(emitter: _Emitter, expr: relax.Expr) -> relax.Expr:
+    return resolve(expr, _needed(emitter, expr))
+
+
+def _needed(emitter: _Emitter, expr: relax.Expr) -> dict[Var, relax.Expr]:
+    """What the variables of ``expr`` stand for now; views are made here, of the newest instance."""
+    return {v: _value_of(emitter, v) for v in relax.analysis.free_vars(expr)}
+
+
+def _value_of(emitter: _Emitter, variable: Var) -> relax.Expr:
+    operation = emitter.extraction.view_operations.get(variable)
+    if operation is None:
+        return emitter.current.get(variable, variable)
+    base = operation.value.args[0]
+    source = _substitute(emitter, base)
+    made = emitter.views.get(variable)
+    if made is not None and made[0].same_as(source):
+        return made[1]
+    call = relax.Call(operation.value.op, [source, *operation.value.args[1:]], operation.value.attrs, operation.value.ty_args)
+    view = emitter.builder.emit(call, variable.name)
+    emitter.views[variable] = (source, view)
+    return view

@@ -1,0 +1,40 @@
+"""TVM's own lowering around the plan: what runs before extraction and what runs after."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax
+from tvm.relax.backend.cpu_generic import pipeline as cpu
+
+from tvm_memopt.errors import MemoptError
+
+
+def passes_before_plan(target: tvm.target.Target) -> list[tvm.transform.Pass]:
+    """Dispatch, legalisation, fusion and lowering to kernels that write into allocated buffers."""
+    _check_target(target)
+    return cpu.library_dispatch_passes(target) + cpu.legalize_passes(target) + cpu.dataflow_lower_passes(target)
+
+
+def passes_after_plan(target: tvm.target.Target) -> list[tvm.transform.Pass]:
+    """TVM's final passes without StaticPlanBlockMemory: the plan stands in its place, and behind the plan
+    it would reuse storage across the branches of an If, which crashes at run time."""
+    return [p for p in cpu.finalize_passes(target) if p.info.name != "StaticPlanBlockMemory"]
+
+
+def unmodified_pipeline(target: tvm.target.Target) -> tvm.transform.Pass:
+    """TVM's own fusing pipeline for ``target``: what plans are measured against."""
+    _check_target(target)
+    return relax.get_default_pipeline(target)
+
+
+def _check_target(target: tvm.target.Target) -> None:
+    if target.kind.name not in ("llvm", "c"):
+        raise MemoptError(f"target kind {target.kind.name!r} is not supported, expected a CPU target of kind 'llvm' or 'c'")
+
+
+def current_target() -> tvm.target.Target:
+    """The target that tvm.compile has put in scope. Raises MemoptError when there is none."""
+    target = tvm.target.Target.current(allow_none=True)
+    if target is None:
+        raise MemoptError("no target is in scope: call tvm.compile(mod, target, ...) or use `with tvm.target.Target(...)`")
+    return target

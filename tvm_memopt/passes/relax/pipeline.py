@@ -1,0 +1,158 @@
+"""The plan as TVM sees it: a Relax pipeline, a name in TVM's registry, and module passes for each stage."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+
+import tvm
+from tvm import relax
+
+from tvm_memopt.errors import InfeasibleBudgetError, NoPlanError
+from tvm_memopt.graph import Graph, Plan, graph_to_json, plan_to_json
+from tvm_memopt.passes.relax.lowering import current_target, passes_after_plan, passes_before_plan
+from tvm_memopt.passes.relax.planning import FunctionPlan, PlannedModule, PlanOptions, extract_module, plan_module
+from tvm_memopt.passes.relax.reorder import reorder_module
+
+GRAPH_ATTR = "memopt.graph"
+PLAN_ATTR = "memopt.plan"
+_log = logging.getLogger("tvm_memopt")
+
+
+def pipeline(
+    budget: str | int | None = None,
+    time_limit: float = 10.0,
+    *,
+    seed: int = 0,
+    threads: int | None = None,
+    caller_arena: bool = False,
+    fold_data_movement: str = "auto",
+    inplace: bool = True,
+    measure_costs: bool = False,
+    plan: Plan | None = None,
+    on_planned: Callable[[PlannedModule], None] | None = None,
+) -> tvm.transform.Pass:
+    """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``: TVM's fusing CPU pipeline
+    with the memory plan in the place of StaticPlanBlockMemory.
+
+    ``budget``: largest arena, ``"192KiB"``, bytes, or ``"80%"`` of the given order's peak. ``time_limit``:
+    seconds for the search of each function. ``plan``: follow this plan of ``main`` instead of searching.
+    ``on_planned`` receives the graphs and plans. Raises InfeasibleBudgetError or NoPlanError when the
+    budget is not met; the other arguments are those of PlanOptions.
+    """
+    options = PlanOptions(
+        budget, time_limit, seed, threads, caller_arena, fold_data_movement, inplace, measure_costs, plan
+    )
+
+    @tvm.transform.module_pass(opt_level=0, name="MemoryPlannedPipeline")
+    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+        target = current_target()
+        with target:
+            lowered = tvm.transform.Sequential(passes_before_plan(target))(mod)
+            planned = plan_module(lowered, target, options)
+            log_plans(planned)
+            if on_planned is not None:
+                on_planned(planned)
+            require_budget(planned)
+            return tvm.transform.Sequential(passes_after_plan(target))(planned.mod)
+
+    return run
+
+
+def log_plans(planned: PlannedModule) -> None:
+    """One line for each function on the package's logger."""
+    for name, function in planned.functions.items():
+        plan = function.plan
+        _log.info(
+            "%s: %d ops, arena %d bytes, bound %s, %s", name, len(function.graph.ops), plan.arena_nbytes,
+            plan.lower_bound_nbytes, plan.status,
+        )  # fmt: skip
+        for note in function.notes:
+            _log.info("%s: %s", name, note)
+    for name, reason in planned.skipped.items():
+        _log.info("%s: left as it is: %s", name, reason)
+
+
+def require_budget(planned: PlannedModule) -> None:
+    """Raises InfeasibleBudgetError or NoPlanError for the first function whose plan is over its budget."""
+    for name, function in planned.functions.items():
+        message = f"function {name!r}: {budget_message(function.graph, function.plan)}"
+        if function.plan.status == "infeasible":
+            raise InfeasibleBudgetError(message)
+        if function.plan.status == "unknown":
+            raise NoPlanError(message)
+
+
+def budget_message(graph: Graph, plan: Plan) -> str:
+    """Why ``plan`` misses its budget: the proof, or the smallest arena that was found."""
+    from tvm_memopt.graph import working_set_bound
+
+    if plan.status == "infeasible":
+        nbytes, op_id = working_set_bound(graph)
+        what = "the returned tensors or inputs" if op_id is None else f"op {op_id} ({graph.ops[op_id].name})"
+        return f"budget of {plan.budget_nbytes} bytes cannot be met: {what} alone needs {nbytes} bytes at once"
+    return (
+        f"no plan within the budget of {plan.budget_nbytes} bytes was found in the time limit: the smallest arena "
+        f"found has {plan.arena_nbytes} bytes, proved is only that less than {plan.lower_bound_nbytes} is impossible"
+    )
+
+
+def register_pipeline() -> None:
+    """Make ``relax_pipeline="memopt"`` known to TVM; once is enough, again does no harm."""
+    if "memopt" not in relax.pipeline.PIPELINE_MAP:
+        relax.register_pipeline("memopt")(pipeline)
+
+
+def extract_graphs(options: PlanOptions | None = None) -> tvm.transform.Pass:
+    """A module pass that leaves the code alone and writes each function's graph and its given-order plan,
+    as JSON, into the attributes ``memopt.graph`` and ``memopt.plan``. Runs after CallTIRRewrite."""
+    chosen = options or PlanOptions()
+
+    @tvm.transform.module_pass(opt_level=0, name="ExtractGraphs")
+    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+        planned = extract_module(mod, current_target(), chosen)
+        return _with_documents(mod, planned.functions)
+
+    return run
+
+
+def reorder_calls(options: PlanOptions | None = None) -> tvm.transform.Pass:
+    """A module pass that puts the calls of each function into the order of least peak memory and changes
+    nothing else. Runs after CallTIRRewrite."""
+    chosen = options or PlanOptions()
+
+    @tvm.transform.module_pass(opt_level=0, name="ReorderCalls")
+    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+        return reorder_module(mod, current_target(), chosen)
+
+    return run
+
+
+def plan_arena(options: PlanOptions | None = None, *, search_order: bool = False) -> tvm.transform.Pass:
+    """A module pass that puts the tensors and workspaces of each function into one arena, calls in the
+    order in which they stand, or in the best one found with ``search_order``. Runs after CallTIRRewrite,
+    in the place of StaticPlanBlockMemory."""
+    chosen = options or PlanOptions()
+
+    @tvm.transform.module_pass(opt_level=0, name="PlanArena")
+    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+        planned = plan_module(mod, current_target(), chosen, keep_order=not search_order)
+        require_budget(planned)
+        return _with_documents(planned.mod, planned.functions)
+
+    return run
+
+
+def _with_documents(mod: tvm.IRModule, functions: dict[str, FunctionPlan]) -> tvm.IRModule:
+    new = dict(mod.functions_items())
+    for variable, function in mod.functions_items():
+        if variable.name_hint in functions:
+            found = functions[variable.name_hint]
+            documents = {GRAPH_ATTR: _compact(graph_to_json(found.graph)), PLAN_ATTR: _compact(plan_to_json(found.plan))}
+            new[variable] = function.with_attrs(documents)
+    return tvm.IRModule(new, attrs=mod.attrs)
+
+
+def _compact(document: str) -> str:
+    return json.dumps(json.loads(document), separators=(",", ":"))

@@ -1,0 +1,265 @@
+"""One Relax module planned: extract each function, solve, choose kernel forms, write the plan back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import tvm
+import tvm_ffi
+from tvm import relax, tirx
+
+from tvm_memopt.graph import Graph, Plan, check, given_order, live_profile, parse_budget
+from tvm_memopt.passes.relax.apply import emit_function, inplace_form, shared_parameters
+from tvm_memopt.passes.relax.extract import Extraction, extract_program
+from tvm_memopt.passes.relax.program import Program, UnsupportedFunctionError, parse_function
+from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
+from tvm_memopt.passes.tir.workspace import Kernel, KernelForms, kernel_forms
+from tvm_memopt.solvers import Request, plan_for_order, solve
+
+PLANNED_ATTR = "memopt.planned"
+Pairs = tuple[tuple[int, int], ...]
+Solver = Callable[[Graph, Request], Plan]
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What the pipeline is asked for.
+
+    ``budget``: as in ``--budget``. ``caller_arena``: the arena is a uint8 parameter added at the end of
+    each planned function. ``fold_data_movement``: ``"auto"`` folds padding and the like into the
+    loops that read it only where the memory is needed, ``"always"`` and ``"never"`` say so.
+    ``measure_costs``: time each kernel on this machine instead of the roofline.
+    """
+
+    budget: str | int | None = None
+    time_limit: float = 10.0
+    seed: int = 0
+    threads: int | None = None
+    caller_arena: bool = False
+    fold_data_movement: str = "auto"
+    inplace: bool = True
+    measure_costs: bool = False
+    plan: Plan | None = None
+
+    def request(self, graph: Graph) -> Request:
+        """The solver's request for one function."""
+        budget = None if self.budget is None else parse_budget(self.budget, graph)
+        request = Request(budget_nbytes=budget, time_limit=self.time_limit, seed=self.seed)
+        return request if self.threads is None else replace(request, threads=self.threads)
+
+
+@dataclass(frozen=True)
+class FunctionPlan:
+    """One function's graph, plan and what to know about them. ``extraction`` ties them to the IR."""
+
+    graph: Graph
+    plan: Plan
+    notes: tuple[str, ...]
+    extraction: Extraction
+
+
+@dataclass(frozen=True)
+class PlannedModule:
+    """The rewritten module; ``functions`` by name; ``skipped``: functions left alone, with the reason.
+
+    ``scratch_before``/``scratch_kept``: bytes of scratch in all kernels as TVM lowers them, and what of
+    it is still allocated by the kernels themselves.
+    """
+
+    mod: tvm.IRModule
+    functions: Mapping[str, FunctionPlan]
+    skipped: Mapping[str, str]
+    scratch_before: Mapping[str, int] = field(default_factory=dict)
+    scratch_kept: Mapping[str, int] = field(default_factory=dict)
+
+
+def extract_module(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions) -> PlannedModule:
+    """Graphs of all functions of a lowered module, each with its given order as the plan."""
+    return _plan_all(mod, target, options, _given)
+
+
+def solve_module(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions) -> PlannedModule:
+    """Graphs and plans of all functions of a lowered module; ``mod`` is not rewritten."""
+    chosen = options.plan
+    return _plan_all(mod, target, options, solve if chosen is None else lambda graph, _: _checked(graph, chosen))
+
+
+def plan_module(
+    mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, *, keep_order: bool = False
+) -> PlannedModule:
+    """Plans of all functions of a lowered module, and the module that follows them.
+
+    Raises BudgetError when a budget is malformed; a plan over the budget is returned with its status.
+    """
+    planned = (extract_module if keep_order else solve_module)(mod, target, options)
+    return replace(planned, mod=emit_module(mod, planned, caller_arena=options.caller_arena))
+
+
+def _given(graph: Graph, request: Request) -> Plan:
+    return plan_for_order(graph, given_order(graph), request)
+
+
+def _checked(graph: Graph, plan: Plan) -> Plan:
+    check(graph, plan)
+    return plan
+
+
+def _plan_all(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, solver: Solver) -> PlannedModule:
+    programs, skipped = _parse_all(mod)
+    called = {op.callee for program in programs.values() for op in program.operations if op.callee}
+    funcs = {name: mod[name] for name in sorted(called)}
+    forms = kernel_forms(funcs)
+    costs = measured_costs(funcs, target) if options.measure_costs else estimated_costs(funcs, target)
+    functions = {name: _plan_function(program, forms, costs, options, solver) for name, program in programs.items()}
+    kept = {name: form.fast.kept_nbytes for name, form in forms.items()}
+    return PlannedModule(mod, functions, skipped, {n: f.original_nbytes for n, f in forms.items()}, kept)
+
+
+def _parse_all(mod: tvm.IRModule) -> tuple[dict[str, Program], dict[str, str]]:
+    programs, skipped = {}, {}
+    for variable, function in mod.functions_items():
+        if not isinstance(function, relax.Function):
+            continue
+        if function.attrs is not None and PLANNED_ATTR in function.attrs:
+            skipped[variable.name_hint] = "it is planned already"
+            continue
+        try:
+            programs[variable.name_hint] = parse_function(mod, variable)
+        except UnsupportedFunctionError as reason:
+            skipped[variable.name_hint] = str(reason)
+    return programs, skipped
+
+
+def _plan_function(
+    program: Program,
+    forms: Mapping[str, KernelForms],
+    costs: Mapping[str, float],
+    options: PlanOptions,
+    solver: Solver,
+) -> FunctionPlan:
+    fold = options.fold_data_movement
+    kernels = {name: f.fast if fold == "never" else f.smallest for name, f in forms.items()}
+    extraction = extract_program(program, kernels, costs, inplace=options.inplace)
+    plan = solver(extraction.graph, options.request(extraction.graph))
+    if fold == "auto" and options.plan is None:
+        extraction, plan = _unfold(extraction, plan, forms, costs, options)
+    return FunctionPlan(extraction.graph, plan, extraction.notes, extraction)
+
+
+def _unfold(
+    extraction: Extraction,
+    plan: Plan,
+    forms: Mapping[str, KernelForms],
+    costs: Mapping[str, float],
+    options: PlanOptions,
+) -> tuple[Extraction, Plan]:
+    """Give back TVM's own loops to each kernel whose larger workspace fits into the arena all the same."""
+    limit = plan.arena_nbytes
+    if plan.budget_nbytes is not None and plan.status in ("optimal", "feasible"):
+        limit = plan.budget_nbytes
+    held = live_profile(extraction.graph, plan.schedule)
+    candidates = _fitting(extraction, plan, forms, held, limit)
+    while candidates:
+        kernels = {**extraction.kernels, **{name: forms[name].fast for name in candidates}}
+        wider = extract_program(extraction.program, kernels, costs, inplace=options.inplace)
+        request = replace(options.request(wider.graph), budget_nbytes=limit, time_limit=min(1.0, options.time_limit))
+        placed = plan_for_order(wider.graph, plan.schedule, request)
+        if placed.arena_nbytes <= limit:
+            return wider, _with_proof_of(plan, placed)
+        candidates = candidates[: len(candidates) // 2]
+    return extraction, plan
+
+
+def _fitting(
+    extraction: Extraction, plan: Plan, forms: Mapping[str, KernelForms], held: list[int], limit: int
+) -> list[str]:
+    """Kernels that can have their fast form at every step they run, the roomiest first."""
+    room: dict[str, int] = {}
+    for step, op_id in enumerate(plan.schedule):
+        name = extraction.operations[op_id].callee or ""
+        form = forms.get(name)
+        if form is None or form.small is None:
+            continue
+        extra = form.fast.workspace_nbytes - form.small.workspace_nbytes
+        room[name] = min(room.get(name, limit), limit - held[step] - extra)
+    return sorted((name for name, left in room.items() if left >= 0), key=lambda name: -room[name])
+
+
+def _with_proof_of(plan: Plan, placed: Plan) -> Plan:
+    """``placed`` with the bound and status of ``plan``, whose kernels need no more memory than these."""
+    proved = plan.status == "optimal" and (plan.budget_nbytes is not None or placed.arena_nbytes == plan.lower_bound_nbytes)
+    status = plan.status if proved or plan.status != "optimal" else "feasible"
+    return replace(
+        placed,
+        status=status,
+        budget_nbytes=plan.budget_nbytes,
+        lower_bound_nbytes=plan.lower_bound_nbytes,
+        cost_bound=plan.cost_bound,
+        solver={**plan.solver, "unfolded": True},
+    )
+
+
+def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool) -> tvm.IRModule:
+    """``mod`` rewritten to follow the plans of ``planned``; kernels that nothing calls any more are gone."""
+    wanted: dict[tuple[str, int, Pairs], Kernel] = {}
+    for function in planned.functions.values():
+        for name, pairs in _calls(function):
+            kernel = function.extraction.kernels[name]
+            wanted[(name, id(kernel), pairs)] = kernel
+    kept = _still_called(mod, planned)
+    builder = relax.BlockBuilder(_without(mod, {name for name, _, _ in wanted} - kept))
+    callees = {
+        key: builder.add_func(inplace_form(kernel, key[2]), _kernel_name(key, kept)) for key, kernel in wanted.items()
+    }
+    result = builder.get()
+    for name, function in planned.functions.items():
+        kernels = function.extraction.kernels
+        own = {(n, pairs): callees[(n, id(kernels[n]), pairs)] for n, pairs in _calls(function)}
+        one = relax.BlockBuilder(_without(result, {name}))
+        emitted = emit_function(one, function.extraction, function.plan, own, caller_owned=caller_arena)
+        functions = {v: f for v, f in one.get().functions_items() if v.name_hint != name}
+        variable = mod.get_global_var(name)
+        result = tvm.IRModule({**functions, variable: emitted.with_attr(PLANNED_ATTR, 1)}, attrs=mod.attrs)
+    return result
+
+
+def _calls(function: FunctionPlan) -> list[tuple[str, Pairs]]:
+    found = []
+    for step, op_id in enumerate(function.plan.schedule):
+        callee = function.extraction.operations[op_id].callee
+        if callee is not None:
+            found.append((callee, shared_parameters(function.extraction, function.plan, step)))
+    return found
+
+
+def _kernel_name(key: tuple[str, int, Pairs], kept: set[str]) -> str:
+    name, _, pairs = key
+    return name + ("_planned" if name in kept else "") + ("_inplace" if pairs else "")
+
+
+def _still_called(mod: tvm.IRModule, planned: PlannedModule) -> set[str]:
+    """Kernels called from code that keeps its own form: skipped functions and branches of an If."""
+    found: set[str] = set()
+
+    def note(variable: tvm.ir.GlobalVar) -> None:
+        found.add(variable.name_hint)
+
+    for variable, function in mod.functions_items():
+        if isinstance(function, relax.Function) and variable.name_hint not in planned.functions:
+            tvm_ffi.structural_walk(function, (tvm.ir.GlobalVar, note))
+    for plan in planned.functions.values():
+        for operation in plan.extraction.operations:
+            if operation.kind == "other":
+                tvm_ffi.structural_walk(operation.value, (tvm.ir.GlobalVar, note))
+    return found
+
+
+def _without(mod: tvm.IRModule, names: set[str]) -> tvm.IRModule:
+    kept = {v: f for v, f in mod.functions_items() if v.name_hint not in names}
+    return tvm.IRModule(kept, attrs=mod.attrs)
+
+
+def kernel_functions(mod: tvm.IRModule) -> dict[str, tirx.PrimFunc]:
+    """The PrimFuncs of ``mod`` by name."""
+    return {v.name_hint: f for v, f in mod.functions_items() if isinstance(f, tirx.PrimFunc)}

@@ -1,0 +1,119 @@
+"""Seconds of each kernel: measured on the target, or by a roofline of the device profile."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tvm
+import tvm_ffi
+from tvm import s_tir, tirx
+
+from tvm_memopt.atomic import write_text_atomic
+from tvm_memopt.errors import MemoptError
+from tvm_memopt.passes.tir.statements import dtype_of, nbytes_of
+from tvm_memopt.targets.profile import DeviceProfile, profile_for_triple
+
+_MEASURE_REPEATS = 7
+
+
+def roofline_seconds(func: tirx.PrimFunc, profile: DeviceProfile) -> float:
+    """max(FLOPs / rate, bytes / rate) + call price; symbolic dimensions count as 1. The roofline model of
+    Williams, Waterman and Patterson, CACM 52(4), 2009."""
+    try:
+        flops = float(s_tir.analysis.estimate_tir_flops(tvm.IRModule({"main": func})))
+    except (tvm.error.TVMError, RuntimeError, ValueError):
+        flops = 0.0  # a kernel with constructs that the estimator does not know: its bytes decide
+    nbytes = sum(nbytes_of(p) or 0 for p in func.params if tirx.is_buffer_var(p))
+    return max(flops / profile.flops_per_second, nbytes / profile.bytes_per_second) + profile.call_seconds
+
+
+def estimated_costs(kernels: Mapping[str, tirx.PrimFunc], target: tvm.target.Target) -> dict[str, float]:
+    """Roofline seconds by kernel name, for the profile that fits ``target``."""
+    profile = profile_for_triple(target_triple(target))
+    return {name: roofline_seconds(func, profile) for name, func in kernels.items()}
+
+
+def target_triple(target: tvm.target.Target) -> str:
+    """The LLVM triple of ``target``; the host's own where none is given."""
+    return str(target.attrs.get("mtriple", "")) or os.uname().machine
+
+
+def measured_costs(
+    kernels: Mapping[str, tirx.PrimFunc], target: tvm.target.Target, *, cache: Path | None = None
+) -> dict[str, float]:
+    """Measured seconds by kernel name on this machine, kept on disk by structural hash, target and device.
+
+    The least of several runs on zero-filled arguments: on a shared machine the least is the steadiest.
+    Kernels with symbolic dimensions fall back to the roofline. Raises MemoptError when the target's
+    code cannot run here.
+    """
+    if target.kind.name != "llvm" or not _runs_here(target):
+        raise MemoptError(f"target {target} cannot be measured on this machine: give costs of a device, or use the roofline")
+    path = cache or default_cache()
+    known = _read_cache(path)
+    profile = profile_for_triple(target_triple(target))
+    found, new = {}, False
+    for name, func in kernels.items():
+        if any(tirx.is_buffer_var(p) and nbytes_of(p) is None for p in func.params):
+            found[name] = roofline_seconds(func, profile)
+            continue
+        key = cost_key(func, target)
+        if key not in known:
+            known[key], new = _measure(func, target), True
+        found[name] = known[key]
+    if new:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(path, json.dumps(known, indent=1, sort_keys=True))
+    return found
+
+
+def default_cache() -> Path:
+    """``$XDG_CACHE_HOME/tvm-memopt/costs.json``."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "tvm-memopt" / "costs.json"
+
+
+def cost_key(func: tirx.PrimFunc, target: tvm.target.Target) -> str:
+    """Key of a measurement: structural hash of the kernel, target, device and CPU."""
+    structure = tvm_ffi.structural_hash(func.without_attr("global_symbol") if _has_symbol(func) else func)
+    device = f"{os.uname().machine}:{_cpu_name()}"
+    return hashlib.sha256(f"{structure}|{target}|{device}".encode()).hexdigest()[:32]
+
+
+def _has_symbol(func: tirx.PrimFunc) -> bool:
+    return func.attrs is not None and "global_symbol" in func.attrs
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _runs_here(target: tvm.target.Target) -> bool:
+    return target_triple(target).split("-")[0] in (os.uname().machine, "arm64" if os.uname().machine == "aarch64" else "")
+
+
+def _read_cache(path: Path) -> dict[str, float]:
+    try:
+        return {str(k): float(v) for k, v in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}  # absent or damaged: measured anew
+
+
+def _measure(func: tirx.PrimFunc, target: tvm.target.Target) -> float:
+    built = tvm.compile(tvm.IRModule({"main": func.with_attr("global_symbol", "main")}), target)
+    arguments = [tvm.runtime.tensor(_zeros(p)) for p in func.params]
+    timer = built.mod.time_evaluator("main", tvm.cpu(), number=1, repeat=_MEASURE_REPEATS)
+    return float(min(timer(*arguments).results))
+
+
+def _zeros(buffer: tvm.ir.Var) -> np.ndarray:
+    return np.zeros([int(extent) for extent in buffer.shape], dtype_of(buffer))

@@ -1,0 +1,132 @@
+"""Scratch buffers that need no memory of their own: they live in the kernel's output until it is written.
+
+A convolution's accumulator, for one, is read for the last time by the bias addition that writes the
+output, element by element. Such a buffer is merged with the output: accesses to it become accesses to
+the output itself, so the code generator sees one memory, and every value is computed as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tvm_ffi
+from tvm import tirx
+
+from tvm_memopt.passes.tir.statements import (
+    FlatKernel,
+    Var,
+    analyze,
+    dtype_of,
+    element_count,
+    flatten_statements,
+    reads_before_overwrite,
+)
+
+
+def share_outputs(func: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Merge scratch buffers of ``func`` with its outputs where no value can be lost."""
+    kernel = analyze(func)
+    for scratch in sorted(kernel.allocations(), key=lambda b: -max(kernel.touched(b), default=0)):
+        target = _find_output(kernel, scratch)
+        if target is not None:
+            kernel = analyze(_merge_into_output(kernel, scratch, target))
+    return kernel.func
+
+
+def _find_output(kernel: FlatKernel, scratch: Var) -> Var | None:
+    fitting = [o for o in kernel.func.params if _can_hold(kernel, o, scratch)]
+    return min(fitting, key=lambda o: element_count(o) or 0, default=None)
+
+
+def _can_hold(kernel: FlatKernel, output: Var, scratch: Var) -> bool:
+    if not tirx.is_buffer_var(output) or not kernel.stores.get(output) or not kernel.touched(scratch):
+        return False
+    if output in kernel.opaque or scratch in kernel.opaque or not _same_elements(kernel, output, scratch):
+        return False
+    size, room = element_count(scratch), element_count(output)
+    if size is None or room is None or size > room or _flat_view(kernel, output) is None:
+        return False
+    first, last = kernel.touched(output)[0], kernel.touched(scratch)[-1]
+    return last < first or (last == first and reads_before_overwrite(kernel, last, scratch, output))
+
+
+def _same_elements(kernel: FlatKernel, output: Var, scratch: Var) -> bool:
+    views = [view for view, root in kernel.root.items() if root.same_as(scratch) or root.same_as(output)]
+    return all(dtype_of(v) == dtype_of(output) for v in (scratch, *views)) and _scope(scratch) == "global"
+
+
+def _scope(buffer: Var) -> str:
+    return str(buffer.scope())
+
+
+def _flat_view(kernel: FlatKernel, parameter: Var) -> Var | None:
+    """The one-dimensional buffer through which the kernel accesses ``parameter``."""
+    if len(parameter.shape) == 1:
+        return parameter
+    count = element_count(parameter)
+    views = (view for view, root in kernel.root.items() if root.same_as(parameter))
+    return next((v for v in views if len(v.shape) == 1 and element_count(v) == count), None)
+
+
+def _merge_into_output(kernel: FlatKernel, scratch: Var, output: Var) -> tirx.PrimFunc:
+    target = _flat_view(kernel, output)
+    assert target is not None
+    merged = {scratch: target} | {view: target for view, root in kernel.root.items() if root.same_as(scratch)}
+    return replace_buffers(kernel.func, merged, target)
+
+
+def replace_buffers(func: tirx.PrimFunc, merged: Mapping[Var, Var], target: Var) -> tirx.PrimFunc:
+    """``func`` with each access to a key of ``merged`` made an access to ``target``; the view that
+    declares ``target`` moves to the front so that it is in scope everywhere."""
+    statements = []
+    for statement in flatten_statements(func):
+        declares = statement.buffer if isinstance(statement, tirx.AllocBuffer | tirx.DeclBuffer) else None
+        if declares is not None and declares in merged:
+            continue
+        if declares is not None and declares.same_as(target):
+            statements.insert(0, statement)
+        else:
+            statements.append(tvm_ffi.structural_map(statement, (Var, lambda v: merged.get(v, v))))
+    return with_statements(func, func.params, statements)
+
+
+def with_statements(func: tirx.PrimFunc, params: object, statements: list[tirx.Stmt]) -> tirx.PrimFunc:
+    """``func`` with other parameters and top-level statements."""
+    body = statements[0] if len(statements) == 1 else tirx.SeqStmt(statements)
+    return tirx.PrimFunc(list(params), body, func.ret_type, func.attrs)  # type: ignore[call-overload]
+
+
+def inplace_parameters(func: tirx.PrimFunc) -> list[tuple[int, int]]:
+    """Pairs (input, output) of parameter positions where the output may be written over the input.
+
+    Each element of the input is read for the last time no later than the iteration that overwrites it;
+    sizes and element types are equal.
+    """
+    kernel = analyze(func)
+    buffers = [(i, p) for i, p in enumerate(func.params) if tirx.is_buffer_var(p)]
+    outputs = [(i, p) for i, p in buffers if kernel.stores.get(p)]
+    inputs = [(i, p) for i, p in buffers if kernel.loads.get(p) and not kernel.stores.get(p)]
+    return [(i, o) for i, source in inputs for o, target in outputs if _may_overwrite(kernel, source, target)]
+
+
+def _may_overwrite(kernel: FlatKernel, source: Var, target: Var) -> bool:
+    if source in kernel.opaque or target in kernel.opaque or dtype_of(source) != dtype_of(target):
+        return False
+    count = element_count(source)
+    if count is None or count != element_count(target) or _flat_view(kernel, target) is None:
+        return False
+    first, last = kernel.touched(target)[0], max(kernel.loads[source])
+    return last < first or (last == first and reads_before_overwrite(kernel, last, source, target))
+
+
+def overwrite_input(func: tirx.PrimFunc, source: int, target: int) -> tirx.PrimFunc:
+    """``func`` for calls that pass the same memory as parameters ``source`` and ``target``.
+
+    Reads of the input become reads of the output, so that no two names stand for one memory.
+    """
+    kernel = analyze(func)
+    flat = _flat_view(kernel, func.params[target])
+    assert flat is not None
+    root = func.params[source]
+    merged = {root: flat} | {view: flat for view, base in kernel.root.items() if base.same_as(root)}
+    return replace_buffers(func, merged, flat)

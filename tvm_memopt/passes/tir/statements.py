@@ -1,0 +1,205 @@
+"""A flat kernel as a list of statements: which buffer is touched where, and how.
+
+Works on the form that lower_to_flat_buffers leaves: allocations and views first, then loop nests with
+one-dimensional accesses. Whatever does not fit is marked opaque, and opaque buffers are left alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import tvm
+import tvm_ffi
+from tvm import sym, tirx
+from tvm.ir.expr import TensorLoad
+
+Var = tvm.ir.Var
+
+
+@dataclass
+class FlatKernel:
+    """``statements`` are the top-level ones; ``root`` maps a view to the parameter or allocation whose
+    memory it uses; ``opaque`` holds roots that are used through raw pointers or unknown views."""
+
+    func: tirx.PrimFunc
+    statements: list[tirx.Stmt]
+    root: dict[Var, Var] = field(default_factory=dict)
+    opaque: set[Var] = field(default_factory=set)
+    loads: dict[Var, list[int]] = field(default_factory=dict)
+    stores: dict[Var, list[int]] = field(default_factory=dict)
+
+    def root_of(self, buffer: Var) -> Var:
+        """The memory behind ``buffer``."""
+        return self.root.get(buffer, buffer)
+
+    def touched(self, buffer: Var) -> list[int]:
+        """Indices of the statements that load or store the memory of ``buffer``, ascending."""
+        return sorted({*self.loads.get(buffer, ()), *self.stores.get(buffer, ())})
+
+    def allocations(self) -> list[Var]:
+        """Buffers allocated at the top level of the kernel."""
+        return [s.buffer for s in self.statements if isinstance(s, tirx.AllocBuffer)]
+
+
+def flatten_statements(func: tirx.PrimFunc) -> list[tirx.Stmt]:
+    """The top-level statements of ``func``."""
+    return list(func.body.seq) if isinstance(func.body, tirx.SeqStmt) else [func.body]
+
+
+def analyze(func: tirx.PrimFunc) -> FlatKernel:
+    """Which memory each statement of ``func`` touches. O(nodes)."""
+    kernel = FlatKernel(func, flatten_statements(func))
+    _collect_views(kernel)
+    for index, statement in enumerate(kernel.statements):
+        if not isinstance(statement, tirx.AllocBuffer | tirx.DeclBuffer):
+            _collect_accesses(kernel, index, statement)
+    return kernel
+
+
+def _collect_views(kernel: FlatKernel) -> None:
+    def on_view(view: tirx.DeclBuffer) -> None:
+        source = data_source(view.data)
+        if source is None:
+            kernel.opaque.add(view.buffer)
+        else:
+            kernel.root[view.buffer] = kernel.root_of(source)
+
+    tvm_ffi.structural_walk(kernel.func.body, (tirx.DeclBuffer, on_view), order="pre")
+
+
+def data_source(data: tvm.ir.Expr) -> Var | None:
+    """The buffer whose data pointer ``data`` is, or None when it is anything else."""
+    if isinstance(data, tvm.ir.Call) and data.op == _BUFFER_DATA and isinstance(data.args[0], Var):
+        return data.args[0]
+    return None
+
+
+_BUFFER_DATA = tvm.ir.Op.get("tirx.buffer_data")
+
+
+def _collect_accesses(kernel: FlatKernel, index: int, statement: tirx.Stmt) -> None:
+    def on_node(node: object) -> tvm_ffi.WalkResult | None:
+        if isinstance(node, TensorLoad):
+            kernel.loads.setdefault(kernel.root_of(node.source), []).append(index)
+        elif isinstance(node, tirx.BufferStore):
+            kernel.stores.setdefault(kernel.root_of(node.buffer), []).append(index)
+        elif isinstance(node, tirx.DeclBuffer):
+            return tvm_ffi.WalkResult.SKIP
+        elif isinstance(node, tvm.ir.Call) and node.op == _BUFFER_DATA:
+            source = kernel.root_of(node.args[0])
+            kernel.opaque.add(source)
+            kernel.loads.setdefault(source, []).append(index)
+            kernel.stores.setdefault(source, []).append(index)
+        return None
+
+    tvm_ffi.structural_walk(statement, on_node, order="pre")
+
+
+def dtype_of(buffer: Var) -> str:
+    """Element type, as TVM spells it."""
+    return str(buffer.dtype)
+
+
+def element_count(buffer: Var) -> int | None:
+    """Number of elements, or None where a dimension is symbolic."""
+    count = 1
+    for extent in buffer.shape:
+        if not isinstance(extent, tirx.IntImm):
+            return None
+        count *= int(extent)
+    return count
+
+
+def nbytes_of(buffer: Var) -> int | None:
+    """Bytes, or None where a dimension is symbolic."""
+    count, dtype = element_count(buffer), tvm.DataType(dtype_of(buffer))
+    return None if count is None else count * ((dtype.bits * dtype.lanes + 7) // 8)
+
+
+def reads_before_overwrite(kernel: FlatKernel, index: int, source: Var, target: Var) -> bool:
+    """Whether statement ``index`` may write ``target`` over the memory of ``source``.
+
+    True when it is a loop nest with a single store to ``target``, at an index that no two iterations
+    share, and all its loads of ``source`` stand in that store's value at that very index: then each
+    element is read before it is overwritten and never again.
+    """
+    found = _stores_with_loops(kernel, kernel.statements[index], target)
+    if found is None:
+        return False
+    store, loops = found
+    if len(store.indices) != 1 or not _is_injective(store.indices[0], loops):
+        return False
+    loads_in_value = _loads(kernel, store.value, source)
+    loads_in_statement = _loads(kernel, kernel.statements[index], source)
+    if len(loads_in_value) != len(loads_in_statement):
+        return False
+    return all(
+        len(load.indices) == 1 and tvm_ffi.structural_equal(load.indices[0], store.indices[0])
+        for load in loads_in_value
+    )
+
+
+def _loads(kernel: FlatKernel, node: object, source: Var) -> list[TensorLoad]:
+    found: list[TensorLoad] = []
+
+    def on_load(load: TensorLoad) -> None:
+        if kernel.root_of(load.source).same_as(source):
+            found.append(load)
+
+    tvm_ffi.structural_walk(node, (TensorLoad, on_load))
+    return found
+
+
+def _stores_with_loops(
+    kernel: FlatKernel, statement: tirx.Stmt, target: Var
+) -> tuple[tirx.BufferStore, list[tirx.For]] | None:
+    """The only store to ``target`` in ``statement`` with the loops around it; None if there are several."""
+    found: list[tuple[tirx.BufferStore, list[tirx.For]]] = []
+    complete = True
+
+    def visit(node: tirx.Stmt, loops: list[tirx.For]) -> None:
+        nonlocal complete
+        if isinstance(node, tirx.For):
+            visit(node.body, [*loops, node])
+        elif isinstance(node, tirx.SeqStmt):
+            for child in node.seq:
+                visit(child, loops)
+        elif isinstance(node, tirx.IfThenElse):
+            visit(node.then_case, loops)
+            if node.else_case is not None:
+                visit(node.else_case, loops)
+        elif isinstance(node, tirx.AttrStmt):
+            visit(node.body, loops)
+        elif isinstance(node, tirx.BufferStore):
+            if kernel.root_of(node.buffer).same_as(target):
+                found.append((node, loops))
+        elif not isinstance(node, tirx.DeclBuffer | tirx.Bind | tirx.Evaluate):
+            complete = False
+
+    visit(statement, [])
+    return found[0] if complete and len(found) == 1 else None
+
+
+def _is_injective(index: tvm.ir.Expr, loops: list[tirx.For]) -> bool:
+    """Whether different iterations of ``loops`` give different values of ``index`` (mixed radix test)."""
+    terms: list[tuple[int, int]] = []
+    if isinstance(index, tirx.Ramp):
+        if not (isinstance(index.stride, tirx.IntImm) and isinstance(index.lanes, tirx.IntImm | int)):
+            return False
+        terms.append((int(index.stride), int(index.lanes)))
+        index = index.base
+    variables = [loop.loop_var for loop in loops]
+    if variables:
+        coefficients = sym.detect_linear_equation(index, variables)
+        if not coefficients:
+            return False
+        for loop, coefficient in zip(loops, coefficients, strict=False):
+            if not (isinstance(coefficient, tirx.IntImm) and isinstance(loop.extent, tirx.IntImm)):
+                return False
+            terms.append((int(coefficient), int(loop.extent)))
+    reach = 0
+    for stride, extent in sorted(t for t in terms if t[1] > 1):
+        if stride <= reach:
+            return False
+        reach += stride * (extent - 1)
+    return True

@@ -1,0 +1,144 @@
+"""The scratch memory inside kernels: measured, removed where possible, and lifted into the arena.
+
+No Relax pass sees these buffers, yet they are often as large as the activations. Per kernel: stages
+that only move data can be folded into their readers, buffers that fit into the kernel's own output
+live there, and the rest become parameters, so that the planner places them like any tensor. What TVM
+puts on the stack (small buffers) or allocates inside parallel loops stays, and is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import tvm
+import tvm_ffi
+from tvm import tirx
+
+from tvm_memopt.graph.bounds import align_up
+from tvm_memopt.passes.tir.inline import inline_data_movement
+from tvm_memopt.passes.tir.lower import lower_to_flat_buffers
+from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, with_statements
+from tvm_memopt.passes.tir.statements import Var, analyze, flatten_statements, nbytes_of
+
+STACK_NBYTES = 1024  # TVM's code generator puts constant-size buffers up to this size on the stack
+WORKSPACE_ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One compiled form of a PrimFunc.
+
+    ``func``: flat, its lifted scratch buffers appended to the parameters. ``workspace``: those buffers.
+    ``kept_nbytes``: scratch that TVM still allocates itself; ``stack_nbytes``: scratch on the stack.
+    """
+
+    func: tirx.PrimFunc
+    workspace: tuple[Var, ...]
+    kept_nbytes: int
+    stack_nbytes: int
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Where each scratch buffer starts within the kernel's workspace block."""
+        starts, top = [], 0
+        for buffer in self.workspace:
+            starts.append(top)
+            top = align_up(top + (nbytes_of(buffer) or 0), WORKSPACE_ALIGNMENT)
+        return tuple(starts)
+
+    @cached_property
+    def workspace_nbytes(self) -> int:
+        """Bytes of the workspace block."""
+        if not self.workspace:
+            return 0
+        return self.offsets[-1] + (nbytes_of(self.workspace[-1]) or 0)
+
+    @cached_property
+    def stored_parameters(self) -> tuple[int, ...]:
+        """Positions of the parameters that the kernel writes, or may write."""
+        kernel = analyze(self.func)
+        written = {*kernel.stores, *kernel.opaque}
+        return tuple(i for i, p in enumerate(self.func.params) if p in written)
+
+    @cached_property
+    def inplace(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (input, output) of parameter positions that may be one memory."""
+        first = self.workspace_position
+        lifted = set(range(first, first + len(self.workspace)))
+        return tuple(p for p in inplace_parameters(self.func) if not lifted & set(p))
+
+    @property
+    def workspace_position(self) -> int:
+        """Position of the first scratch buffer among the parameters: after the other buffers."""
+        return sum(map(tirx.is_buffer_var, self.func.params)) - len(self.workspace)
+
+
+@dataclass(frozen=True)
+class KernelForms:
+    """The forms of one PrimFunc. ``fast`` has TVM's own loops; ``small`` folds data movement into its
+    readers and needs less workspace (None where that gains nothing). ``original_nbytes``: the scratch of
+    TVM's own build, stack left out."""
+
+    fast: Kernel
+    small: Kernel | None
+    original_nbytes: int
+
+    @property
+    def smallest(self) -> Kernel:
+        """The form with the least workspace."""
+        return self.small or self.fast
+
+
+def kernel_forms(kernels: dict[str, tirx.PrimFunc]) -> dict[str, KernelForms]:
+    """The forms of each PrimFunc, by name. Kernels in a form that is not understood keep their scratch."""
+    folded = {name: f for name, func in kernels.items() if (f := inline_data_movement(func)) is not None}
+    fast, small = _lower(kernels), _lower(folded)
+    forms = {}
+    for name, func in fast.items():
+        plain = _lift(share_outputs(func))
+        slim = _lift(share_outputs(small[name])) if name in small and plain.workspace else None
+        better = slim is not None and slim.workspace_nbytes + slim.kept_nbytes < plain.workspace_nbytes + plain.kept_nbytes
+        forms[name] = KernelForms(plain, slim if better else None, scratch_nbytes(func))
+    return forms
+
+
+def _lower(kernels: dict[str, tirx.PrimFunc]) -> dict[str, tirx.PrimFunc]:
+    if not kernels:
+        return {}
+    named = {name: func.with_attr("global_symbol", name) for name, func in kernels.items()}
+    lowered = lower_to_flat_buffers(tvm.IRModule(named))
+    flat = {}
+    for variable, func in lowered.functions_items():
+        original = kernels[variable.name_hint]
+        had_symbol = original.attrs is not None and "global_symbol" in original.attrs
+        flat[variable.name_hint] = func if had_symbol else func.without_attr("global_symbol")
+    return flat
+
+
+def scratch_nbytes(func: tirx.PrimFunc) -> int:
+    """Bytes of all scratch buffers of a flat kernel that are too large for the stack."""
+    sizes = (nbytes_of(buffer) or 0 for buffer in _all_allocations(func))
+    return sum(size for size in sizes if size > STACK_NBYTES)
+
+
+def _all_allocations(func: tirx.PrimFunc) -> list[Var]:
+    found: list[Var] = []
+    tvm_ffi.structural_walk(func.body, (tirx.AllocBuffer, lambda node: found.append(node.buffer)))
+    return found
+
+
+def _lift(func: tirx.PrimFunc) -> Kernel:
+    kernel = analyze(func)
+    lifted = [b for b in kernel.allocations() if (nbytes_of(b) or 0) > STACK_NBYTES and str(b.scope()) == "global"]
+    rest = [
+        s
+        for s in flatten_statements(func)
+        if not (isinstance(s, tirx.AllocBuffer) and any(s.buffer.same_as(b) for b in lifted))
+    ]
+    buffers = sum(map(tirx.is_buffer_var, func.params))
+    params = [*func.params[:buffers], *lifted, *func.params[buffers:]]
+    new = with_statements(func, params, rest) if lifted else func
+    sizes = [nbytes_of(buffer) or 0 for buffer in _all_allocations(new)]
+    kept = sum(size for size in sizes if size > STACK_NBYTES)
+    return Kernel(new, tuple(lifted), kept, sum(sizes) - kept)

@@ -1,0 +1,43 @@
+"""What a report says beside the graph and the plan; every part may be absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFigures:
+    """One build of the model. ``planned_nbytes`` is what its memory plan says; the rest is measured.
+
+    ``arena_nbytes``, ``returned_nbytes`` and ``workspace_nbytes`` are bytes really allocated by the
+    runtime for the storage pool, the returned tensors and the scratch memory inside kernels;
+    ``seconds`` is the median time of one run.
+    """
+
+    planned_nbytes: int | None = None
+    arena_nbytes: int | None = None
+    returned_nbytes: int | None = None
+    workspace_nbytes: int | None = None
+    seconds: float | None = None
+
+    @property
+    def total_nbytes(self) -> int | None:
+        """Arena, returned tensors and kernel workspace together; None unless all three were measured."""
+        parts = (self.arena_nbytes, self.returned_nbytes, self.workspace_nbytes)
+        known = [part for part in parts if part is not None]
+        return sum(known) if len(known) == len(parts) else None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportContext:
+    """``baseline`` is TVM's own build, ``optimized`` ours; ``stage_seconds`` times each stage of the job."""
+
+    baseline: BuildFigures | None = None
+    optimized: BuildFigures | None = None
+    command_line: str | None = None
+    seed: int | None = None
+    time_limit: float | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

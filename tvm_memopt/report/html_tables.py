@@ -1,0 +1,187 @@
+"""The report's figures as rows of text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tvm_memopt.report.context import BuildFigures, ReportContext
+from tvm_memopt.report.summary import extra_compute, method, repeated_steps
+from tvm_memopt.report.timeline import Holder, Timeline
+from tvm_memopt.report.units import change, exact_bytes, percent, printable, seconds_text, short_bytes
+
+_NOT_MEASURED = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One figure: large ``value``, what it was ``before``, and a line of ``detail``."""
+
+    name: str
+    value: str
+    detail: str
+    before: str = ""
+    delta: str = ""
+
+
+def tiles(timeline: Timeline, context: ReportContext) -> list[Tile]:
+    """Peak, arena, bound, fragmentation, recompute, and what was measured."""
+    plan, waste = timeline.plan, timeline.fragmentation_nbytes
+    share = waste / plan.arena_nbytes if plan.arena_nbytes else 0.0
+    repeats = f"steps that repeat an op: {repeated_steps(timeline)}"
+    peak = exact_bytes(plan.peak_live_nbytes)
+    found = [
+        _compared_tile("Peak live", timeline.given_peak_nbytes, plan.peak_live_nbytes, short_bytes, peak),
+        _arena_tile(timeline, context),
+        _bound_tile(timeline),
+        Tile("Fragmentation", percent(share), f"{waste} B of the arena"),
+        Tile("Recompute", percent(extra_compute(timeline)), repeats),
+    ]
+    return found + _measured_tiles(context)
+
+
+def _compared_tile(name: str, before: Any, after: Any, write: Callable[[Any], str], detail: str) -> Tile:
+    if before is None:
+        return Tile(name, write(after), detail)
+    return Tile(name, write(after), detail, write(before), change(before, after))
+
+
+def _arena_tile(timeline: Timeline, context: ReportContext) -> Tile:
+    arena = timeline.plan.arena_nbytes
+    tvm = context.baseline.planned_nbytes if context.baseline else None
+    detail = exact_bytes(arena) if tvm is None else f"TVM’s own plan: {exact_bytes(tvm)}"
+    return _compared_tile("Arena", tvm, arena, short_bytes, detail)
+
+
+def _bound_tile(timeline: Timeline) -> Tile:
+    bound, gap = timeline.plan.lower_bound_nbytes, timeline.plan.gap_nbytes
+    if bound is None or gap is None:
+        return Tile("Lower bound", "none", "nothing was proved")
+    detail = "reached: proved the smallest" if gap == 0 else f"gap {gap} B ({percent(gap / bound if bound else 0)})"
+    return Tile("Lower bound", short_bytes(bound), detail)
+
+
+def _measured_tiles(context: ReportContext) -> list[Tile]:
+    old, new = context.baseline or BuildFigures(), context.optimized or BuildFigures()
+    found: list[Tile] = []
+    total = new.total_nbytes
+    if total is not None:
+        found.append(_compared_tile("Allocated, measured", old.total_nbytes, total, short_bytes, exact_bytes(total)))
+    if new.seconds is not None:
+        detail = "median of interleaved runs" if old.seconds is not None else "median"
+        found.append(_compared_tile("Time of one run", old.seconds, new.seconds, seconds_text, detail))
+    return found
+
+
+def builds_table(context: ReportContext) -> list[tuple[str, str, str, str]]:
+    """(quantity, TVM's build, ours, change) for every quantity that either build has."""
+    old, new = context.baseline or BuildFigures(), context.optimized or BuildFigures()
+    rows: list[tuple[str, Any, Any, Callable[[Any], str]]] = [
+        ("planned arena", old.planned_nbytes, new.planned_nbytes, exact_bytes),
+        ("arena, measured", old.arena_nbytes, new.arena_nbytes, exact_bytes),
+        ("returned tensors, measured", old.returned_nbytes, new.returned_nbytes, exact_bytes),
+        ("kernel workspace, measured", old.workspace_nbytes, new.workspace_nbytes, exact_bytes),
+        ("all memory, measured", old.total_nbytes, new.total_nbytes, exact_bytes),
+        ("time of one run", old.seconds, new.seconds, seconds_text),
+    ]
+    table = []
+    for name, before, after, write in rows:
+        if before is not None or after is not None:
+            figures = [write(value) if value is not None else _NOT_MEASURED for value in (before, after)]
+            delta = change(before, after) if before is not None and after is not None else ""
+            table.append((name, figures[0], figures[1], delta))
+    return table
+
+
+def holder_rows(timeline: Timeline) -> list[dict[str, Any]]:
+    """What holds the peak, largest first."""
+    return [
+        {
+            "block": holder.block,
+            "name": timeline.blocks[holder.block].label,
+            "nbytes": f"{timeline.blocks[holder.block].allocation.nbytes:,}",
+            "size": short_bytes(timeline.blocks[holder.block].allocation.nbytes),
+            "share": percent(holder.share),
+            "cumulative": percent(holder.cumulative),
+            "colour": timeline.blocks[holder.block].colour,
+            "producer": _producer(timeline, holder),
+            "last_use": _last_use(timeline, holder),
+            "could_go": _could_go(timeline, holder),
+        }
+        for holder in timeline.holders
+    ]
+
+
+def _producer(timeline: Timeline, holder: Holder) -> str:
+    block = timeline.blocks[holder.block]
+    if block.producer is None:
+        return "given by the caller"
+    return f"{printable(timeline.graph.ops[block.producer].name)} (step {block.allocation.first})"
+
+
+def _last_use(timeline: Timeline, holder: Holder) -> str:
+    block = timeline.blocks[holder.block]
+    if block.returned:
+        return "returned"
+    if holder.last_use is None:
+        return f"its own step {block.allocation.last}"
+    return f"{timeline.steps[holder.last_use].name} (step {holder.last_use})"
+
+
+def _could_go(timeline: Timeline, holder: Holder) -> str:
+    if holder.in_use:
+        return "no: in use at the peak"
+    if holder.remat_cost is None:
+        return "no: cannot be recomputed"
+    nbytes = timeline.blocks[holder.block].allocation.nbytes
+    total = timeline.plan.base_cost
+    share = f", {percent(holder.remat_cost / total)} of all compute" if total else ""
+    per = f", {holder.remat_cost / nbytes * 1024:.3g} per KiB" if nbytes else ""
+    return f"one more run: cost {holder.remat_cost:.4g}{share}{per}"
+
+
+def step_rows(timeline: Timeline) -> list[dict[str, Any]]:
+    """The schedule with its marks; ``bar`` is the share of the peak in percent."""
+    peak = max(timeline.live, default=0) or 1
+    return [
+        {
+            "index": step.index,
+            "op": step.op,
+            "name": step.name,
+            "cost": f"{step.cost:.4g}",
+            "live": f"{step.live_nbytes:,}",
+            "bar": round(100 * step.live_nbytes / peak),
+            "mark": "repeated" if step.run else "moved" if step.moved else "",
+            "run": step.run + 1,
+            "peak": step.index == timeline.peak_step,
+        }
+        for step in timeline.steps
+    ]
+
+
+def making_rows(timeline: Timeline, context: ReportContext) -> list[tuple[str, str]]:
+    """How the plan was made."""
+    plan, graph = timeline.plan, timeline.graph
+    budget = "none: the smallest arena" if plan.budget_nbytes is None else exact_bytes(plan.budget_nbytes)
+    rows = [("command", context.command_line or ""), ("status", f"{plan.status} by {method(timeline)}")]
+    rows += [("budget", budget), ("lower bound", _if_given(plan.lower_bound_nbytes, exact_bytes))]
+    rows += [("compute", f"{plan.cost:.6g}, every op once {plan.base_cost:.6g}")]
+    rows += [("compute, lower bound", _if_given(plan.cost_bound, _plain))]
+    rows += [("seed", _if_given(context.seed, str)), ("time limit", _if_given(context.time_limit, seconds_text))]
+    rows += [(f"solver: {key}", _plain(value)) for key, value in plan.solver.items() if key != "name"]
+    rows += [(stage, seconds_text(seconds)) for stage, seconds in context.stage_seconds.items()]
+    rows += [(f"version of {name}", version) for name, version in context.versions.items()]
+    rows += [("graph", f"{len(graph.ops)} ops, {len(graph.tensors)} tensors, alignment {plan.alignment}")]
+    return [(printable(name), printable(text)) for name, text in rows if text]
+
+
+def _if_given(value: Any, write: Callable[[Any], str]) -> str:
+    return "" if value is None else write(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,0 +1,63 @@
+"""Run one of this package's jobs in a fresh process: another allocator below it, or no harm from a crash.
+
+``python -m tvm_memopt.runtime.child FOLDER`` reads FOLDER/request.json and writes FOLDER/result.json.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tvm_memopt
+from tvm_memopt.errors import MemoptError
+
+JOBS = {"measure": "tvm_memopt.runtime.measure", "poison": "tvm_memopt.runtime.poison"}
+REJECTED = 2
+
+
+def run_in_child(job: str, folder: Path, request: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
+    """The result of a job's ``work(folder, **request)`` there; MemoptError if it failed or crashed."""
+    (folder / "request.json").write_text(json.dumps({"job": job, **request}), encoding="utf-8")
+    command = [sys.executable, "-m", "tvm_memopt.runtime.child", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, env=_with_package(environment), check=False)
+    if done.returncode:
+        raise MemoptError(_failure(job, done))
+    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+def _with_package(environment: Mapping[str, str]) -> dict[str, str]:
+    root = str(Path(tvm_memopt.__file__).parent.parent)
+    earlier = environment.get("PYTHONPATH")
+    return {**environment, "PYTHONPATH": root + (os.pathsep + earlier if earlier else "")}
+
+
+def _failure(job: str, done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    if done.returncode < 0:
+        return f"the {job} run was ended by {signal.Signals(-done.returncode).name}: the module broke its own memory"
+    return lines[-1] if lines else f"the {job} run failed with exit status {done.returncode}"
+
+
+def main(folder: Path) -> int:
+    """Do the job of a folder; a MemoptError goes to stderr as one line."""
+    os.environ.pop("LD_PRELOAD", None)  # meant for this process, not for those that it may start
+    sys.modules.setdefault("torch", None)  # tvm_ffi imports it wherever it can, which takes longer than the job
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    try:
+        result = importlib.import_module(JOBS[request.pop("job")]).work(folder, **request)
+    except MemoptError as error:
+        print(error, file=sys.stderr)
+        return REJECTED
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))

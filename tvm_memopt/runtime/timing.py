@@ -1,0 +1,100 @@
+"""Time several builds of one model beside each other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvm_memopt.errors import MemoptError
+from tvm_memopt.runtime.execute import CompiledModule, call, entry, load_machine, to_tensors
+
+WARM_UP_ROUNDS = 2
+CLOCK_TICK = 1e-9  # seconds; keeps the ratio finite for a call shorter than the clock can tell
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median and quartiles of samples that are kept in the order of their taking."""
+
+    median: float
+    low: float
+    high: float
+    samples: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeComparison:
+    """Seconds per call of each build, on the clock and of the process's CPU; ratios are taken round by round.
+
+    A ratio is a build's seconds over those of ``baseline`` in the same round, so that a load which comes
+    and goes with the rounds cancels out.
+    """
+
+    baseline: str
+    wall_seconds: Mapping[str, Spread]
+    cpu_seconds: Mapping[str, Spread]
+    wall_ratio: Mapping[str, Spread]
+    cpu_ratio: Mapping[str, Spread]
+
+
+def compare_times(
+    modules: Mapping[str, CompiledModule],
+    inputs: Sequence[np.ndarray],
+    repeats: int = 20,
+    *,
+    function: str = "main",
+    baseline: str | None = None,
+) -> TimeComparison:
+    """Call every build once a round, in alternating order, for ``repeats`` rounds in this process.
+
+    ``baseline`` is by default the last of ``modules``. The pooled allocator is used, as by TVM itself.
+    Raises MemoptError for an empty comparison or a build that cannot run.
+    """
+    reference = baseline if baseline is not None else next(reversed(modules), None)
+    if reference is None or reference not in modules or repeats < 1:
+        names = ", ".join(modules) or "none"
+        raise MemoptError(f"cannot compare {names} with {reference} over {repeats} rounds: expected 1 or more of each")
+    calls = {name: _caller(module, inputs, function) for name, module in modules.items()}
+    wall, cpu = _interleave(calls, repeats)
+    return TimeComparison(
+        baseline=reference,
+        wall_seconds={name: spread(samples) for name, samples in wall.items()},
+        cpu_seconds={name: spread(samples) for name, samples in cpu.items()},
+        wall_ratio=_ratios(wall, reference),
+        cpu_ratio=_ratios(cpu, reference),
+    )
+
+
+def spread(samples: Sequence[float]) -> Spread:
+    """Median and quartiles, linearly interpolated between samples."""
+    low, median, high = (float(q) for q in np.percentile(samples, [25, 50, 75]))
+    return Spread(median=median, low=low, high=high, samples=tuple(samples))
+
+
+def _caller(module: CompiledModule, inputs: Sequence[np.ndarray], function: str) -> Callable[[], object]:
+    compiled, tensors = entry(load_machine(module), function), to_tensors(inputs)
+    for _ in range(WARM_UP_ROUNDS):
+        call(compiled, tensors, function)
+    return lambda: compiled(*tensors)
+
+
+def _interleave(
+    calls: Mapping[str, Callable[[], object]], repeats: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    wall: dict[str, list[float]] = {name: [] for name in calls}
+    cpu: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(repeats):
+        for name in list(calls) if turn % 2 == 0 else list(reversed(calls)):
+            wall_start, cpu_start = time.perf_counter(), time.process_time()
+            calls[name]()
+            cpu[name].append(time.process_time() - cpu_start)
+            wall[name].append(time.perf_counter() - wall_start)
+    return wall, cpu
+
+
+def _ratios(samples: Mapping[str, Sequence[float]], reference: str) -> dict[str, Spread]:
+    base = [max(seconds, CLOCK_TICK) for seconds in samples[reference]]
+    return {name: spread([a / b for a, b in zip(own, base, strict=True)]) for name, own in samples.items()}

@@ -1,0 +1,27 @@
+"""Cuts in time: where no buffer crosses, the two sides can be placed apart."""
+
+from __future__ import annotations
+
+from tvm_memopt.graph import Lifetimes
+
+
+def time_components(lives: Lifetimes) -> list[tuple[int, ...]]:
+    """Buffers of more than zero bytes, grouped so that no two groups share a step; in time order."""
+    groups: list[list[int]] = []
+    end = -1
+    for index in sorted(range(len(lives.buffers)), key=lambda i: (lives.buffers[i].first, i)):
+        b = lives.buffers[index]
+        if not b.nbytes:
+            continue
+        if b.first > end:
+            groups.append([])
+        groups[-1].append(index)
+        end = max(end, b.last)
+    return [tuple(group) for group in groups]
+
+
+def restrict(lives: Lifetimes, members: tuple[int, ...]) -> Lifetimes:
+    """``lives`` with only ``members``, renumbered in their order; the steps stay."""
+    number = {old: new for new, old in enumerate(members)}
+    inplace = tuple((number[a], number[b]) for a, b in lives.inplace if a in number and b in number)
+    return Lifetimes(tuple(lives.buffers[i] for i in members), inplace, lives.steps)

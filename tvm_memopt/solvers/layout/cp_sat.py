@@ -1,0 +1,144 @@
+"""Exact placement: one no-overlap constraint over rectangles in time × address, solved by CP-SAT."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tvm_memopt.graph import Lifetimes, align_up
+from tvm_memopt.solvers.request import Deadline
+
+_POLL_SECONDS = 0.05
+_Answer = tuple[list[int] | None, Literal["best", "none", "unknown"]]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A CP-SAT model and its offset variables, in multiples of ``unit`` bytes."""
+
+    model: Any
+    offsets: list[Any]
+    unit: int
+
+
+def place_below(
+    lives: Lifetimes,
+    alignment: int,
+    lower: int,
+    upper: int,
+    hint: Sequence[int],
+    deadline: Deadline,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    minimise: bool = True,
+) -> _Answer:
+    """Offsets with an arena of at most ``upper`` bytes, the least such where ``minimise``.
+
+    Nothing below ``lower`` is looked for. The word says what is proved: ``"best"`` no smaller arena
+    from ``lower`` on exists, ``"none"`` no placement is that small, ``"unknown"`` time ran out first.
+    """
+    if upper < lower or any(b.nbytes > upper for b in lives.buffers):
+        return None, "none"
+    built = _build(lives, alignment, lower, upper, minimise)
+    for variable, offset in zip(built.offsets, hint, strict=True):
+        built.model.add_hint(variable, offset // built.unit)
+    return _solve(built, deadline, seed, threads)
+
+
+def _build(lives: Lifetimes, alignment: int, lower: int, upper: int, minimise: bool) -> _Model:
+    """Sizes padded to the alignment change nothing, since every offset is a multiple of it; and a
+    placement pushed down as far as it goes has offsets that are sums of padded sizes, so their
+    common divisor is the unit. The topmost buffer needs no padding: its end is bounded in bytes.
+    """
+    from ortools.sat.python import cp_model
+
+    model = cp_model.CpModel()
+    padded = [align_up(b.nbytes, alignment) for b in lives.buffers]
+    unit = math.gcd(*padded)
+    offsets = [model.new_int_var(0, (upper - b.nbytes) // unit, "") for b in lives.buffers]
+    sizes = [size // unit for size in padded]
+    absent = _sharing(model, lives, offsets)
+    across, along = [], []
+    for index, b in enumerate(lives.buffers):
+        for first, end, step in _slices(lives, index):
+            gone = absent.get((index, step), []) if step is not None else []
+            x = model.new_fixed_size_interval_var(offsets[index], sizes[index], "")
+            if gone:
+                present = model.new_bool_var("")
+                model.add(present + sum(gone) == 1)
+                x = model.new_optional_fixed_size_interval_var(offsets[index], sizes[index], present, "")
+            across.append(x)
+            along.append(model.new_fixed_size_interval_var(first, end - first, ""))
+    model.add_no_overlap_2d(along, across)
+    if minimise:
+        arena = model.new_int_var(lower, upper, "")
+        for offset, b in zip(offsets, lives.buffers, strict=True):
+            model.add(arena >= offset * unit + b.nbytes)
+        model.minimize(arena)
+    return _Model(model, offsets, unit)
+
+
+def _slices(lives: Lifetimes, index: int) -> list[tuple[int, int, int | None]]:
+    """(first, end, step) pieces of a buffer's life; ``step`` marks a single step with an in-place pair."""
+    b = lives.buffers[index]
+    steps = {lives.buffers[t].first for s, t in lives.inplace if index in (s, t)}
+    cuts = sorted({b.first, b.last + 1, *steps, *(s + 1 for s in steps)})
+    return [(low, high, low if low in steps else None) for low, high in zip(cuts, cuts[1:], strict=False)]
+
+
+def _sharing(model: Any, lives: Lifetimes, offsets: list[Any]) -> dict[tuple[int, int], list[Any]]:
+    """A switch for each pair: on, the two lie at one offset, and in the step where they meet the
+    smaller one's slice is absent, since the larger one's covers it. Returned per (buffer, step).
+    """
+    absent: dict[tuple[int, int], list[Any]] = {}
+    used: dict[tuple[int, int], list[Any]] = {}
+    for source, target in lives.inplace:
+        step = lives.buffers[target].first
+        shares = model.new_bool_var("")
+        model.add(offsets[source] == offsets[target]).only_enforce_if(shares)
+        smaller = source if lives.buffers[source].nbytes < lives.buffers[target].nbytes else target
+        absent.setdefault((smaller, step), []).append(shares)
+        for buffer in (source, target):
+            used.setdefault((buffer, step), []).append(shares)
+    for group in used.values():
+        model.add_at_most_one(group)
+    return absent
+
+
+def _solve(built: _Model, deadline: Deadline, seed: int, threads: int) -> _Answer:
+    from ortools.sat.python import cp_model
+
+    solver = cp_model.CpSolver()
+    solver.parameters.max_time_in_seconds = deadline.remaining
+    solver.parameters.random_seed = seed
+    solver.parameters.num_workers = threads
+    solver.parameters.interleave_search = threads > 1  # the same answer whatever the threads' timing
+    solver.parameters.catch_sigint_signal = False
+    status = _solve_interruptibly(solver, built.model)
+    if status == cp_model.INFEASIBLE:
+        return None, "none"
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return None, "unknown"
+    found = [solver.value(variable) * built.unit for variable in built.offsets]
+    return found, "best" if status == cp_model.OPTIMAL else "unknown"
+
+
+def _solve_interruptibly(solver: Any, model: Any) -> Any:
+    """Solve in a second thread, so that Ctrl-C reaches this one and stops the search at once."""
+    from ortools.sat.python import cp_model
+
+    status: list[Any] = []
+    thread = threading.Thread(target=lambda: status.append(solver.solve(model)), daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_POLL_SECONDS)
+    except KeyboardInterrupt:
+        solver.stop_search()
+        thread.join()
+        raise
+    return status[0] if status else cp_model.UNKNOWN

@@ -1,0 +1,117 @@
+"""The greedy family: sort the buffers once, then give each the first or the tightest offset that is free.
+
+Only buffers that are held at a common step exclude each other, so each buffer looks at its
+neighbours in time alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tvm_memopt.graph import Lifetimes
+from tvm_memopt.solvers.layout.chains import sharing_chains
+from tvm_memopt.solvers.layout.gaps import lowest_fit, tightest_fit
+from tvm_memopt.solvers.layout.load import padded_load
+from tvm_memopt.solvers.layout.sliding import RangeMaximum
+from tvm_memopt.solvers.request import Deadline
+
+_CHECK_EVERY = 128
+
+
+@dataclass(frozen=True)
+class Block:
+    """A chain of buffers that lies at one offset, with the figures that the orders sort by."""
+
+    buffers: tuple[int, ...]
+    first: int
+    last: int
+    nbytes: int
+    area: int
+    load: int
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """``neighbours[i]``: (j, below, above) for each block j held at a common step with block i.
+
+    With j at offset x, block i cannot lie in the open interval (x - below, x + above).
+    """
+
+    blocks: tuple[Block, ...]
+    neighbours: tuple[tuple[tuple[int, int, int], ...], ...]
+
+
+_ORDERS: Mapping[str, Callable[[Block], tuple[int, ...]]] = {
+    "size": lambda b: (-b.nbytes, -(b.last - b.first), b.first),
+    "area": lambda b: (-b.area, -b.nbytes, b.first),
+    "breadth": lambda b: (-b.load, -b.nbytes, b.first),
+    "lifetime": lambda b: (b.first - b.last, -b.nbytes, b.first),
+    "start": lambda b: (b.first, -b.nbytes, -b.last),
+}
+_FITS = {"first fit": lowest_fit, "best fit": tightest_fit}
+
+
+def make_blocks(lives: Lifetimes, alignment: int, inplace: bool, deadline: Deadline) -> Blocks | None:
+    """Chains and their neighbours in time; None when the time is up. O(pairs that meet in time)."""
+    chains = sharing_chains(lives, inplace)
+    load = RangeMaximum(padded_load(lives, alignment))
+    blocks = tuple(_block(lives, chain, load) for chain in chains)
+    block_of = {buffer: index for index, chain in enumerate(chains) for buffer in chain}
+    meets: list[dict[int, tuple[int, int]]] = [{} for _ in blocks]
+    live: list[int] = []
+    for count, new in enumerate(sorted(block_of, key=lambda i: lives.buffers[i].first)):
+        if count % _CHECK_EVERY == 0 and deadline.passed:
+            return None
+        b = lives.buffers[new]
+        live = [i for i in live if lives.buffers[i].last >= b.first]
+        mine = block_of[new]
+        for other in live:
+            theirs = block_of[other]
+            if theirs != mine:
+                size = lives.buffers[other].nbytes
+                below, above = meets[mine].get(theirs, (0, 0))
+                below, above = max(below, b.nbytes), max(above, size)
+                meets[mine][theirs], meets[theirs][mine] = (below, above), (above, below)
+        live.append(new)
+    return Blocks(blocks, tuple(tuple((j, *sizes) for j, sizes in found.items()) for found in meets))
+
+
+def _block(lives: Lifetimes, chain: tuple[int, ...], load: RangeMaximum) -> Block:
+    members = [lives.buffers[i] for i in chain]
+    first, last = members[0].first, members[-1].last
+    area = sum(b.nbytes * (b.last - b.first + 1) for b in members)
+    return Block(chain, first, last, max(b.nbytes for b in members), area, load.over(first, last))
+
+
+def greedy_placements(
+    blocks: Blocks, alignment: int, deadline: Deadline, best_fit: bool = True
+) -> Iterator[tuple[str, list[int]]]:
+    """(method, offset of each block) for every order and fit, until the time is up."""
+    for fit_name, fit in _FITS.items():
+        for order_name, key in _ORDERS.items():
+            if fit_name == "best fit" and not best_fit:
+                continue
+            offsets = _place_in_order(blocks, key, fit, alignment, deadline)
+            if offsets is None:
+                return
+            yield f"{fit_name} by {order_name}", offsets
+
+
+def _place_in_order(
+    blocks: Blocks,
+    key: Callable[[Block], tuple[int, ...]],
+    fit: Callable[[list[tuple[int, int]], int], int],
+    alignment: int,
+    deadline: Deadline,
+) -> list[int] | None:
+    offsets = [-1] * len(blocks.blocks)
+    for count, index in enumerate(sorted(range(len(offsets)), key=lambda i: key(blocks.blocks[i]))):
+        if count % _CHECK_EVERY == 0 and deadline.passed:
+            return None
+        forbidden = [
+            (offsets[j] - below, offsets[j] + above) for j, below, above in blocks.neighbours[index] if offsets[j] >= 0
+        ]
+        forbidden.sort()
+        offsets[index] = fit(forbidden, alignment)
+    return offsets

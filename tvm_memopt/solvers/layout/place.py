@@ -1,0 +1,140 @@
+"""Addresses for fixed lifetimes: the greedy family first, exact search to finish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tvm_memopt.graph import Lifetimes
+from tvm_memopt.solvers.layout.components import restrict, time_components
+from tvm_memopt.solvers.layout.greedy import Blocks, greedy_placements, make_blocks
+from tvm_memopt.solvers.layout.load import load_bound
+from tvm_memopt.solvers.layout.placement import Placement, arena_of
+from tvm_memopt.solvers.layout.replay import replay
+from tvm_memopt.solvers.request import Deadline
+
+_MOST_EXACT_BUFFERS = 3000  # beyond, building the model alone eats a usual deadline
+
+
+def place(
+    lives: Lifetimes,
+    alignment: int,
+    deadline: Deadline,
+    seed: int = 0,
+    target: int | None = None,
+    *,
+    threads: int = 1,
+    disabled: frozenset[str] = frozenset(),
+) -> Placement:
+    """The smallest arena found, or the first of at most ``target`` bytes."""
+    found = place_greedily(lives, alignment, deadline, target, disabled=disabled)
+    if "cp-sat" in disabled or _enough(found, target):
+        return found
+    return refine(lives, found, alignment, deadline, seed, target, threads=threads, disabled=disabled)
+
+
+def place_greedily(
+    lives: Lifetimes,
+    alignment: int,
+    deadline: Deadline,
+    target: int | None = None,
+    *,
+    disabled: frozenset[str] = frozenset(),
+) -> Placement:
+    """The best of the greedy family; stops at the load bound or at ``target``. Always has an answer."""
+    bound = load_bound(lives, alignment)
+    best: Placement | None = None
+    for method, offsets in _attempts(lives, alignment, deadline, disabled):
+        arena = arena_of(lives, offsets)
+        if best is None or arena < best.arena_nbytes:
+            best = Placement(tuple(offsets), arena, bound, method)
+        if _enough(best, target):
+            break
+    assert best is not None  # replay comes first and always ends
+    return best
+
+
+def refine(
+    lives: Lifetimes,
+    placement: Placement,
+    alignment: int,
+    deadline: Deadline,
+    seed: int = 0,
+    target: int | None = None,
+    *,
+    threads: int = 1,
+    disabled: frozenset[str] = frozenset(),
+) -> Placement:
+    """``placement`` improved or proved by CP-SAT, one cut-free stretch of time after another."""
+    lives = _without_pairs(lives) if "inplace" in disabled else lives
+    everything = tuple(i for i, b in enumerate(lives.buffers) if b.nbytes)
+    parts = [everything] if "decompose" in disabled else time_components(lives)
+    offsets = list(placement.offsets)
+    goal = max(placement.lower_bound_nbytes, target or 0)
+    proved = placement.lower_bound_nbytes
+    for part in sorted(parts, key=lambda part: -max(offsets[i] + lives.buffers[i].nbytes for i in part)):
+        height, bound = _refine_part(restrict(lives, part), part, offsets, goal, alignment, deadline, seed, threads)
+        proved = max(proved, bound)
+        goal = max(goal, height)  # the tallest part so far: to squeeze another below it gains nothing
+    if "inplace" in disabled:
+        proved = placement.lower_bound_nbytes
+    arena = arena_of(lives, offsets)
+    method = "CP-SAT" if arena < placement.arena_nbytes else placement.method
+    return Placement(tuple(offsets), arena, min(proved, arena), method)
+
+
+def _refine_part(
+    lives: Lifetimes,
+    members: tuple[int, ...],
+    offsets: list[int],
+    goal: int,
+    alignment: int,
+    deadline: Deadline,
+    seed: int,
+    threads: int,
+) -> tuple[int, int]:
+    """(height, proved bound) of one part; better offsets are written into ``offsets``."""
+    from tvm_memopt.solvers.layout.cp_sat import place_below
+
+    hint = [offsets[i] for i in members]
+    height = arena_of(lives, hint)
+    if height <= goal or len(members) > _MOST_EXACT_BUFFERS or deadline.passed:
+        return height, 0
+    found, word = place_below(
+        lives, alignment, goal, height - 1, hint, deadline, seed=seed, threads=threads
+    )
+    if found is not None:
+        for index, offset in zip(members, found, strict=True):
+            offsets[index] = offset
+        height = arena_of(lives, found)
+    return height, height if word != "unknown" and height > goal else 0
+
+
+def _attempts(
+    lives: Lifetimes, alignment: int, deadline: Deadline, disabled: frozenset[str]
+) -> Iterator[tuple[str, list[int]]]:
+    """(method, offsets), quickest first. Pairs are tried shared and, since that ties buffers, apart."""
+    inplace = "inplace" not in disabled
+    yield "replay in time order", replay(lives, alignment, inplace)
+    for shared in (True, False) if inplace and lives.inplace else (False,):
+        blocks = make_blocks(lives, alignment, shared, deadline)
+        if blocks is None:
+            return
+        label = ", in-place pairs apart" if lives.inplace and not shared else ""
+        for method, found in greedy_placements(blocks, alignment, deadline, "best-fit" not in disabled):
+            yield method + label, _spread(lives, blocks, found)
+
+
+def _spread(lives: Lifetimes, blocks: Blocks, found: Sequence[int]) -> list[int]:
+    offsets = [0] * len(lives.buffers)
+    for block, offset in zip(blocks.blocks, found, strict=True):
+        for index in block.buffers:
+            offsets[index] = offset
+    return offsets
+
+
+def _without_pairs(lives: Lifetimes) -> Lifetimes:
+    return Lifetimes(lives.buffers, (), lives.steps)
+
+
+def _enough(placement: Placement, target: int | None) -> bool:
+    return placement.proved or (target is not None and placement.arena_nbytes <= target)
