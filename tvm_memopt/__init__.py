@@ -1,0 +1,47 @@
+"""tvm-memopt: memory planning for Apache TVM. Order, placement and proof, in one arena.
+
+The names below load what they need when they are first used: ``graph`` and ``solvers`` work without
+TVM. Where TVM is imported first, importing this package also registers the Relax pipeline ``"memopt"``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BudgetError": "tvm_memopt.errors",
+    "FrontendError": "tvm_memopt.errors",
+    "Graph": "tvm_memopt.graph",
+    "GraphError": "tvm_memopt.errors",
+    "MemoptError": "tvm_memopt.errors",
+    "Plan": "tvm_memopt.graph",
+    "PlanError": "tvm_memopt.errors",
+    "Request": "tvm_memopt.solvers",
+    "check": "tvm_memopt.graph",
+    "extract": "tvm_memopt.api",
+    "import_model": "tvm_memopt.frontends",
+    "optimize": "tvm_memopt.api",
+    "pipeline": "tvm_memopt.passes.relax.pipeline",
+    "register_pipeline": "tvm_memopt.passes.relax.pipeline",
+    "solve": "tvm_memopt.solvers",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tvm_memopt' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+if "tvm.relax" in sys.modules:
+    importlib.import_module("tvm_memopt.passes.relax.pipeline").register_pipeline()

@@ -22,14 +22,15 @@ def optimize(
     The module compiles with ``tvm.compile(planned, target)`` as it is. ``options`` are those of PlanOptions.
     Raises InfeasibleBudgetError or NoPlanError when the budget is not met.
     """
-    from tvm_memopt.passes.relax.pipeline import require_budget
+    from tvm_memopt.passes.relax.pipeline import require_budget, with_documents
     from tvm_memopt.passes.relax.planning import PlanOptions, plan_module
 
     lowered, chosen = lower(mod, target)
     with chosen:
         planned = plan_module(lowered, chosen, PlanOptions(budget, time_limit, **options))  # type: ignore[arg-type]
     require_budget(planned)
-    return planned.mod, planned.functions[main_function(planned.functions)].plan
+    plan = planned.functions[main_function(planned.functions)].plan
+    return with_documents(planned.mod, planned.functions), plan
 
 
 def extract(mod: tvm.IRModule, target: str | tvm.target.Target = "llvm", function: str | None = None) -> Graph:

@@ -88,7 +88,9 @@ class ZooModel:
         """The model as a Relax module with static shapes and its weights as constants."""
         from tvm_memopt.frontends import import_model
 
-        return import_model(self.source(), {item.name: item.shape for item in self.inputs})
+        path = self.source()
+        static = path.suffix == ".pt2"  # exported with its shapes, and under torch's own parameter names
+        return import_model(path, {} if static else {item.name: item.shape for item in self.inputs})
 
     def missing(self) -> str | None:
         """One line that says why the model cannot be had, or None; fetches a packaged file, builds nothing."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,16 +34,24 @@ def random_model(
     requires: Sequence[str] = (),
 ) -> ZooModel:
     """A model whose weights are drawn with torch's seed 0 and whose BatchNorm statistics fit one random batch."""
-    source = partial(exported, name, package, tuple(inputs), build, random_weights=True)
+    source = partial(exported, name, tuple(requires), tuple(inputs), build, random_weights=True)
     return ZooModel(name, family, licence, package, tuple(inputs), source, ("torch", *requires), builds=True)
 
 
 def exported(
-    name: str, package: str, inputs: tuple[Input, ...], build: Callable[[], torch.nn.Module], *, random_weights: bool
+    name: str,
+    requires: Sequence[str],
+    inputs: tuple[Input, ...],
+    build: Callable[[], torch.nn.Module],
+    *,
+    random_weights: bool,
 ) -> Path:
-    """The cached .pt2 file of ``build()`` in eval mode, exported for the inputs' static shapes."""
-    key = f"{name}-{package.replace('==', '-').replace(' ', '_')}-torch-{_version('torch')}-r{_RECIPE}.pt2"
-    return built(key, partial(_write, build, inputs, random_weights))
+    """The cached .pt2 file of ``build()`` in eval mode, exported for the inputs' static shapes.
+
+    The versions of torch and of the packages in ``requires`` are part of the file's name.
+    """
+    versions = "-".join(f"{package}-{_version(package)}" for package in ("torch", *requires))
+    return built(f"{name}-{versions}-r{_RECIPE}.pt2", partial(_write, build, inputs, random_weights))
 
 
 def _version(package: str) -> str:
@@ -82,16 +92,29 @@ def calibrate_batchnorm(module: torch.nn.Module, arguments: tuple[torch.Tensor, 
 
 @functools.cache
 def declare_torchvision_operators() -> Any:
-    """Declare the schemas that torchvision's Python code looks up; returns their owner, which must stay alive.
+    """Make ``import torchvision`` work beside a CPU build of torch; returns what must stay alive for it, if anything.
 
-    The published wheel is a CUDA build whose operators do not load beside a CPU build of torch, and
-    importing it fails on the missing ``torchvision::nms``. No model of the set calls these operators.
+    The wheel of the default index is a CUDA build whose operators do not load then, and its import fails on
+    the missing ``torchvision::nms``. Declaring the two schemas that its Python code looks up is enough: no
+    model of the set calls them. A build whose operators do load must not be declared over.
     """
     import torch
 
-    if importlib.util.find_spec("torchvision") is None:
+    if importlib.util.find_spec("torchvision") is None or _imports("torchvision"):
         return None
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # what the failed import left half initialised
     library = torch.library.Library("torchvision", "DEF")
     for operator in ("nms", "qnms"):
         library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return library
+
+
+def _imports(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        return False
+    return True

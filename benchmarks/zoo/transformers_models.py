@@ -80,7 +80,7 @@ _BERT = {
     "vocab_size": _VOCABULARY,
     "hidden_size": 128,
     "num_hidden_layers": 4,
-    "num_attention_heads": 2,
+    "num_attention_heads": 4,
     "intermediate_size": 512,
     "max_position_embeddings": 64,
 }
@@ -93,7 +93,7 @@ _VIT = {
     "image_size": 96,
     "num_labels": 10,
 }
-_SWIN = {"image_size": 128, "embed_dim": 48, "window_size": 4}
+_SWIN = {"image_size": 128, "embed_dim": 48, "window_size": 4, "depths": [2, 2, 2, 2]}
 _CONVNEXT = {"hidden_sizes": [40, 80, 160, 320], "depths": [2, 2, 6, 2]}
 _T5 = {
     "vocab_size": _VOCABULARY,

@@ -46,6 +46,15 @@ def test_an_archive_is_an_exported_program_only_if_it_says_so(tmp_path: Path):
         detect_format(tmp_path / "weights.pt2")
 
 
+def test_an_archive_with_a_spoilt_directory_is_refused(tmp_path: Path):
+    file = tmp_path / "model.pt2"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("modèle/archive_format", "pt2")
+    file.write_bytes(file.read_bytes().replace("è".encode(), b"\xff\xff"))
+    with pytest.raises(FrontendError, match="the archive is truncated or corrupt"):
+        detect_format(file)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

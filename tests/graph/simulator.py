@@ -25,7 +25,10 @@ def runs_correctly(graph: Graph, plan: Plan) -> bool:
         op = graph.ops[op_id]
         if not known.issuperset(op.inputs):
             return False
-        sources = {b: place[b] for t in op.inputs if (b := storage(graph, t)) is not None}
+        needed = {b for t in op.inputs if (b := storage(graph, t)) is not None}
+        if not place.keys() >= needed:
+            return False
+        sources = {b: place[b] for b in needed}
         born = {a.tensor: a for a in plan.allocations if a.first == step and a.tensor in op.outputs}
         late = {
             t for s, t in op.inplace
@@ -46,7 +49,7 @@ def runs_correctly(graph: Graph, plan: Plan) -> bool:
         place |= born
         known.update(op.outputs)
     returned = {b for t in graph.outputs if (b := storage(graph, t)) is not None}
-    return not plan.schedule or all(_holds(memory, place[b], b) for b in returned)
+    return not plan.schedule or all(b in place and _holds(memory, place[b], b) for b in returned)
 
 
 def _write(memory: list[int], a: Allocation, value: int) -> None:

@@ -12,9 +12,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def graphs(max_ops: int = 12, max_nbytes: int = 200) -> st.SearchStrategy[Graph]:
-    return st.builds(
-        lambda n, seed: random_graph(n, seed=seed, max_nbytes=max_nbytes), st.integers(0, max_ops), SEEDS
-    )
+    return st.builds(lambda n, seed: random_graph(n, seed=seed, max_nbytes=max_nbytes), st.integers(0, max_ops), SEEDS)
 
 
 def scheduled_graphs(max_ops: int = 12, repeats: int = 4) -> st.SearchStrategy[tuple[Graph, tuple[int, ...]]]:

@@ -1,6 +1,7 @@
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -83,32 +84,48 @@ def test_a_violation_says_how_many_bytes_and_which_op(name: str, nbytes: int, op
     assert (rule, step, op, nbytes) in [(v.rule, v.step, v.op, v.nbytes) for v in found]
 
 
-def test_a_single_fault_is_reported_alone() -> None:
-    for name in ("two live buffers at one place", "life cut short", "random op run again", "wrong", "over the budget"):
-        spoil, rule, _ = PLANTED.get(name, (lambda plan: plan.update(graph="wrong"), "wrong-graph", None))
-        plan = document()
-        spoil(plan)
-        with_totals(plan)
-        found = find_violations(GRAPH, plan_from_json(json.dumps(plan)))
-        if name != "random op run again":  # that one also takes the place of another op
-            assert {v.rule for v in found} - {"wrong-peak"} == {rule}
+@pytest.mark.parametrize(
+    "name",
+    [
+        "another graph's plan",
+        "looser alignment",
+        "negative offset",
+        "buffer too small",
+        "output without a place",
+        "workspace left out",
+        "workspace that no op asks for",
+        "workspace placed twice",
+        "life cut short",
+        "life of an input cut short",
+        "two live buffers at one place",
+        "workspace over an output",
+        "in-place over a returned tensor",
+        "over the budget",
+    ],
+)
+def test_a_single_fault_is_reported_alone(name: str) -> None:
+    spoil, rule, _ = PLANTED[name]
+    plan = document()
+    spoil(plan)
+    with_totals(plan)
+    assert [v.rule for v in find_violations(GRAPH, plan_from_json(json.dumps(plan)))] == [rule]
 
 
 def test_all_violations_are_listed_and_the_first_is_in_the_message() -> None:
     plan = replace(PLAN, graph="other", base_cost=0.0, arena_nbytes=1)
-    with pytest.raises(PlanError, match=r"plan for graph 'other' is not valid: \[wrong-graph\] .* \(and 2 more\)$") as e:
+    with pytest.raises(PlanError, match=r"^plan for graph 'other' is not valid: \[wrong-graph\] .*2 more\)$") as error:
         check(GRAPH, plan)
-    assert [v.rule for v in e.value.violations] == ["wrong-graph", "wrong-arena", "wrong-cost"]
+    assert [v.rule for v in error.value.violations] == ["wrong-graph", "wrong-arena", "wrong-cost"]
 
 
-def test_a_plan_file_edited_by_hand_is_caught(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_plan_file_edited_by_hand_is_caught(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     write_plan(PLAN, path)
     check(GRAPH, read_plan(path))
     text = path.read_text(encoding="utf-8")
     (row,) = (line for line in text.splitlines() if '"tensor": 5,' in line)
     path.write_text(text.replace(row, row.replace('"last": 7', '"last": 5')), encoding="utf-8")
-    with pytest.raises(PlanError, match=r"\[not-live\] step 7, op 4: reads tensor 5 \(c\), which is held only to step 5"):
+    with pytest.raises(PlanError, match=r"\[not-live\] step 7, op 4: reads tensor 5 \(c\), .* only to step 5"):
         check(GRAPH, read_plan(path))
 
 

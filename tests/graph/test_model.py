@@ -35,7 +35,10 @@ BROKEN = {
     ),
     "returned tensor unknown": ({"outputs": (3,)}, "outputs: 3 is not a tensor id below 3"),
     "input unknown": ({"ops": (replace(FIRST, inputs=(9,)), SECOND)}, r"ops\[0\] \(first\): inputs names tensor 9"),
-    "output unknown": ({"ops": (FIRST, replace(SECOND, outputs=(-1,)))}, r"ops\[1\] \(second\): outputs names tensor -1"),
+    "output unknown": (
+        {"ops": (FIRST, replace(SECOND, outputs=(-1,)))},
+        r"ops\[1\] \(second\): outputs names tensor -1",
+    ),
     "negative cost": ({"ops": (FIRST, replace(SECOND, cost=-0.5))}, r"ops\[1\] \(second\): cost is -0.5"),
     "cost not a number": ({"ops": (FIRST, replace(SECOND, cost=float("nan")))}, r"\(second\): cost is nan"),
     "infinite cost": ({"ops": (FIRST, replace(SECOND, cost=float("inf")))}, r"\(second\): cost is inf"),

@@ -14,7 +14,6 @@ from tvm_memopt.graph import (
     Tensor,
     align_up,
     lifetimes,
-    live_profile,
     read_graph,
     working_set_bound,
 )
@@ -123,7 +122,3 @@ def layered(steps: int, width: int = 6, alignment: int = 64) -> tuple[Graph, Pla
         ops.append(Op(f"op_{index}", inputs, (index,), 1e-6 * (1 + index % 7), workspace=4096 * (index % 5 == 3)))
     graph = Graph(f"layered-{steps}", tuple(tensors), tuple(ops), (steps - 1,), alignment)
     return graph, first_fit_plan(graph)
-
-
-def profile_is_consistent(graph: Graph, plan: Plan) -> bool:
-    return max(live_profile(graph, plan.schedule)) <= plan.peak_live_nbytes

@@ -5,9 +5,10 @@ from tvm import relax
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.runtime.array_file import load_arrays, save_arrays
-from tvm_memopt.runtime.execute import differing_outputs, module_file, outputs_equal, run_module
+from tvm_memopt.runtime.execute import differing_outputs, outputs_equal, run_module
+from tvm_memopt.runtime.loading import module_file
 
-from .arena_modules import TARGET, dense_type
+from .arena_modules import TARGET, build_stock, dense_type, one_function
 
 
 @pytest.mark.parametrize("mode", ["bytecode", "compiled"])
@@ -49,17 +50,24 @@ def test_arrays_of_every_type_survive_a_file(tmp_path):
 
 
 def test_an_executable_is_exported_for_as_long_as_it_is_needed(conv_builds):
-    x = relax.Var("x", dense_type((4,)))
-    builder = relax.BlockBuilder()
-    with builder.function("main", [x]):
-        with builder.dataflow():
-            result = builder.emit_output(relax.op.add(x, x))
-        builder.emit_func_output(result)
-    with module_file(relax.build(builder.get(), TARGET)) as path:
+    with module_file(relax.build(_scale(2), TARGET)) as path:
         assert outputs_equal(run_module(path, [np.ones(4, "float32")]), [np.full(4, 2, "float32")])
     assert not path.exists()
     with module_file(str(conv_builds.stock["bytecode"])) as path:
         assert path == conv_builds.stock["bytecode"].resolve()
+
+
+def test_a_module_that_was_replaced_is_loaded_anew(tmp_path):
+    for factor in (2, 3, 5):
+        build_stock(_scale(factor), tmp_path / "next.so").replace(tmp_path / "module.so")
+        assert outputs_equal(
+            run_module(tmp_path / "module.so", [np.ones(4, "float32")]), [np.full(4, factor, "float32")]
+        )
+
+
+def _scale(factor: int) -> tvm.IRModule:
+    x = relax.Var("x", dense_type((4,)))
+    return one_function([x], lambda builder: builder.emit(relax.op.multiply(x, relax.const(factor, "float32"))))
 
 
 def test_what_cannot_run_is_one_clear_line(conv_builds, tmp_path):

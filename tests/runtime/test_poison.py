@@ -87,6 +87,8 @@ def test_events_outside_the_run_or_the_arena_are_refused(conv_builds):
     ):
         with pytest.raises(MemoptError, match=words):
             poison_run(build.path, conv_builds.inputs, [event])
+    with pytest.raises(MemoptError, match="there are 1 inputs"):
+        poison_run(build.path, conv_builds.inputs, arena_input=1)
 
 
 def test_native_code_is_refused(conv_builds):

@@ -66,7 +66,7 @@ def _zip_kind(file: Path) -> str:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.namelist()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # also: undecodable names, unknown compression
         raise FrontendError(f"{file}: the archive is truncated or corrupt; expected a torch.export program") from None
     if any(member.endswith(_EXPORT_MEMBERS) for member in members):
         return "torch-export"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tvm_memopt.errors import FrontendError
@@ -34,12 +35,27 @@ def model_inputs(mod: tvm.IRModule) -> list[ModelInput]:
 
 def random_inputs(mod: tvm.IRModule, seed: int) -> list[numpy.ndarray]:
     """One array per input: floats from N(0, 1), bytes over their range, other integers small enough to index with."""
+    return random_arrays(model_inputs(mod), seed, integer_limits(mod))
+
+
+def random_arrays(wanted: Sequence[ModelInput], seed: int, limits: Mapping[str, int]) -> list[numpy.ndarray]:
+    """One array per input as in random_inputs; ``limits``: what integers of an input stay below."""
     import numpy as np
 
-    rows = index_limits(main_function(mod))
     generator = np.random.default_rng(seed)
-    wanted = model_inputs(mod)
-    return [_random_array(generator, one, min(rows.get(one.name, _INTEGER_LIMIT), _INTEGER_LIMIT)) for one in wanted]
+    return [_random_array(generator, one, limits.get(one.name, _INTEGER_LIMIT)) for one in wanted]
+
+
+def integer_limits(mod: tvm.IRModule) -> dict[str, int]:
+    """What the integers of each input of ``main`` must stay below to be safe as indices."""
+    rows = index_limits(main_function(mod))
+    return {one.name: min(rows.get(one.name, _INTEGER_LIMIT), _INTEGER_LIMIT) for one in model_inputs(mod)}
+
+
+def describe_inputs(mod: tvm.IRModule) -> list[dict[str, Any]]:
+    """Name, shape, dtype and integer limit of each input of ``main``, ready for JSON."""
+    limits = integer_limits(mod)
+    return [{**asdict(one), "limit": limits[one.name]} for one in model_inputs(mod)]
 
 
 def _model_input(parameter: relax.Var, bounds: dict[str, int]) -> ModelInput:

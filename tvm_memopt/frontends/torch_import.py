@@ -13,7 +13,7 @@ from tvm_memopt.frontends.shapes import Dim
 if TYPE_CHECKING:
     import tvm
 
-_INSTALL = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
+_INSTALL = "pip install torch"  # the CPU build is enough
 
 
 def read_model(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:

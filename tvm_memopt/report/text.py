@@ -69,6 +69,8 @@ def text_chart(graph: Graph, plan: Plan, style: TextStyle | None = None) -> Text
         legend = list(_legend(timeline, letters, style))
         parts += [*_curve(timeline, width, style), *_map(timeline, letters, width, _map_rows(style, len(legend)))]
         parts += [_axis(timeline, width), Text(""), *legend]
+        for line in parts[1:]:
+            line.truncate(style.width, overflow="ellipsis")
     chart = Text("\n").join(parts)
     if style.ascii_only:
         return _to_ascii(chart)

@@ -21,7 +21,7 @@ def short_bytes(nbytes: int) -> str:
 
 def exact_bytes(nbytes: int) -> str:
     """The exact count with the same in KiB: ``"180224 B (176 KiB)"``."""
-    return f"{nbytes} B ({nbytes / 1024:.1f} KiB)".replace(".0 KiB", " KiB")
+    return f"{nbytes} B ({nbytes / 1024:.{1 if nbytes % 1024 else 0}f} KiB)"
 
 
 def percent(share: float) -> str:
@@ -51,6 +51,8 @@ def byte_ticks(limit: int, count: int = 6) -> list[tuple[int, str]]:
         return [(0, "0")]
     divisor, unit = byte_unit(limit)
     step = _round_step(limit / divisor / count)
+    if divisor == 1:
+        step = max(step, 1)
     values = [index * step for index in range(int(limit / divisor / step + 1e-9) + 1)]
     return [(round(value * divisor), f"{_plain(value)} {unit}" if value else "0") for value in values]
 

@@ -13,17 +13,9 @@ import numpy as np
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.runtime.array_file import load_arrays, save_arrays
 from tvm_memopt.runtime.child import run_in_child
-from tvm_memopt.runtime.execute import (
-    Allocator,
-    CompiledModule,
-    call,
-    entry,
-    leaves,
-    load_machine,
-    module_file,
-    to_tensors,
-)
+from tvm_memopt.runtime.execute import call, leaves, to_tensors
 from tvm_memopt.runtime.interposer import Counter, Event, Meter, preload_environment
+from tvm_memopt.runtime.loading import Allocator, CompiledModule, entry, load_machine, module_file
 
 
 @dataclass(frozen=True, slots=True)

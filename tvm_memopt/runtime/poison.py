@@ -16,17 +16,8 @@ from tvm_memopt.errors import MemoptError
 from tvm_memopt.runtime.array_file import load_arrays, save_arrays
 from tvm_memopt.runtime.child import run_in_child
 from tvm_memopt.runtime.dead_bytes import DeadAfter, Spots, planned_spots, traced_spots
-from tvm_memopt.runtime.execute import (
-    CompiledModule,
-    call,
-    differing_outputs,
-    entry,
-    leaves,
-    load_machine,
-    module_file,
-    to_arrays,
-    to_tensors,
-)
+from tvm_memopt.runtime.execute import call, differing_outputs, leaves, to_arrays, to_tensors
+from tvm_memopt.runtime.loading import CompiledModule, entry, load_machine, module_file
 from tvm_memopt.runtime.trace import Block, Conflict, Recorder, find_conflicts, is_tensor
 
 POISON = 0xFF  # NaN as a float of any width, -1 as an integer
@@ -82,6 +73,8 @@ def poison_run(
     (``vm.builtin.*``, ``runtime.*``), counted from 0 as they run. ``isolate`` runs it in a process of its own,
     where a crash becomes a MemoptError: poisoned indices may send a wrong plan's kernels anywhere.
     """
+    if arena_input is not None and not 0 <= arena_input < len(inputs):
+        raise MemoptError(f"the arena cannot be input {arena_input}: there are {len(inputs)} inputs, counted from 0")
     job = _Job(module, inputs, dead_after, function, expected, arena_input)
     return _isolated(job) if isolate else _poison(job)
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvm_memopt.errors import MemoptError
-from tvm_memopt.runtime.execute import CompiledModule, call, entry, load_machine, to_tensors
+from tvm_memopt.runtime.execute import call, to_tensors
+from tvm_memopt.runtime.loading import CompiledModule, entry, load_machine
 
 WARM_UP_ROUNDS = 2
 CLOCK_TICK = 1e-9  # seconds; keeps the ratio finite for a call shorter than the clock can tell
@@ -42,7 +43,7 @@ class TimeComparison:
 
 def compare_times(
     modules: Mapping[str, CompiledModule],
-    inputs: Sequence[np.ndarray],
+    inputs: Sequence[np.ndarray] | Mapping[str, Sequence[np.ndarray]],
     repeats: int = 20,
     *,
     function: str = "main",
@@ -50,14 +51,15 @@ def compare_times(
 ) -> TimeComparison:
     """Call every build once a round, in alternating order, for ``repeats`` rounds in this process.
 
-    ``baseline`` is by default the last of ``modules``. The pooled allocator is used, as by TVM itself.
+    ``inputs``: the same for all, or by name of the build. ``baseline`` is by default the last of ``modules``. The pooled allocator is used, as by TVM itself.
     Raises MemoptError for an empty comparison or a build that cannot run.
     """
     reference = baseline if baseline is not None else next(reversed(modules), None)
     if reference is None or reference not in modules or repeats < 1:
         names = ", ".join(modules) or "none"
         raise MemoptError(f"cannot compare {names} with {reference} over {repeats} rounds: expected 1 or more of each")
-    calls = {name: _caller(module, inputs, function) for name, module in modules.items()}
+    of = inputs if isinstance(inputs, Mapping) else dict.fromkeys(modules, inputs)
+    calls = {name: _caller(module, of[name], function) for name, module in modules.items()}
     wall, cpu = _interleave(calls, repeats)
     return TimeComparison(
         baseline=reference,

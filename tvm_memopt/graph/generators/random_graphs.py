@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tvm_memopt.errors import GraphError
 from tvm_memopt.graph.model import Graph, Op, Tensor
@@ -56,6 +56,7 @@ class _Draft:
     reach: int
     tensors: list[Tensor] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
+    unread: dict[int, None] = field(default_factory=dict)  # an ordered set
 
     def add_sources(self) -> None:
         for kind, most, arena_share in (("input", 3, 0.5), ("weight", 2, 0.1)):
@@ -65,7 +66,7 @@ class _Draft:
 
     def add_view(self, fixed: float) -> None:
         """A reshape: its one output shares the bytes of its input; at times it copies too."""
-        source = self._recent()
+        source = self._draw_input()
         view = self._add_tensor(self.tensors[source].nbytes, alias_of=source)
         outputs = [view]
         if self.rng.random() < 0.15:
@@ -75,7 +76,7 @@ class _Draft:
 
     def add_kernel(self, inplace: float, workspaces: float, fixed: float) -> None:
         wanted = self.rng.choice((0, 1, 1, 2, 2, 3, 4)) if self.tensors else 0
-        inputs = tuple(dict.fromkeys(self._recent() for _ in range(wanted)))
+        inputs = tuple(dict.fromkeys(self._draw_input() for _ in range(wanted)))
         pairs: list[tuple[int, int]] = []
         outputs: list[int] = []
         for _ in range(self.rng.choice((1, 1, 1, 2, 3))):
@@ -98,13 +99,22 @@ class _Draft:
         )
 
     def choose_outputs(self) -> tuple[int, ...]:
-        """Up to three returned tensors, mostly late ones; views and arena inputs among them at times."""
+        """Up to three returned tensors, mostly late ones and some views or inputs; the caller's runtime
+        allocates some of them outside the arena."""
         if not self.tensors:
             return ()
-        return tuple(dict.fromkeys(self._recent() for _ in range(self.rng.randint(0, 3))))
+        chosen = [self._recent() for _ in range(self.rng.randint(0, 3))]
+        if self.rng.random() < 0.1:
+            chosen.append(self.rng.randrange(min(3, len(self.tensors))))
+        for tensor_id in chosen:
+            tensor = self.tensors[tensor_id]
+            if tensor.kind == "activation" and tensor.alias_of is None and self.rng.random() < 0.3:
+                self.tensors[tensor_id] = replace(tensor, arena=False)
+        return tuple(dict.fromkeys(chosen))
 
     def _add_tensor(self, nbytes: int, *, arena: bool = True, alias_of: int | None = None) -> int:
         self.tensors.append(Tensor(f"t{len(self.tensors)}", nbytes, "activation", arena, alias_of))
+        self.unread[len(self.tensors) - 1] = None
         return len(self.tensors) - 1
 
     def _add_op(
@@ -120,6 +130,12 @@ class _Draft:
     ) -> None:
         recomputable = self.rng.random() >= fixed
         self.ops.append(Op(f"{name}{len(self.ops)}", inputs, outputs, cost, workspace, recomputable, inplace))
+
+    def _draw_input(self) -> int:
+        """Half the draws take the tensor that has waited longest for a reader, so that few stay dead."""
+        drawn = next(iter(self.unread)) if self.unread and self.rng.random() < 0.5 else self._recent()
+        self.unread.pop(drawn, None)
+        return drawn
 
     def _recent(self) -> int:
         """A tensor id: among the newest ``reach`` in four of five draws, else any."""

@@ -16,6 +16,7 @@ from tvm_memopt.passes.tir.statements import dtype_of
 from tvm_memopt.passes.tir.workspace import Kernel
 
 ARENA_PARAMETER = "memopt_arena"
+Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass
@@ -26,7 +27,9 @@ class _Emitter:
     builder: relax.BlockBuilder
     extraction: Extraction
     plan: Plan | None
-    kernel_of: Mapping[tuple[str, tuple[tuple[int, int], ...]], tvm.ir.GlobalVar]
+    kernel_of: Mapping[tuple[str, Pairs], tvm.ir.GlobalVar]
+    kernels: Mapping[str, Kernel]
+    unfolded: Mapping[str, Mapping[int, tuple[int, ...]]]
     arena: relax.Expr | None
     caller_owned: bool
     allocation_at: dict[tuple[int | None, int], Allocation] = field(default_factory=dict)
@@ -38,7 +41,7 @@ class _Emitter:
         self.allocation_at = {(a.tensor, a.first): a for a in allocations}
 
 
-def shared_parameters(extraction: Extraction, plan: Plan, step: int) -> tuple[tuple[int, int], ...]:
+def shared_parameters(extraction: Extraction, plan: Plan, step: int) -> Pairs:
     """Pairs (input, output) of parameter positions that ``plan`` puts at one address at ``step``."""
     graph, op_id = extraction.graph, plan.schedule[step]
     op, operation = graph.ops[op_id], extraction.operations[op_id]
@@ -59,7 +62,7 @@ def _position(extraction: Extraction, operation: Operation, tensor: int) -> int:
     return next(i for i, a in enumerate(operation.arguments) if isinstance(a, Var) and a.same_as(variable))
 
 
-def inplace_form(kernel: Kernel, pairs: tuple[tuple[int, int], ...]) -> tirx.PrimFunc:
+def inplace_form(kernel: Kernel, pairs: Pairs) -> tirx.PrimFunc:
     """The PrimFunc of ``kernel`` for calls in which each pair of parameters is one memory."""
     func = kernel.func
     for source, target in pairs:
@@ -71,13 +74,16 @@ def emit_function(
     builder: relax.BlockBuilder,
     extraction: Extraction,
     plan: Plan,
-    kernel_of: Mapping[tuple[str, tuple[tuple[int, int], ...]], tvm.ir.GlobalVar],
+    kernel_of: Mapping[tuple[str, Pairs], tvm.ir.GlobalVar],
+    kernels: Mapping[str, Kernel],
+    unfolded: Mapping[str, Mapping[int, tuple[int, ...]]],
     *,
     caller_owned: bool = False,
 ) -> relax.Function:
     """The function of ``extraction`` rewritten to follow ``plan``.
 
-    ``kernel_of``: the callee by (kernel name, pairs of parameters that are one memory). With
+    ``kernel_of``: the callee by (kernel name, pairs of parameters that are one memory); ``kernels``: the
+    form of each kernel; ``unfolded``: by kernel and step, where scratch lies that is not in the plan. With
     ``caller_owned`` the arena is a new last parameter, a uint8 tensor of ``plan.arena_nbytes`` bytes.
     """
     function = extraction.program.function
@@ -85,7 +91,7 @@ def emit_function(
     params = [*function.params, *([arena] if arena is not None else [])]
     attrs = dict(function.attrs.items()) if function.attrs is not None else {}
     with builder.function(extraction.program.name, params, attrs=attrs, private=False):
-        emitter = _Emitter(builder, extraction, plan, kernel_of, arena, caller_owned)
+        emitter = _Emitter(builder, extraction, plan, kernel_of, kernels, unfolded, arena, caller_owned)
         if not caller_owned and plan.arena_nbytes:
             emitter.arena = builder.emit(_storage(plan.arena_nbytes), "arena")
         for step in range(len(plan.schedule)):
@@ -102,7 +108,7 @@ def emit_reordered(
     function = extraction.program.function
     attrs = dict(function.attrs.items()) if function.attrs is not None else {}
     with builder.function(extraction.program.name, list(function.params), attrs=attrs, private=False):
-        emitter = _Emitter(builder, extraction, None, {}, None, caller_owned=False)
+        emitter = _Emitter(builder, extraction, None, {}, {}, {}, None, caller_owned=False)
         for op_id in schedule:
             operation = extraction.operations[op_id]
             if operation.kind == "view":
@@ -141,9 +147,9 @@ def _emit_kernel(emitter: _Emitter, step: int, operation: Operation) -> None:
     extraction = emitter.extraction
     pairs = shared_parameters(extraction, emitter.plan, step)
     callee = emitter.kernel_of[(operation.callee or "", pairs)]
-    kernel = extraction.kernels[operation.callee or ""]
+    kernel = emitter.kernels[operation.callee or ""]
     call = _substitute(emitter, operation.value)
-    scratch = _emit_workspace(emitter, kernel, emitter.allocation_at.get((None, step)))
+    scratch = _emit_workspace(emitter, kernel, operation.callee or "", step)
     if isinstance(operation.value.op, tvm.ir.GlobalVar):
         position = kernel.workspace_position
         arguments = [*call.args[:position], *scratch, *call.args[position:]]
@@ -153,12 +159,18 @@ def _emit_kernel(emitter: _Emitter, step: int, operation: Operation) -> None:
         emitter.builder.emit(relax.Call(call.op, [callee, tensors, *call.args[2:]], call.attrs, call.ty_args), "_")
 
 
-def _emit_workspace(emitter: _Emitter, kernel: Kernel, allocation: Allocation | None) -> list[relax.Expr]:
-    if allocation is None:
+def _emit_workspace(emitter: _Emitter, kernel: Kernel, name: str, step: int) -> list[relax.Expr]:
+    offsets: Sequence[int]
+    if name in emitter.unfolded:
+        offsets = emitter.unfolded[name][step]
+    elif kernel.workspace:
+        block = emitter.allocation_at[(None, step)]
+        offsets = [block.offset + start for start in kernel.offsets]
+    else:
         return []
     return [
-        _emit_view(emitter, allocation.offset + start, relax.ShapeExpr(list(buffer.shape)), dtype_of(buffer), "workspace")
-        for start, buffer in zip(kernel.offsets, kernel.workspace, strict=True)
+        _emit_view(emitter, offset, relax.ShapeExpr(list(buffer.shape)), dtype_of(buffer), "workspace")
+        for offset, buffer in zip(offsets, kernel.workspace, strict=True)
     ]
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tvm
 from tvm import relax
 
 from tvm_memopt.errors import InfeasibleBudgetError, NoPlanError
-from tvm_memopt.graph import Graph, Plan, graph_to_json, plan_to_json
+from tvm_memopt.graph import Plan, graph_to_json, plan_to_json
 from tvm_memopt.passes.relax.lowering import current_target, passes_after_plan, passes_before_plan
 from tvm_memopt.passes.relax.planning import FunctionPlan, PlannedModule, PlanOptions, extract_module, plan_module
 from tvm_memopt.passes.relax.reorder import reorder_module
+from tvm_memopt.solvers.verdict import budget_message
 
 GRAPH_ATTR = "memopt.graph"
 PLAN_ATTR = "memopt.plan"
@@ -84,20 +85,6 @@ def require_budget(planned: PlannedModule) -> None:
             raise NoPlanError(message)
 
 
-def budget_message(graph: Graph, plan: Plan) -> str:
-    """Why ``plan`` misses its budget: the proof, or the smallest arena that was found."""
-    from tvm_memopt.graph import working_set_bound
-
-    if plan.status == "infeasible":
-        nbytes, op_id = working_set_bound(graph)
-        what = "the returned tensors or inputs" if op_id is None else f"op {op_id} ({graph.ops[op_id].name})"
-        return f"budget of {plan.budget_nbytes} bytes cannot be met: {what} alone needs {nbytes} bytes at once"
-    return (
-        f"no plan within the budget of {plan.budget_nbytes} bytes was found in the time limit: the smallest arena "
-        f"found has {plan.arena_nbytes} bytes, proved is only that less than {plan.lower_bound_nbytes} is impossible"
-    )
-
-
 def register_pipeline() -> None:
     """Make ``relax_pipeline="memopt"`` known to TVM; once is enough, again does no harm."""
     if "memopt" not in relax.pipeline.PIPELINE_MAP:
@@ -112,7 +99,7 @@ def extract_graphs(options: PlanOptions | None = None) -> tvm.transform.Pass:
     @tvm.transform.module_pass(opt_level=0, name="ExtractGraphs")
     def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
         planned = extract_module(mod, current_target(), chosen)
-        return _with_documents(mod, planned.functions)
+        return with_documents(mod, planned.functions)
 
     return run
 
@@ -139,12 +126,13 @@ def plan_arena(options: PlanOptions | None = None, *, search_order: bool = False
     def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
         planned = plan_module(mod, current_target(), chosen, keep_order=not search_order)
         require_budget(planned)
-        return _with_documents(planned.mod, planned.functions)
+        return with_documents(planned.mod, planned.functions)
 
     return run
 
 
-def _with_documents(mod: tvm.IRModule, functions: dict[str, FunctionPlan]) -> tvm.IRModule:
+def with_documents(mod: tvm.IRModule, functions: Mapping[str, FunctionPlan]) -> tvm.IRModule:
+    """``mod`` with each planned function's graph and plan, as JSON, in its attributes."""
     new = dict(mod.functions_items())
     for variable, function in mod.functions_items():
         if variable.name_hint in functions:

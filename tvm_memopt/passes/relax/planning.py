@@ -9,11 +9,12 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
-from tvm_memopt.graph import Graph, Plan, check, given_order, live_profile, parse_budget
+from tvm_memopt.graph import Graph, Plan, check, given_order, parse_budget
 from tvm_memopt.passes.relax.apply import emit_function, inplace_form, shared_parameters
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
 from tvm_memopt.passes.relax.program import Program, UnsupportedFunctionError, parse_function
 from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
+from tvm_memopt.passes.relax.unfold import Placement, unfold_kernels
 from tvm_memopt.passes.tir.workspace import Kernel, KernelForms, kernel_forms
 from tvm_memopt.solvers import Request, plan_for_order, solve
 
@@ -51,12 +52,18 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class FunctionPlan:
-    """One function's graph, plan and what to know about them. ``extraction`` ties them to the IR."""
+    """One function's graph, plan and what to know about them.
+
+    ``extraction`` ties them to the IR; ``unfolded``: kernels that run in their fast form, with the place
+    of their scratch; ``kernels``: the form in which each kernel is emitted.
+    """
 
     graph: Graph
     plan: Plan
     notes: tuple[str, ...]
     extraction: Extraction
+    unfolded: Mapping[str, Placement]
+    kernels: Mapping[str, Kernel]
 
 
 @dataclass(frozen=True)
@@ -142,62 +149,9 @@ def _plan_function(
     kernels = {name: f.fast if fold == "never" else f.smallest for name, f in forms.items()}
     extraction = extract_program(program, kernels, costs, inplace=options.inplace)
     plan = solver(extraction.graph, options.request(extraction.graph))
-    if fold == "auto" and options.plan is None:
-        extraction, plan = _unfold(extraction, plan, forms, costs, options)
-    return FunctionPlan(extraction.graph, plan, extraction.notes, extraction)
-
-
-def _unfold(
-    extraction: Extraction,
-    plan: Plan,
-    forms: Mapping[str, KernelForms],
-    costs: Mapping[str, float],
-    options: PlanOptions,
-) -> tuple[Extraction, Plan]:
-    """Give back TVM's own loops to each kernel whose larger workspace fits into the arena all the same."""
-    limit = plan.arena_nbytes
-    if plan.budget_nbytes is not None and plan.status in ("optimal", "feasible"):
-        limit = plan.budget_nbytes
-    held = live_profile(extraction.graph, plan.schedule)
-    candidates = _fitting(extraction, plan, forms, held, limit)
-    while candidates:
-        kernels = {**extraction.kernels, **{name: forms[name].fast for name in candidates}}
-        wider = extract_program(extraction.program, kernels, costs, inplace=options.inplace)
-        request = replace(options.request(wider.graph), budget_nbytes=limit, time_limit=min(1.0, options.time_limit))
-        placed = plan_for_order(wider.graph, plan.schedule, request)
-        if placed.arena_nbytes <= limit:
-            return wider, _with_proof_of(plan, placed)
-        candidates = candidates[: len(candidates) // 2]
-    return extraction, plan
-
-
-def _fitting(
-    extraction: Extraction, plan: Plan, forms: Mapping[str, KernelForms], held: list[int], limit: int
-) -> list[str]:
-    """Kernels that can have their fast form at every step they run, the roomiest first."""
-    room: dict[str, int] = {}
-    for step, op_id in enumerate(plan.schedule):
-        name = extraction.operations[op_id].callee or ""
-        form = forms.get(name)
-        if form is None or form.small is None:
-            continue
-        extra = form.fast.workspace_nbytes - form.small.workspace_nbytes
-        room[name] = min(room.get(name, limit), limit - held[step] - extra)
-    return sorted((name for name, left in room.items() if left >= 0), key=lambda name: -room[name])
-
-
-def _with_proof_of(plan: Plan, placed: Plan) -> Plan:
-    """``placed`` with the bound and status of ``plan``, whose kernels need no more memory than these."""
-    proved = plan.status == "optimal" and (plan.budget_nbytes is not None or placed.arena_nbytes == plan.lower_bound_nbytes)
-    status = plan.status if proved or plan.status != "optimal" else "feasible"
-    return replace(
-        placed,
-        status=status,
-        budget_nbytes=plan.budget_nbytes,
-        lower_bound_nbytes=plan.lower_bound_nbytes,
-        cost_bound=plan.cost_bound,
-        solver={**plan.solver, "unfolded": True},
-    )
+    unfolded = unfold_kernels(extraction, plan, forms) if fold == "auto" else {}
+    fast = {name: forms[name].fast for name in unfolded}
+    return FunctionPlan(extraction.graph, plan, extraction.notes, extraction, unfolded, {**kernels, **fast})
 
 
 def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool) -> tvm.IRModule:
@@ -205,7 +159,7 @@ def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool
     wanted: dict[tuple[str, int, Pairs], Kernel] = {}
     for function in planned.functions.values():
         for name, pairs in _calls(function):
-            kernel = function.extraction.kernels[name]
+            kernel = function.kernels[name]
             wanted[(name, id(kernel), pairs)] = kernel
     kept = _still_called(mod, planned)
     builder = relax.BlockBuilder(_without(mod, {name for name, _, _ in wanted} - kept))
@@ -214,10 +168,12 @@ def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool
     }
     result = builder.get()
     for name, function in planned.functions.items():
-        kernels = function.extraction.kernels
+        kernels = function.kernels
         own = {(n, pairs): callees[(n, id(kernels[n]), pairs)] for n, pairs in _calls(function)}
         one = relax.BlockBuilder(_without(result, {name}))
-        emitted = emit_function(one, function.extraction, function.plan, own, caller_owned=caller_arena)
+        emitted = emit_function(
+            one, function.extraction, function.plan, own, kernels, function.unfolded, caller_owned=caller_arena
+        )
         functions = {v: f for v, f in one.get().functions_items() if v.name_hint != name}
         variable = mod.get_global_var(name)
         result = tvm.IRModule({**functions, variable: emitted.with_attr(PLANNED_ATTR, 1)}, attrs=mod.attrs)

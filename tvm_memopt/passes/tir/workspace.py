@@ -21,7 +21,7 @@ from tvm_memopt.passes.tir.lower import lower_to_flat_buffers
 from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, with_statements
 from tvm_memopt.passes.tir.statements import Var, analyze, flatten_statements, nbytes_of
 
-STACK_NBYTES = 1024  # TVM's code generator puts constant-size buffers up to this size on the stack
+STACK_NBYTES = 1023  # TVM puts constant-size buffers up to this size on the stack
 WORKSPACE_ALIGNMENT = 64
 
 

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from tvm_memopt.graph import Lifetimes, align_up
@@ -29,9 +30,9 @@ def place_below(
     alignment: int,
     lower: int,
     upper: int,
+    *,
     hint: Sequence[int],
     deadline: Deadline,
-    *,
     seed: int = 0,
     threads: int = 1,
     minimise: bool = True,
@@ -63,7 +64,7 @@ def _build(lives: Lifetimes, alignment: int, lower: int, upper: int, minimise: b
     sizes = [size // unit for size in padded]
     absent = _sharing(model, lives, offsets)
     across, along = [], []
-    for index, b in enumerate(lives.buffers):
+    for index in range(len(lives.buffers)):
         for first, end, step in _slices(lives, index):
             gone = absent.get((index, step), []) if step is not None else []
             x = model.new_fixed_size_interval_var(offsets[index], sizes[index], "")
@@ -87,7 +88,7 @@ def _slices(lives: Lifetimes, index: int) -> list[tuple[int, int, int | None]]:
     b = lives.buffers[index]
     steps = {lives.buffers[t].first for s, t in lives.inplace if index in (s, t)}
     cuts = sorted({b.first, b.last + 1, *steps, *(s + 1 for s in steps)})
-    return [(low, high, low if low in steps else None) for low, high in zip(cuts, cuts[1:], strict=False)]
+    return [(low, high, low if low in steps else None) for low, high in pairwise(cuts)]
 
 
 def _sharing(model: Any, lives: Lifetimes, offsets: list[Any]) -> dict[tuple[int, int], list[Any]]:

@@ -6,7 +6,7 @@ neighbours in time alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tvm_memopt.graph import Lifetimes
@@ -16,6 +16,7 @@ from tvm_memopt.solvers.layout.load import padded_load
 from tvm_memopt.solvers.layout.sliding import RangeMaximum
 from tvm_memopt.solvers.request import Deadline
 
+Fit = Callable[[list[tuple[int, int]], int], int]
 _CHECK_EVERY = 128
 
 
@@ -42,14 +43,14 @@ class Blocks:
     neighbours: tuple[tuple[tuple[int, int, int], ...], ...]
 
 
-_ORDERS: Mapping[str, Callable[[Block], tuple[int, ...]]] = {
+ORDERS: Mapping[str, Callable[[Block], tuple[int, ...]]] = {
     "size": lambda b: (-b.nbytes, -(b.last - b.first), b.first),
     "area": lambda b: (-b.area, -b.nbytes, b.first),
     "breadth": lambda b: (-b.load, -b.nbytes, b.first),
     "lifetime": lambda b: (b.first - b.last, -b.nbytes, b.first),
     "start": lambda b: (b.first, -b.nbytes, -b.last),
 }
-_FITS = {"first fit": lowest_fit, "best fit": tightest_fit}
+_FITS: Mapping[str, Fit] = {"first fit": lowest_fit, "best fit": tightest_fit}
 
 
 def make_blocks(lives: Lifetimes, alignment: int, inplace: bool, deadline: Deadline) -> Blocks | None:
@@ -89,24 +90,22 @@ def greedy_placements(
 ) -> Iterator[tuple[str, list[int]]]:
     """(method, offset of each block) for every order and fit, until the time is up."""
     for fit_name, fit in _FITS.items():
-        for order_name, key in _ORDERS.items():
+        for order_name, key in ORDERS.items():
             if fit_name == "best fit" and not best_fit:
                 continue
-            offsets = _place_in_order(blocks, key, fit, alignment, deadline)
+            order = sorted(range(len(blocks.blocks)), key=lambda i: key(blocks.blocks[i]))
+            offsets = place_in_order(blocks, order, fit, alignment, deadline)
             if offsets is None:
                 return
             yield f"{fit_name} by {order_name}", offsets
 
 
-def _place_in_order(
-    blocks: Blocks,
-    key: Callable[[Block], tuple[int, ...]],
-    fit: Callable[[list[tuple[int, int]], int], int],
-    alignment: int,
-    deadline: Deadline,
+def place_in_order(
+    blocks: Blocks, order: Sequence[int], fit: Fit, alignment: int, deadline: Deadline
 ) -> list[int] | None:
+    """Offset of each block, given one after another; None when the time is up."""
     offsets = [-1] * len(blocks.blocks)
-    for count, index in enumerate(sorted(range(len(offsets)), key=lambda i: key(blocks.blocks[i]))):
+    for count, index in enumerate(order):
         if count % _CHECK_EVERY == 0 and deadline.passed:
             return None
         forbidden = [

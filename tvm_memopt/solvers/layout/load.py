@@ -38,7 +38,7 @@ def load_bound(lives: Lifetimes, alignment: int) -> int:
         return max(profile_of(lives))
     padding = _largest_padding(lives, alignment)
     padded = max(load - least for load, least in zip(padded_load(lives, alignment), padding, strict=True))
-    return max(padded, max(profile_of(lives)))
+    return max(padded, *profile_of(lives))
 
 
 def _largest_padding(lives: Lifetimes, alignment: int) -> list[int]:

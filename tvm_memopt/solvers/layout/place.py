@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from tvm_memopt.graph import Lifetimes
+from tvm_memopt.solvers.layout.boosting import boosted_placement
 from tvm_memopt.solvers.layout.components import restrict, time_components
 from tvm_memopt.solvers.layout.greedy import Blocks, greedy_placements, make_blocks
 from tvm_memopt.solvers.layout.load import load_bound
@@ -27,9 +30,7 @@ def place(
 ) -> Placement:
     """The smallest arena found, or the first of at most ``target`` bytes."""
     found = place_greedily(lives, alignment, deadline, target, disabled=disabled)
-    if "cp-sat" in disabled or _enough(found, target):
-        return found
-    return refine(lives, found, alignment, deadline, seed, target, threads=threads, disabled=disabled)
+    return refine(lives, found, alignment, deadline, seed, target=target, threads=threads, disabled=disabled)
 
 
 def place_greedily(
@@ -59,20 +60,25 @@ def refine(
     alignment: int,
     deadline: Deadline,
     seed: int = 0,
-    target: int | None = None,
     *,
+    target: int | None = None,
     threads: int = 1,
     disabled: frozenset[str] = frozenset(),
 ) -> Placement:
-    """``placement`` improved or proved by CP-SAT, one cut-free stretch of time after another."""
-    lives = _without_pairs(lives) if "inplace" in disabled else lives
+    """``placement`` improved by boosting, then improved or proved by CP-SAT."""
+    effort = _Effort(alignment, deadline, seed, threads)
+    goal = max(placement.lower_bound_nbytes, target or 0)
+    if "boosting" not in disabled and placement.arena_nbytes > goal:
+        placement = _boost(lives, placement, goal, effort, "inplace" not in disabled)
+    if "cp-sat" in disabled or _enough(placement, target):
+        return placement
+    free = Lifetimes(lives.buffers, (), lives.steps) if "inplace" in disabled else lives
     everything = tuple(i for i, b in enumerate(lives.buffers) if b.nbytes)
     parts = [everything] if "decompose" in disabled else time_components(lives)
     offsets = list(placement.offsets)
-    goal = max(placement.lower_bound_nbytes, target or 0)
     proved = placement.lower_bound_nbytes
     for part in sorted(parts, key=lambda part: -max(offsets[i] + lives.buffers[i].nbytes for i in part)):
-        height, bound = _refine_part(restrict(lives, part), part, offsets, goal, alignment, deadline, seed, threads)
+        height, bound = _refine_part(restrict(free, part), part, offsets, goal, effort)
         proved = max(proved, bound)
         goal = max(goal, height)  # the tallest part so far: to squeeze another below it gains nothing
     if "inplace" in disabled:
@@ -82,31 +88,49 @@ def refine(
     return Placement(tuple(offsets), arena, min(proved, arena), method)
 
 
+@dataclass(frozen=True)
+class _Effort:
+    """What a refinement may spend, and the alignment that it keeps."""
+
+    alignment: int
+    deadline: Deadline
+    seed: int
+    threads: int
+
+
 def _refine_part(
-    lives: Lifetimes,
-    members: tuple[int, ...],
-    offsets: list[int],
-    goal: int,
-    alignment: int,
-    deadline: Deadline,
-    seed: int,
-    threads: int,
+    lives: Lifetimes, members: tuple[int, ...], offsets: list[int], goal: int, effort: _Effort
 ) -> tuple[int, int]:
-    """(height, proved bound) of one part; better offsets are written into ``offsets``."""
+    """(height, proved bound) of one part; better offsets are written into ``offsets``.
+
+    A plain "does it fit the goal?" comes first: with nothing to minimise it is often much quicker.
+    """
     from tvm_memopt.solvers.layout.cp_sat import place_below
 
     hint = [offsets[i] for i in members]
     height = arena_of(lives, hint)
-    if height <= goal or len(members) > _MOST_EXACT_BUFFERS or deadline.passed:
+    if height <= goal or len(members) > _MOST_EXACT_BUFFERS or effort.deadline.passed:
         return height, 0
-    found, word = place_below(
-        lives, alignment, goal, height - 1, hint, deadline, seed=seed, threads=threads
-    )
+    ask = partial(place_below, lives, effort.alignment, hint=hint, seed=effort.seed, threads=effort.threads)
+    share = effort.deadline.within(effort.deadline.remaining / 3)
+    found, word = ask(goal, goal, deadline=share, minimise=False)
+    if found is None:
+        found, word = ask(goal + (word == "none"), height - 1, deadline=effort.deadline)
     if found is not None:
         for index, offset in zip(members, found, strict=True):
             offsets[index] = offset
         height = arena_of(lives, found)
     return height, height if word != "unknown" and height > goal else 0
+
+
+def _boost(lives: Lifetimes, placement: Placement, goal: int, effort: _Effort, inplace: bool) -> Placement:
+    share = effort.deadline.within(effort.deadline.remaining / 3)
+    blocks = make_blocks(lives, effort.alignment, inplace, share)
+    found = boosted_placement(blocks, effort.alignment, goal, share, effort.seed) if blocks else None
+    if blocks is None or found is None or found[0] >= placement.arena_nbytes:
+        return placement
+    offsets = _spread(lives, blocks, found[1])
+    return Placement(tuple(offsets), found[0], placement.lower_bound_nbytes, "boosted first fit")
 
 
 def _attempts(
@@ -130,10 +154,6 @@ def _spread(lives: Lifetimes, blocks: Blocks, found: Sequence[int]) -> list[int]
         for index in block.buffers:
             offsets[index] = offset
     return offsets
-
-
-def _without_pairs(lives: Lifetimes) -> Lifetimes:
-    return Lifetimes(lives.buffers, (), lives.steps)
 
 
 def _enough(placement: Placement, target: int | None) -> bool:

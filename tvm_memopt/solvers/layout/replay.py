@@ -44,4 +44,3 @@ def _over_source(live: list[_Span], offsets: list[int], source: int | None, nbyt
     low, high = offsets[source], offsets[source] + nbytes
     clash = any(other < high and end > low and index != source for other, end, index in live)
     return None if clash else low
-

@@ -30,14 +30,16 @@ from tvm_memopt.solvers.ordering.live_state import MemoryTables, memory_tables, 
 Path = tuple["Path", int] | None  # executed ops, newest first: states share their prefixes
 
 
+@dataclass(slots=True)
 class State:
     """An executed set: ``left`` has a bit for each op to come; ``ready`` maps op to (extra, delta)."""
 
-    __slots__ = ("left", "live", "path", "peak", "ready", "steps")
-
-    def __init__(self, left: int, live: int, peak: int, ready: dict[int, tuple[int, int]], path: Path, steps: int) -> None:
-        self.left, self.live, self.peak = left, live, peak
-        self.ready, self.path, self.steps = ready, path, steps
+    left: int
+    live: int
+    peak: int
+    ready: dict[int, tuple[int, int]]
+    path: Path
+    steps: int
 
     def order(self) -> tuple[int, ...]:
         """The ops executed so far, in order."""

@@ -1,0 +1,204 @@
+"""Whole models: TVM's plan and ours, measured side by side.
+
+``python -m benchmarks.models [NAME...]`` builds each model of the set unmodified and planned, in both modes
+of the virtual machine, and compares bytes, outputs and time. Each model runs in a process of its own;
+results are kept as they come, and ``--resume`` skips those that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.tables import geometric_mean, save, table
+
+HEADER = (
+    "model", "ops", "TVM plan", "TVM scratch", "given peak", "our peak", "our arena", "bound", "returned", "TVM total",
+    "our total", "ratio", "arena/peak", "solve s", "extra time", "CPU ratio", "equal", "as planned", "poison",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the set, or one model in this process (--one)."""
+    options = _parse(arguments)
+    if options.one:
+        Path(options.out).write_text(json.dumps(measure_model(options.one, options.time_limit, options.repeats)))
+        return 0
+    from benchmarks import zoo
+
+    names = options.names or list(zoo.MODELS)
+    results = _previous() if options.resume else {}
+    for name in names:
+        if name in results and "error" not in results[name]:
+            continue
+        results[name] = _in_process(name, options)
+        print(_progress(name, results[name]), file=sys.stderr, flush=True)
+        save("models", {"rows": results})
+    print(render({name: results[name] for name in names if name in results}))
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="models; default: the whole set")
+    parser.add_argument("--time-limit", type=float, default=10.0, help="seconds to search each function (default 10)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed calls of each build (default 5)")
+    parser.add_argument("--resume", action="store_true", help="keep the results that are there")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--out", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def _previous() -> dict[str, Any]:
+    from benchmarks.tables import RESULTS
+
+    path = RESULTS / "models.json"
+    return dict(json.loads(path.read_text())["rows"]) if path.exists() else {}
+
+
+def _in_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks import zoo
+
+    missing = zoo.available(name)
+    if missing is not None:
+        return {"skipped": missing}
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "row.json"
+        command = [sys.executable, "-m", "benchmarks.models", "--one", name, "--out", str(out)]
+        command += ["--time-limit", str(options.time_limit), "--repeats", str(options.repeats)]
+        run = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, check=False)
+        if run.returncode or not out.exists():
+            lines = [line for line in run.stderr.strip().splitlines() if line.strip()]
+            return {"error": lines[-1] if lines else f"exit status {run.returncode}"}
+        return dict(json.loads(out.read_text()))
+
+
+def _progress(name: str, row: dict[str, Any]) -> str:
+    if "ratio" not in row:
+        return f"{name}: {row.get('skipped') or row.get('error')}"
+    return f"{name}: ratio {row['ratio']:.3f}, arena {row['arena_nbytes']:,}, equal {row['outputs_equal']}"
+
+
+class _Clock:
+    """CPU seconds of this process by name: other processes do not disturb them."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def time(self, name: str, call: Callable[[], Any]) -> Any:
+        before = time.process_time()
+        result = call()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - before
+        return result
+
+
+def measure_model(name: str, time_limit: float, repeats: int) -> dict[str, Any]:
+    """One row: builds, measures and compares the model of that name."""
+    import numpy as np
+    import tvm
+
+    from benchmarks import zoo
+    from tvm_memopt.graph import find_violations
+    from tvm_memopt.passes.relax.baseline import baseline_plan
+    from tvm_memopt.passes.relax.build import build_planned, build_unmodified
+    from tvm_memopt.passes.relax.planning import PlanOptions
+    from tvm_memopt.runtime import compare_times, measure_memory, outputs_equal, poison_run, run_module
+    from tvm_memopt.testing import dead_after
+
+    clock, target = _Clock(), tvm.target.Target("llvm")
+    mod = clock.time("import", zoo.MODELS[name].load)
+    inputs = [np.asarray(a) for a in zoo.load_inputs(name, 0)]
+    options = PlanOptions(time_limit=time_limit)
+    unmodified = clock.time("unmodified", lambda: build_unmodified(mod, target))
+    build = clock.time("planned", lambda: build_planned(mod, target, options))
+    found = build.planned.functions["main"]
+    compiled = build_planned(mod, target, options, exec_mode="compiled").executable
+    expected = run_module(unmodified, inputs)
+    default = run_module(tvm.compile(mod, target), inputs)
+    equal = [outputs_equal(run_module(m, inputs), o) for m in (build.executable, compiled) for o in (expected, default)]
+    ours, theirs = measure_memory(build.executable, inputs), measure_memory(unmodified, inputs)
+    ours_compiled = measure_memory(compiled, inputs)
+    poison = poison_run(build.executable, inputs, dead_after(found.graph, found.plan), expected=expected)
+    times = compare_times({"planned": build.executable, "unmodified": unmodified}, inputs, repeats)
+    again = clock.seconds["unmodified"]
+    totals = [m.storage_nbytes + m.returned_nbytes + m.workspace_requested_nbytes for m in (ours, theirs)]
+    plan, solver = found.plan, found.plan.solver
+    base = baseline_plan(build.lowered, target)
+    return {
+        "ops": len(found.graph.ops),
+        "tvm_plan_nbytes": base.total_nbytes,
+        "tvm_scratch_nbytes": theirs.workspace_requested_nbytes,
+        "given_peak_nbytes": solver["given_order_peak_nbytes"],
+        "peak_nbytes": plan.peak_live_nbytes,
+        "arena_nbytes": plan.arena_nbytes,
+        "bound_nbytes": plan.lower_bound_nbytes,
+        "returned_nbytes": ours.returned_nbytes,
+        "tvm_total_nbytes": totals[1],
+        "total_nbytes": totals[0],
+        "ratio": totals[0] / totals[1],
+        "peak_ratio": ours.peak_nbytes / theirs.peak_nbytes,
+        "kept_scratch_nbytes": ours.workspace_requested_nbytes,
+        "arena_over_peak": plan.arena_nbytes / max(plan.peak_live_nbytes, 1),
+        "status": plan.status,
+        "unfolded": len(found.unfolded),
+        "solve_seconds": solver["seconds"],
+        "seconds": dict(clock.seconds),
+        "stage_seconds": dict(build.seconds),
+        "overhead": clock.seconds["planned"] / again - 1,
+        "cpu_ratio": times.cpu_ratio["planned"].median,
+        "outputs_equal": all(equal),
+        "arena_as_planned": plan.arena_nbytes == ours.arena_nbytes == ours_compiled.arena_nbytes,
+        "violations": len(find_violations(found.graph, plan)),
+        "poison_clean": poison.clean,
+        "growth_nbytes": ours.growth_nbytes,
+        "skipped_functions": dict(build.planned.skipped),
+        "notes": list(found.notes),
+        "pid": os.getpid(),
+    }
+
+
+def render(results: dict[str, dict[str, Any]]) -> str:
+    """The table, and what it comes to."""
+    rows = [(name, row) for name, row in results.items() if "ratio" in row]
+    lines = [table(HEADER, [_cells(name, row) for name, row in rows])]
+    lines += [f"{name}: {row.get('skipped') or row.get('error')}" for name, row in results.items() if "ratio" not in row]
+    if rows:
+        values = [row for _, row in rows]
+        lines += [
+            f"models: {len(rows)}",
+            f"bytes really allocated, ours / TVM's fusing build: geometric mean {geometric_mean(r['ratio'] for r in values):.3f}, "
+            f"largest {max(r['ratio'] for r in values):.3f}",
+            f"peak of bytes held at once, ours / TVM's: geometric mean {geometric_mean(r['peak_ratio'] for r in values):.3f}, "
+            f"largest {max(r['peak_ratio'] for r in values):.3f}",
+            f"arena / peak live: geometric mean {geometric_mean(r['arena_over_peak'] for r in values):.4f}, "
+            f"largest {max(r['arena_over_peak'] for r in values):.4f}",
+            f"compile time, ours / TVM's - 1: median {median(r['overhead'] for r in values):.1%}",
+            f"run time (CPU), ours / TVM's: geometric mean {geometric_mean(r['cpu_ratio'] for r in values):.3f}",
+            f"outputs equal in both modes: {sum(r['outputs_equal'] for r in values)} of {len(rows)}; "
+            f"arena as planned: {sum(r['arena_as_planned'] for r in values)}; "
+            f"poison run clean: {sum(r['poison_clean'] for r in values)}; "
+            f"proved optimal: {sum(r['status'] == 'optimal' for r in values)}",
+        ]
+    return "\n".join(lines)
+
+
+def _cells(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
+    keys = (
+        "ops", "tvm_plan_nbytes", "tvm_scratch_nbytes", "given_peak_nbytes", "peak_nbytes", "arena_nbytes", "bound_nbytes",
+        "returned_nbytes", "tvm_total_nbytes", "total_nbytes", "ratio", "arena_over_peak", "solve_seconds", "overhead",
+        "cpu_ratio", "outputs_equal", "arena_as_planned", "poison_clean",
+    )  # fmt: skip
+    return (name, *(row[key] for key in keys))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

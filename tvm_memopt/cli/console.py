@@ -1,0 +1,60 @@
+"""What people see: results on stdout, logs and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from tvm_memopt.solvers.request import Progress
+
+
+def emit(as_json: bool, document: dict[str, Any], text: str) -> None:
+    """The result of a command: JSON for programs, text for people."""
+    click.echo(json.dumps(document, indent=1) if as_json else text)
+
+
+def note(message: str) -> None:
+    """A line for people on stderr."""
+    click.echo(message, err=True)
+
+
+def set_up_logging(verbosity: int) -> None:
+    """Package logs on stderr: warnings, or with -v what happens, with -vv everything."""
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    logging.getLogger("tvm_memopt").setLevel(level)
+
+
+@contextmanager
+def stage(text: str) -> Iterator[None]:
+    """A spinner on stderr while a long stage runs; nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
+
+
+@contextmanager
+def search_progress() -> Iterator[Any]:
+    """A callback for Request.progress that shows the best plan so far on a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("searching") as status:
+
+        def show(news: Progress) -> None:
+            arena = "no plan yet" if news.arena_nbytes is None else f"arena {news.arena_nbytes:,}"
+            status.update(f"{news.seconds:5.1f} s  {news.stage}  {arena}  bound {news.lower_bound_nbytes or 0:,}")
+
+        yield show

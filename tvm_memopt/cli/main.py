@@ -1,0 +1,99 @@
+"""The ``tvm-memopt`` command: argument parsing, and errors turned into one line and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from tvm_memopt.errors import MemoptError, PlanError
+
+_COMMANDS = {
+    "check": "tvm_memopt.cli.check",
+    "graph": "tvm_memopt.cli.graph",
+    "optimize": "tvm_memopt.cli.optimize",
+    "plan": "tvm_memopt.cli.plan",
+    "run": "tvm_memopt.cli.run",
+    "show": "tvm_memopt.cli.show",
+}
+_HELP = {
+    "check": "Say whether a plan is right for a graph.",
+    "graph": "Model in, operator graph out.",
+    "optimize": "Model in, compiled module with its plan out.",
+    "plan": "Model or graph in, plan out.",
+    "run": "Run a compiled module and measure its memory and time.",
+    "show": "Draw a plan: memory over steps and the address map.",
+}
+INTERNAL_ERROR = 1
+INTERRUPTED = 130
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, so that ``--help`` starts at once."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(_COMMANDS[name]).command
+        return command
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_HELP.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tvm-memopt")
+@click.option("-v", "--verbose", count=True, help="Say on stderr what happens; twice for more.")
+def cli(verbose: int) -> None:
+    """Memory planning for Apache TVM: a model, a target and a budget in; a module with one arena out.
+
+    \b
+    Examples:
+      tvm-memopt plan model.onnx -o plan.json --shape input=1,3,224,224
+      tvm-memopt optimize model.onnx -o model.so --budget 80% --report report/
+      tvm-memopt run model.so --against model.onnx
+
+    Exit status: 0 done, 2 bad input, 3 budget proved infeasible, 4 no plan within the time limit.
+    """
+    from tvm_memopt.cli.console import set_up_logging
+
+    set_up_logging(verbose)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point of the console script; exits with the status of the command."""
+    try:
+        status = cli.main(arguments, prog_name="tvm-memopt", standalone_mode=False)
+    except click.ClickException as error:
+        status = _complain(error.format_message(), 2)
+    except MemoptError as error:
+        status = _complain(str(error), error.exit_status)
+        for violation in error.violations if isinstance(error, PlanError) else ():
+            click.echo(f"  {violation}", err=True)
+    except (KeyboardInterrupt, click.Abort):
+        status = _complain("interrupted", INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("TVM_MEMOPT_TRACEBACK"):
+            raise
+        last = (str(error).strip().splitlines() or [""])[-1]
+        status = _complain(
+            f"internal error: {type(error).__name__}: {last} (set TVM_MEMOPT_TRACEBACK=1 for the whole story)",
+            INTERNAL_ERROR,
+        )
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(message: str, status: int) -> int:
+    click.echo(f"tvm-memopt: error: {' '.join(message.split())}", err=True)
+    return status
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _stack(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    def apply(function: _F) -> _F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+shape_option = click.option(
+    "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224",
+    help="Shape of a model input, where the model leaves it open. May be repeated.",
+)  # fmt: skip
+
+target_option = click.option(
+    "--target", default="llvm", show_default=True, metavar="T",
+    help='TVM target: a name, or JSON such as \'{"kind": "llvm", "mtriple": "aarch64-linux-gnu"}\'.',
+)  # fmt: skip
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout instead of text.")
+
+function_option = click.option(
+    "--function", metavar="NAME", help="Function of a Relax module; default: main, or the only one."
+)
+
+search_options = _stack(
+    click.option("--budget", metavar="80%|192KiB|BYTES", help="Largest arena; default: the smallest that is found."),
+    click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to search."),
+    click.option("--threads", type=int, metavar="N", help="Threads to search with; default: all processors."),
+    click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of randomised searches."),
+)
+
+kernel_options = _stack(
+    click.option(
+        "--fold", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
+        help="Fold padding and other data movement into the loops that read it: where memory needs it, always or never.",
+    ),
+    click.option("--no-inplace", is_flag=True, help="Never let an output overwrite a dying input."),
+    click.option("--measure-costs", is_flag=True, help="Time each kernel on this machine instead of estimating it."),
+)  # fmt: skip

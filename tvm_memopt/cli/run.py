@@ -1,0 +1,72 @@
+"""``tvm-memopt run MODULE.so [--against MODEL]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tvm_memopt.cli.console import emit, stage
+from tvm_memopt.cli.options import json_option
+from tvm_memopt.errors import MemoptError
+
+
+@click.command("run")
+@click.argument("module", metavar="MODULE.so")
+@click.option("--against", metavar="MODEL", help="Build this model unmodified and run both, interleaved.")
+@click.option("--repeats", type=click.IntRange(min=1), default=20, show_default=True, help="Timed calls of each build.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random inputs.")
+@json_option
+def command(module: str, against: str | None, repeats: int, seed: int, as_json: bool) -> None:
+    """Run MODULE.so on random inputs and report what the runtime really allocated.
+
+    The allocator is interposed below TVM, so the figures do not depend on the plan. With --against the
+    outputs are compared bit for bit and the times taken in turns.
+
+    \b
+    Example:
+      tvm-memopt run model.so --against model.onnx
+    """
+    from tvm_memopt.cli.measured import compare, text
+    from tvm_memopt.passes.relax.build import build_unmodified, read_metadata
+    from tvm_memopt.runtime.loading import load_machine
+
+    document = read_metadata(load_machine(module), module)
+    plan = document["functions"]["main"]["plan"] if "main" in document["functions"] else None
+    if plan is None:
+        raise MemoptError(f"{module}: has no planned function 'main' to run")
+    if against is None:
+        inputs, other = _inputs_of(document, seed), None
+    else:
+        from tvm_memopt.api import make_target
+
+        mod, inputs = _model_and_inputs(against, document, seed)
+        with stage("building the unmodified module"):
+            other = build_unmodified(mod, make_target(_target_text(document)))
+    with stage("measuring"):
+        comparison = compare(
+            module, other, inputs, plan["arena_nbytes"], caller_arena=document["caller_arena"], repeats=repeats
+        )
+    emit(as_json, comparison.document(), text(comparison))
+    if comparison.outputs_equal is False:
+        raise click.exceptions.Exit(1)
+
+
+def _target_text(document: dict[str, Any]) -> str:
+    return str(document["target"])
+
+
+def _model_and_inputs(path: str, document: dict[str, Any], seed: int) -> tuple[Any, list[Any]]:
+    from tvm_memopt.frontends import import_model, random_inputs
+
+    shapes = {value["name"]: tuple(value["shape"]) for value in document["inputs"]}
+    with stage(f"importing {path}"):
+        mod = import_model(path, shapes)
+    return mod, random_inputs(mod, seed)
+
+
+def _inputs_of(document: dict[str, Any], seed: int) -> list[Any]:
+    from tvm_memopt.frontends.inputs import ModelInput, random_arrays
+
+    wanted = [ModelInput(v["name"], tuple(v["shape"]), v["dtype"]) for v in document["inputs"]]
+    return random_arrays(wanted, seed, {v["name"]: v["limit"] for v in document["inputs"]})

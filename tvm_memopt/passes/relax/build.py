@@ -1,0 +1,151 @@
+"""From a model to a compiled module with its plan inside, and the unmodified build beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from tvm_memopt.atomic import atomic_path
+from tvm_memopt.errors import MemoptError
+from tvm_memopt.graph import graph_to_json, plan_to_json
+from tvm_memopt.passes.relax.lowering import passes_after_plan, passes_before_plan, unmodified_pipeline
+from tvm_memopt.passes.relax.pipeline import log_plans, require_budget
+from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_module, solve_module
+from tvm_memopt.targets.toolchain import linker_for
+
+METADATA_FUNCTION = "memopt_metadata"
+METADATA_FORMAT = "memopt-module/1"
+
+
+@dataclass(frozen=True)
+class Build:
+    """A compiled module, what was planned, and the seconds of each stage."""
+
+    executable: Any
+    target: tvm.target.Target
+    planned: PlannedModule
+    lowered: tvm.IRModule
+    seconds: Mapping[str, float]
+
+
+class StageClock:
+    """Wall-clock seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap to ``stage``."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+def plan_model(
+    mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions
+) -> tuple[PlannedModule, tvm.IRModule, StageClock]:
+    """(plans, lowered module, clock) of a high-level module; budgets are not enforced."""
+    clock = StageClock()
+    with target:
+        lowered = tvm.transform.Sequential(passes_before_plan(target))(mod)
+        clock.lap("lower")
+        planned = solve_module(lowered, target, options)
+    clock.lap("plan")
+    log_plans(planned)
+    return planned, lowered, clock
+
+
+def build_planned(
+    mod: tvm.IRModule,
+    target: tvm.target.Target,
+    options: PlanOptions,
+    *,
+    exec_mode: str = "bytecode",
+    inputs: Sequence[Mapping[str, Any]] = (),
+) -> Build:
+    """Lower, plan and compile. ``inputs`` (name, shape, dtype) are kept in the module's metadata.
+
+    Raises InfeasibleBudgetError or NoPlanError when the budget is not met.
+    """
+    planned, lowered, clock = plan_model(mod, target, options)
+    require_budget(planned)
+    emitted = emit_module(lowered, planned, caller_arena=options.caller_arena)
+    emitted = _with_metadata(emitted, metadata(planned, target, options, inputs))
+    clock.lap("apply")
+    with target:
+        final = tvm.transform.Sequential(passes_after_plan(target))(emitted)
+    executable = relax.build(final, target, relax_pipeline=None, exec_mode=exec_mode)
+    clock.lap("compile")
+    return Build(executable, target, planned, lowered, clock.seconds)
+
+
+def build_unmodified(mod: tvm.IRModule, target: tvm.target.Target, *, exec_mode: str = "bytecode") -> Any:
+    """TVM's own fusing build of ``mod``."""
+    return relax.build(mod, target, relax_pipeline=unmodified_pipeline(target), exec_mode=exec_mode)
+
+
+def metadata(
+    planned: PlannedModule, target: tvm.target.Target, options: PlanOptions, inputs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What ``tvm-memopt run`` needs to know of a compiled module."""
+    from tvm_memopt import __version__
+
+    functions = {
+        name: {
+            "graph": json.loads(graph_to_json(function.graph)),
+            "plan": json.loads(plan_to_json(function.plan)),
+            "notes": list(function.notes),
+        }
+        for name, function in planned.functions.items()
+    }
+    return {
+        "format": METADATA_FORMAT,
+        "target": str(target),
+        "caller_arena": options.caller_arena,
+        "inputs": [dict(value) for value in inputs],
+        "functions": functions,
+        "versions": {"tvm-memopt": __version__, "apache-tvm": tvm.__version__},
+    }
+
+
+def _with_metadata(mod: tvm.IRModule, document: Mapping[str, Any]) -> tvm.IRModule:
+    text = tvm.ir.StringImm(json.dumps(document, separators=(",", ":")))
+    function = relax.Function([], relax.SeqExpr([], text), relax.AnyType()).with_attr("global_symbol", METADATA_FUNCTION)
+    builder = relax.BlockBuilder(mod)
+    builder.add_func(function, METADATA_FUNCTION)
+    return relax.transform.Normalize()(builder.get())
+
+
+def export_module(executable: Any, path: str | os.PathLike[str], target: tvm.target.Target, cc: str | None = None) -> None:
+    """Link ``executable`` into a shared library at ``path``, by atomic rename.
+
+    ``cc``: the cross compiler that links for ``target``. Raises MemoptError when none is found or it fails.
+    """
+    if Path(path).suffix != ".so":
+        raise MemoptError(f"{os.fspath(path)}: a compiled module is a shared library, expected a name that ends in .so")
+    linker = linker_for(target, cc)
+    with atomic_path(path) as temporary:
+        try:
+            executable.export_library(str(temporary), fcompile=linker)
+        except RuntimeError as error:
+            raise MemoptError(f"{os.fspath(path)}: linking failed: {str(error).strip().splitlines()[-1]}") from None
+
+
+def read_metadata(machine: Any, path: str) -> dict[str, Any]:
+    """The metadata of a loaded module. Raises MemoptError when it was not made by this package."""
+    try:
+        document = json.loads(machine[METADATA_FUNCTION]())
+    except (AttributeError, KeyError, ValueError, RuntimeError):
+        raise MemoptError(f"{path}: is not a module made by `tvm-memopt optimize`: it has no {METADATA_FUNCTION}") from None
+    if document.get("format") != METADATA_FORMAT:
+        raise MemoptError(f"{path}: metadata format is {document.get('format')!r}, expected {METADATA_FORMAT!r}")
+    return dict(document)

@@ -1,0 +1,65 @@
+"""TVM's own loops back where the arena has room: no search, no byte more.
+
+Graphs are extracted with each kernel in its smallest form, in which padding and other data movement is
+folded into the loops that read it. That form can be slower. Once a plan stands, a kernel gets its own
+loops back if, at every step where it runs, their scratch buffers fit into bytes of the arena that the
+plan leaves free there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tvm_memopt.graph import Plan, align_up
+from tvm_memopt.passes.relax.apply import shared_parameters
+from tvm_memopt.passes.relax.extract import Extraction
+from tvm_memopt.passes.tir.statements import nbytes_of
+from tvm_memopt.passes.tir.workspace import Kernel, KernelForms
+
+Placement = Mapping[int, tuple[int, ...]]  # step → offset of each scratch buffer
+
+
+def unfold_kernels(extraction: Extraction, plan: Plan, forms: Mapping[str, KernelForms]) -> dict[str, Placement]:
+    """Kernels that can run in their fast form within ``plan``, with the place of their scratch by step."""
+    steps_of: dict[str, list[int]] = {}
+    for step, op_id in enumerate(plan.schedule):
+        name = extraction.operations[op_id].callee
+        if name is not None and forms[name].small is not None:
+            steps_of.setdefault(name, []).append(step)
+    occupied = _occupied(plan, {s for steps in steps_of.values() for s in steps})
+    found: dict[str, Placement] = {}
+    for name, steps in steps_of.items():
+        fast = forms[name].fast
+        places = {step: _place(fast, occupied[step], plan.arena_nbytes, plan.alignment) for step in steps}
+        pairs_hold = all(set(shared_parameters(extraction, plan, step)) <= set(fast.inplace) for step in steps)
+        if pairs_hold and all(place is not None for place in places.values()):
+            found[name] = {step: place for step, place in places.items() if place is not None}
+    return found
+
+
+def _occupied(plan: Plan, steps: set[int]) -> dict[int, list[tuple[int, int]]]:
+    """Byte ranges held by tensors at each of ``steps``, in order of their offset."""
+    held: dict[int, list[tuple[int, int]]] = {step: [] for step in steps}
+    for allocation in plan.allocations:
+        if allocation.tensor is not None and allocation.nbytes:
+            for step in range(allocation.first, allocation.last + 1):
+                if step in held:
+                    held[step].append((allocation.offset, allocation.end))
+    return {step: sorted(ranges) for step, ranges in held.items()}
+
+
+def _place(kernel: Kernel, taken: list[tuple[int, int]], limit: int, alignment: int) -> tuple[int, ...] | None:
+    """An offset for each scratch buffer in the free bytes below ``limit``, largest first; None if one is left."""
+    ranges, offsets = list(taken), [0] * len(kernel.workspace)
+    sizes = [nbytes_of(buffer) or 0 for buffer in kernel.workspace]
+    for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        start = 0
+        for low, high in ranges:
+            if start + sizes[index] <= low:
+                break
+            start = max(start, align_up(high, alignment))
+        if start + sizes[index] > limit:
+            return None
+        offsets[index] = start
+        ranges = sorted([*ranges, (start, start + sizes[index])])
+    return tuple(offsets)

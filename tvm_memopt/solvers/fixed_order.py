@@ -1,0 +1,108 @@
+"""From a schedule to a plan: lifetimes, addresses, and what they prove."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tvm_memopt.graph import Allocation, Graph, Lifetimes, Plan, PlanStatus, lifetimes, working_set_bound
+from tvm_memopt.graph.liveness import profile_of
+from tvm_memopt.solvers.layout import Placement, held_peak, place
+from tvm_memopt.solvers.request import Deadline, Request
+
+
+def plan_for_order(graph: Graph, schedule: Sequence[int], request: Request, deadline: Deadline) -> Plan:
+    """Place the buffers of ``schedule``, which may repeat ops; the order itself is not touched.
+
+    Raises PlanError when the schedule reads a tensor before its producer has run.
+    """
+    lives = plannable_lifetimes(graph, schedule)
+    placement = place(
+        lives,
+        graph.alignment,
+        deadline,
+        request.seed,
+        request.budget_nbytes,
+        threads=request.threads,
+        disabled=request.disabled,
+    )
+    bound, op = working_set_bound(graph)
+    solver = {
+        "name": "fixed-order",
+        "seconds": deadline.elapsed,
+        "layout_method": placement.method,
+        "order_peak_nbytes": max(profile_of(lives), default=0),
+        "placement_bound_nbytes": placement.lower_bound_nbytes,
+        "working_set_op": op,
+    }
+    return assemble(
+        graph,
+        schedule,
+        lives,
+        placement,
+        budget=request.budget_nbytes,
+        bound=bound,
+        any_plan_bound=bound,
+        solver=solver,
+    )
+
+
+def plannable_lifetimes(graph: Graph, schedule: Sequence[int]) -> Lifetimes:
+    """The lifetimes of ``schedule``, without in-place pairs that would overwrite a returned value."""
+    lives = lifetimes(graph, schedule)
+    final = lives.steps - 1
+    kept = tuple(
+        (source, target)
+        for source, target in lives.inplace
+        if lives.buffers[source].last < final or lives.buffers[source].tensor not in graph.returned
+    )
+    return Lifetimes(lives.buffers, kept, lives.steps)
+
+
+def assemble(
+    graph: Graph,
+    schedule: Sequence[int],
+    lives: Lifetimes,
+    placement: Placement,
+    *,
+    budget: int | None,
+    bound: int,
+    any_plan_bound: int,
+    solver: Mapping[str, Any],
+) -> Plan:
+    """The plan with its status.
+
+    ``bound`` holds for every plan without recomputation, ``any_plan_bound`` for every plan: under a
+    budget only the second is claimed, so that "infeasible" can never be undone by recomputing.
+    """
+    cost, base_cost = math.fsum(graph.ops[op].cost for op in schedule), graph.base_cost
+    claimed = any_plan_bound if budget is not None else max(bound, any_plan_bound)
+    return Plan(
+        graph=graph.name,
+        schedule=tuple(schedule),
+        allocations=tuple(
+            Allocation(b.tensor, b.first, b.last, offset, b.nbytes)
+            for b, offset in zip(lives.buffers, placement.offsets, strict=True)
+        ),
+        alignment=graph.alignment,
+        arena_nbytes=placement.arena_nbytes,
+        peak_live_nbytes=held_peak(lives, placement.offsets),
+        cost=cost,
+        base_cost=base_cost,
+        status=_status(placement.arena_nbytes, claimed, budget, repeats=cost > base_cost),
+        lower_bound_nbytes=claimed,
+        cost_bound=base_cost,
+        budget_nbytes=budget,
+        solver=dict(solver),
+    )
+
+
+def _status(arena: int, bound: int, budget: int | None, repeats: bool) -> PlanStatus:
+    if budget is None:
+        return "optimal" if arena == bound else "feasible"
+    if bound > budget:
+        return "infeasible"
+    if arena > budget:
+        return "unknown"
+    return "feasible" if repeats else "optimal"

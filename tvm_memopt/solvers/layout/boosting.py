@@ -1,0 +1,70 @@
+"""Learning an order from failure: what ended up too high is placed earlier next time.
+
+The idea is known as squeaky wheel optimisation (Joslin and Clements, JAIR 10, 1999).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from tvm_memopt.solvers.layout.gaps import lowest_fit
+from tvm_memopt.solvers.layout.greedy import ORDERS, Blocks, place_in_order
+from tvm_memopt.solvers.request import Deadline
+
+_PATIENCE = 400  # rounds without a better arena
+_RESTLESS = 0.02  # chance to go on from a worse order
+
+
+def boosted_placement(
+    blocks: Blocks, alignment: int, goal: int, deadline: Deadline, seed: int
+) -> tuple[int, list[int]] | None:
+    """(arena, offset of each block) of the best of many first-fit rounds; stops at an arena of ``goal``.
+
+    None when the time is up before the first round ends.
+    """
+    chance = random.Random(seed)
+    best = _best_start(blocks, alignment, deadline)
+    if best is None:
+        return None
+    arena, offsets, order = best
+    base, height, idle = order, arena, 0
+    while arena > goal and idle < _PATIENCE:
+        order = _boosted(blocks, base, offsets, height if chance.random() < 0.5 else goal + 1, chance)
+        found = place_in_order(blocks, order, lowest_fit, alignment, deadline)
+        if found is None:
+            break
+        idle += 1
+        reached = _arena(blocks, found)
+        if reached <= height or chance.random() < _RESTLESS:
+            base, height, offsets = order, reached, found
+        if reached < arena:
+            arena, best, idle = reached, (reached, found, order), 0
+    return best[0], best[1]
+
+
+def _best_start(blocks: Blocks, alignment: int, deadline: Deadline) -> tuple[int, list[int], list[int]] | None:
+    best = None
+    for key in ORDERS.values():
+        order = sorted(range(len(blocks.blocks)), key=lambda i: key(blocks.blocks[i]))
+        offsets = place_in_order(blocks, order, lowest_fit, alignment, deadline)
+        if offsets is not None and (best is None or _arena(blocks, offsets) < best[0]):
+            best = _arena(blocks, offsets), offsets, order
+    return best
+
+
+def _boosted(
+    blocks: Blocks, order: Sequence[int], offsets: Sequence[int], height: int, chance: random.Random
+) -> list[int]:
+    """``order`` with each block that ends at ``height`` or above moved to a random earlier place."""
+    moved = list(order)
+    for index in order:
+        if offsets[index] + blocks.blocks[index].nbytes >= height:
+            place = moved.index(index)
+            moved.pop(place)
+            moved.insert(chance.randrange(place + 1), index)
+    return moved
+
+
+def _arena(blocks: Blocks, offsets: Sequence[int]) -> int:
+    return max((offset + block.nbytes for offset, block in zip(offsets, blocks.blocks, strict=True)), default=0)

@@ -1,0 +1,17 @@
+"""Why a budget is missed, in words."""
+
+from __future__ import annotations
+
+from tvm_memopt.graph import Graph, Plan, working_set_bound
+
+
+def budget_message(graph: Graph, plan: Plan) -> str:
+    """For a plan with status "infeasible" or "unknown": the proof, or the smallest arena that was found."""
+    if plan.status == "infeasible":
+        nbytes, op_id = working_set_bound(graph)
+        what = "the returned tensors or the inputs" if op_id is None else f"op {op_id} ({graph.ops[op_id].name})"
+        return f"the budget of {plan.budget_nbytes} bytes cannot be met: {what} alone needs {nbytes} bytes at once"
+    return (
+        f"no plan within the budget of {plan.budget_nbytes} bytes was found in the time limit: the smallest arena found "
+        f"has {plan.arena_nbytes} bytes; proved is only that less than {plan.lower_bound_nbytes} is impossible"
+    )

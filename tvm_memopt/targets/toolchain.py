@@ -1,0 +1,33 @@
+"""Linkers: the host's own, or a cross compiler that fits the target's triple."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tvm_memopt.errors import MemoptError
+
+if TYPE_CHECKING:
+    import tvm
+
+
+def linker_for(target: tvm.target.Target, cc: str | None = None) -> Callable[..., Any] | None:
+    """A linker for ``Executable.export_library``, None for the host's default.
+
+    Raises MemoptError when ``target`` is another machine and no cross compiler for it is installed.
+    """
+    from tvm.support import cc as tvm_cc
+
+    if cc is not None:
+        if shutil.which(cc) is None:
+            raise MemoptError(f"compiler {cc!r} is not installed: name one that links for {target}")
+        return tvm_cc.cross_compiler(cc)
+    triple = str(target.attrs.get("mtriple", ""))
+    if not triple or triple.split("-")[0] == os.uname().machine:
+        return None
+    found = next((c for c in (f"{triple}-g++", f"{triple}-gcc") if shutil.which(c)), None)
+    if found is None:
+        raise MemoptError(f"no cross compiler for {triple} is installed: expected {triple}-g++, or name one with --cc")
+    return tvm_cc.cross_compiler(found)
