@@ -17,7 +17,7 @@ def plan_for_order(graph: Graph, schedule: Sequence[int], request: Request, dead
 
     Raises PlanError when the schedule reads a tensor before its producer has run.
     """
-    lives = plannable_lifetimes(graph, schedule)
+    lives = lifetimes(graph, schedule)
     placement = place(
         lives,
         graph.alignment,
@@ -46,18 +46,6 @@ def plan_for_order(graph: Graph, schedule: Sequence[int], request: Request, dead
         any_plan_bound=bound,
         solver=solver,
     )
-
-
-def plannable_lifetimes(graph: Graph, schedule: Sequence[int]) -> Lifetimes:
-    """The lifetimes of ``schedule``, without in-place pairs that would overwrite a returned value."""
-    lives = lifetimes(graph, schedule)
-    final = lives.steps - 1
-    kept = tuple(
-        (source, target)
-        for source, target in lives.inplace
-        if lives.buffers[source].last < final or lives.buffers[source].tensor not in graph.returned
-    )
-    return Lifetimes(lives.buffers, kept, lives.steps)
 
 
 def assemble(

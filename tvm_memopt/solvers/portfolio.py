@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tvm_memopt.graph import Graph, Lifetimes, Plan, check, given_order, working_set_bound
+from tvm_memopt.graph import Graph, Lifetimes, Plan, check, given_order, lifetimes, working_set_bound
 from tvm_memopt.graph.liveness import profile_of
-from tvm_memopt.solvers.fixed_order import assemble, plannable_lifetimes
+from tvm_memopt.solvers.fixed_order import assemble
 from tvm_memopt.solvers.layout import Placement, load_bound, place_greedily, refine
 from tvm_memopt.solvers.ordering import ORDERINGS, beam_search
 from tvm_memopt.solvers.ordering.downsets import downset_space
@@ -173,7 +173,7 @@ def _promising(search: _Search, again: bool = False) -> Iterator[_Candidate]:
 
 
 def _evaluate(search: _Search, method: str, order: tuple[int, ...]) -> _Candidate:
-    lives = plannable_lifetimes(search.graph, order)
+    lives = lifetimes(search.graph, order)
     bound = load_bound(lives, search.graph.alignment)
     candidate = _Candidate(method, order, lives, max(profile_of(lives), default=0), bound)
     search.candidates.append(candidate)

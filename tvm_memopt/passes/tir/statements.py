@@ -78,21 +78,24 @@ _BUFFER_DATA = tvm.ir.Op.get("tirx.buffer_data")
 
 
 def _collect_accesses(kernel: FlatKernel, index: int, statement: tirx.Stmt) -> None:
-    def on_node(node: object) -> tvm_ffi.WalkResult | None:
-        if isinstance(node, TensorLoad):
-            kernel.loads.setdefault(kernel.root_of(node.source), []).append(index)
-        elif isinstance(node, tirx.BufferStore):
-            kernel.stores.setdefault(kernel.root_of(node.buffer), []).append(index)
-        elif isinstance(node, tirx.DeclBuffer):
-            return tvm_ffi.WalkResult.SKIP
-        elif isinstance(node, tvm.ir.Call) and node.op == _BUFFER_DATA:
-            source = kernel.root_of(node.args[0])
+    def on_load(load: TensorLoad) -> None:
+        kernel.loads.setdefault(kernel.root_of(load.source), []).append(index)
+
+    def on_store(store: tirx.BufferStore) -> None:
+        kernel.stores.setdefault(kernel.root_of(store.buffer), []).append(index)
+
+    def on_call(call: tvm.ir.Call) -> None:
+        if call.op == _BUFFER_DATA:  # a raw pointer: anything may happen to this memory
+            source = kernel.root_of(call.args[0])
             kernel.opaque.add(source)
             kernel.loads.setdefault(source, []).append(index)
             kernel.stores.setdefault(source, []).append(index)
-        return None
 
-    tvm_ffi.structural_walk(statement, on_node, order="pre")
+    def skip(_view: tirx.DeclBuffer) -> tvm_ffi.WalkResult:
+        return tvm_ffi.WalkResult.SKIP
+
+    callbacks = ((TensorLoad, on_load), (tirx.BufferStore, on_store), (tvm.ir.Call, on_call), (tirx.DeclBuffer, skip))
+    tvm_ffi.structural_walk(statement, callbacks, order="pre")
 
 
 def dtype_of(buffer: Var) -> str:

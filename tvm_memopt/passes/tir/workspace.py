@@ -54,6 +54,11 @@ class Kernel:
             return 0
         return self.offsets[-1] + (nbytes_of(self.workspace[-1]) or 0)
 
+    @property
+    def scratch_nbytes(self) -> int:
+        """Bytes of all scratch but the stack's."""
+        return self.workspace_nbytes + self.kept_nbytes
+
     @cached_property
     def stored_parameters(self) -> tuple[int, ...]:
         """Positions of the parameters that the kernel writes, or may write."""
@@ -92,15 +97,21 @@ class KernelForms:
 
 def kernel_forms(kernels: dict[str, tirx.PrimFunc]) -> dict[str, KernelForms]:
     """The forms of each PrimFunc, by name. Kernels in a form that is not understood keep their scratch."""
-    folded = {name: f for name, func in kernels.items() if (f := inline_data_movement(func)) is not None}
-    fast, small = _lower(kernels), _lower(folded)
-    forms = {}
-    for name, func in fast.items():
-        plain = _lift(share_outputs(func))
-        slim = _lift(share_outputs(small[name])) if name in small and plain.workspace else None
-        better = slim is not None and slim.workspace_nbytes + slim.kept_nbytes < plain.workspace_nbytes + plain.kept_nbytes
-        forms[name] = KernelForms(plain, slim if better else None, scratch_nbytes(func))
-    return forms
+    lowered = _lower(kernels)
+    fast = {name: _lift(share_outputs(func)) for name, func in lowered.items()}
+    wanting = {name: kernels[name] for name, kernel in fast.items() if kernel.workspace or kernel.kept_nbytes}
+    folded = {name: f for name, func in wanting.items() if (f := inline_data_movement(func)) is not None}
+    small = {name: _lift(share_outputs(func)) for name, func in _lower(folded).items()}
+    return {
+        name: KernelForms(kernel, _if_smaller(small.get(name), kernel), scratch_nbytes(lowered[name]))
+        for name, kernel in fast.items()
+    }
+
+
+def _if_smaller(small: Kernel | None, fast: Kernel) -> Kernel | None:
+    if small is None or small.scratch_nbytes >= fast.scratch_nbytes:
+        return None
+    return small
 
 
 def _lower(kernels: dict[str, tirx.PrimFunc]) -> dict[str, tirx.PrimFunc]:

@@ -25,7 +25,7 @@ def replay(lives: Lifetimes, alignment: int, inplace: bool = True) -> list[int]:
         for index in closing[step]:
             span = (offsets[index], offsets[index] + lives.buffers[index].nbytes, index)
             del live[bisect_left(live, span)]
-        born.sort(key=lambda index: (index not in source_of, -lives.buffers[index].nbytes))
+        born.sort(key=lambda index: (_turn(source_of.get(index), born), -lives.buffers[index].nbytes))
         for index in born:
             nbytes = lives.buffers[index].nbytes
             offset = _over_source(live, offsets, source_of.get(index), nbytes)
@@ -35,6 +35,11 @@ def replay(lives: Lifetimes, alignment: int, inplace: bool = True) -> list[int]:
             insort(live, (offset, offset + nbytes, index))
             closing[lives.buffers[index].last + 1].append(index)
     return offsets
+
+
+def _turn(source: int | None, born: list[int]) -> int:
+    """Outputs over older inputs come first, then plain buffers, then outputs over those."""
+    return 1 if source is None else 2 if source in born else 0
 
 
 def _over_source(live: list[_Span], offsets: list[int], source: int | None, nbytes: int) -> int | None:

@@ -11,6 +11,7 @@ from tvm_memopt.solvers.ordering.downsets import (
     State,
     downset_space,
     make_safe_moves,
+    room_under,
     root_state,
     successor,
 )
@@ -109,7 +110,7 @@ def _rank(state: State) -> tuple[int, int]:
 
 
 def _expand(space: Space, state: State, target: int, levels: _Levels, safe_moves: bool) -> None:
-    room = target - state.live
+    room = room_under(space, state, target)
     for op, (extra, _) in state.ready.items():
         left = state.left ^ (1 << op)
         if extra > room or left in levels.seen:

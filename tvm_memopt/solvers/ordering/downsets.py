@@ -15,9 +15,8 @@ workspace are constant, live did not grow, and an input that dies in u_i without
 dies there with v executed, so the pairs to choose from did not shrink and shared did not fall.
 So no step of a u_i got larger, and the steps w1 ... see the same sets as before. Returned tensors
 never die and never share, and dead outputs count in their own step only: both fit the argument.
-The one step whose cost depends on position is the first (unread arena inputs are held there, and
-arena inputs cannot be overwritten there), so with arena inputs no safe move is made from the empty
-set.
+The one step whose cost depends on its position is the first, which also holds the arena
+inputs that nobody reads: moving v there is covered by the assumption on its step, and u1 loses them.
 """
 
 from __future__ import annotations
@@ -76,9 +75,13 @@ def downset_space(graph: Graph) -> Space:
 def root_state(space: Space) -> State:
     """Nothing executed."""
     left = (1 << space.size) - 1
-    state = State(left, space.tables.start_live, 0, {}, None, 0)
-    state.ready = {op: _effect(space, op, left, True) for op, before in enumerate(space.before) if not before}
-    return state
+    ready = {op: _effect(space, op, left) for op, before in enumerate(space.before) if not before}
+    return State(left, space.tables.start_live, 0, ready, None, 0)
+
+
+def room_under(space: Space, state: State, target: int) -> int:
+    """Most bytes that the next step may add to what is live."""
+    return target - state.live - (0 if state.steps else space.tables.orphans)
 
 
 def successor(space: Space, state: State, op: int) -> State:
@@ -90,8 +93,8 @@ def successor(space: Space, state: State, op: int) -> State:
 
 def make_safe_moves(space: Space, state: State, target: int) -> None:
     """Run, in ``state`` itself, every safe move under ``target`` until there is none."""
-    while state.steps or not space.tables.arena_inputs:
-        room = target - state.live
+    while True:
+        room = room_under(space, state, target)
         safe = next((op for op, (extra, delta) in state.ready.items() if delta <= 0 and extra <= room), None)
         if safe is None:
             return
@@ -101,24 +104,21 @@ def make_safe_moves(space: Space, state: State, target: int) -> None:
 def _run(space: Space, state: State, op: int) -> None:
     extra, delta = state.ready.pop(op)
     left = state.left ^ (1 << op)
-    first = state.steps == 0
-    state.peak = max(state.peak, state.live + extra)
+    state.peak = max(state.peak, state.live + extra + (0 if state.steps else space.tables.orphans))
     state.left, state.live = left, state.live + delta
     state.path, state.steps = (state.path, op), state.steps + 1
-    if first:  # its rules were the first step's own
-        state.ready = {other: _effect(space, other, left, False) for other in state.ready}
     for tensor in space.tables.frees[op]:
         unread = space.readers[tensor] & left
         if unread and not unread & (unread - 1):
             reader = unread.bit_length() - 1
             if reader in state.ready:
-                state.ready[reader] = _effect(space, reader, left, False)
+                state.ready[reader] = _effect(space, reader, left)
     for follower in space.graph.successors[op]:
         if not space.before[follower] & left:
-            state.ready[follower] = _effect(space, follower, left, False)
+            state.ready[follower] = _effect(space, follower, left)
 
 
-def _effect(space: Space, op: int, left: int, first: bool) -> tuple[int, int]:
+def _effect(space: Space, op: int, left: int) -> tuple[int, int]:
     own, tables, readers = 1 << op, space.tables, space.readers
     dying = [t for t in tables.frees[op] if readers[t] & left == own]
-    return op_effect(tables, op, dying, first)
+    return op_effect(tables, op, dying)

@@ -48,7 +48,7 @@ def _greedy(graph: Graph, key: Callable[[int, int], _Key]) -> tuple[int, ...]:
         del current[op]
         state.run(op)
         order.append(op)
-        changed = set() if len(order) > 1 else set(current)  # the first step has rules of its own
+        changed: set[int] = set()
         for tensor in tables.frees[op]:
             reader_sum[tensor] -= op
             if state.unread[tensor] == 1 and reader_sum[tensor] in current:

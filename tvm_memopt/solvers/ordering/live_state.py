@@ -15,8 +15,8 @@ class MemoryTables:
 
     ``transient``: bytes that a step adds while it runs, before sharing. ``kept``: output bytes that
     outlive the step. ``frees``: tensors that die in the op if it is their last reader. ``pairs``:
-    in-place (input, output, shared bytes). ``start_live``: arena inputs; ``orphans``: those of them
-    that nobody reads, held during the first step only.
+    in-place (input, output, shared bytes). ``start_live``: arena inputs that are read or returned;
+    ``orphans``: the other arena inputs, held during the first step only.
     """
 
     transient: tuple[int, ...]
@@ -24,7 +24,6 @@ class MemoryTables:
     frees: tuple[tuple[int, ...], ...]
     pairs: tuple[tuple[tuple[int, int, int], ...], ...]
     nbytes: tuple[int, ...]
-    arena_inputs: frozenset[int]
     start_live: int
     orphans: int
 
@@ -33,7 +32,7 @@ def memory_tables(graph: Graph) -> MemoryTables:
     """The tables of ``graph``. O(edges)."""
     nbytes = tuple(tensor.nbytes for tensor in graph.tensors)
     outlives = [bool(graph.readers[t]) or t in graph.returned for t in range(len(nbytes))]
-    inputs = frozenset(t for t, x in enumerate(graph.tensors) if x.kind != "activation" and graph.planned[t])
+    inputs = [t for t, x in enumerate(graph.tensors) if x.kind != "activation" and graph.planned[t]]
     return MemoryTables(
         transient=tuple(
             sum(nbytes[t] for t in writes) + op.workspace for op, writes in zip(graph.ops, graph.writes, strict=True)
@@ -42,8 +41,7 @@ def memory_tables(graph: Graph) -> MemoryTables:
         frees=tuple(tuple(t for t in reads if t not in graph.returned) for reads in graph.reads),
         pairs=tuple(_pairs(graph, op) for op in range(len(graph.ops))),
         nbytes=nbytes,
-        arena_inputs=inputs,
-        start_live=sum(nbytes[t] for t in inputs),
+        start_live=sum(nbytes[t] for t in inputs if outlives[t]),
         orphans=sum(nbytes[t] for t in inputs if not outlives[t]),
     )
 
@@ -58,26 +56,23 @@ def _pairs(graph: Graph, op: int) -> tuple[tuple[int, int, int], ...]:
     )
 
 
-def op_effect(tables: MemoryTables, op: int, dying: Sequence[int], first_step: bool) -> tuple[int, int]:
+def op_effect(tables: MemoryTables, op: int, dying: Sequence[int]) -> tuple[int, int]:
     """(extra, delta) of running ``op`` when its distinct inputs ``dying`` have no other reader left.
 
-    The step holds live + extra bytes and leaves live + delta. In the first step arena inputs are
-    not overwritten in place (their bytes arrive with the call) and the orphans end.
+    The step holds live + extra bytes (and the orphans, if it is the first) and leaves live + delta.
     """
-    delta = tables.kept[op] - (tables.orphans if first_step else 0)
+    extra, delta = tables.transient[op], tables.kept[op]
     for tensor in dying:
         delta -= tables.nbytes[tensor]
-    extra, pairs = tables.transient[op], tables.pairs[op]
-    if pairs and dying:
-        usable = [p for p in pairs if p[0] in dying and not (first_step and p[0] in tables.arena_inputs)]
-        extra -= best_sharing(usable)
+    if dying and tables.pairs[op]:
+        extra -= best_sharing([pair for pair in tables.pairs[op] if pair[0] in dying])
     return extra, delta
 
 
 class LiveState:
     """Memory along one order, op by op; every op runs once.
 
-    ``live``: bytes held between the last step and the next. ``unread``: per tensor, readers to come.
+    ``live``: bytes held between the last step and the next, orphans left out. ``unread``: per tensor, readers to come.
     """
 
     __slots__ = ("_tables", "live", "started", "unread")
@@ -89,14 +84,14 @@ class LiveState:
         self.unread = [len(readers) for readers in graph.readers]
 
     def effect(self, op: int) -> tuple[int, int]:
-        """(extra, delta): the next step, if it is ``op``, holds live + extra and leaves live + delta."""
+        """What ``op`` would do as the next step; see op_effect."""
         dying = [t for t in self._tables.frees[op] if self.unread[t] == 1]
-        return op_effect(self._tables, op, dying, not self.started)
+        return op_effect(self._tables, op, dying)
 
     def run(self, op: int) -> int:
         """Run ``op`` next; returns the bytes held during its step."""
         extra, delta = self.effect(op)
-        held = self.live + extra
+        held = self.live + extra + (0 if self.started else self._tables.orphans)
         self.live += delta
         self.started = True
         for tensor in self._tables.frees[op]:
