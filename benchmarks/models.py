@@ -170,7 +170,9 @@ def render(results: dict[str, dict[str, Any]]) -> str:
     """The table, and what it comes to."""
     rows = [(name, row) for name, row in results.items() if "ratio" in row]
     lines = [table(HEADER, [_cells(name, row) for name, row in rows])]
-    lines += [f"{name}: {row.get('skipped') or row.get('error')}" for name, row in results.items() if "ratio" not in row]
+    lines += [
+        f"{name}: {row.get('skipped') or row.get('error')}" for name, row in results.items() if "ratio" not in row
+    ]
     if rows:
         values = [row for _, row in rows]
         lines += [

@@ -30,7 +30,7 @@ _HOMES = {
     "solve": "tvm_memopt.solvers",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = list(_HOMES)  # a list, made of the keys above
 
 
 def __getattr__(name: str) -> Any:

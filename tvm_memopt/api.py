@@ -42,8 +42,9 @@ def extract(mod: tvm.IRModule, target: str | tvm.target.Target = "llvm", functio
 
     lowered, chosen = lower(mod, target)
     with chosen:
-        planned = extract_module(lowered, chosen, PlanOptions())
-    return planned.functions[function or main_function(planned.functions)].graph
+        functions = extract_module(lowered, chosen, PlanOptions()).functions
+    graph: Graph = functions[function or main_function(functions)].graph
+    return graph
 
 
 def lower(mod: tvm.IRModule, target: str | tvm.target.Target) -> tuple[tvm.IRModule, tvm.target.Target]:

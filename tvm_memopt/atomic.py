@@ -27,8 +27,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, target)  # noqa: PTH105  # the one call that tests make fail
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:

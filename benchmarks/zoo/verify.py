@@ -53,7 +53,7 @@ def verify(name: str) -> dict[str, Any]:
     imported = time.perf_counter()
     machine, kernels, plan = _compile(module)
     compiled = time.perf_counter()
-    row = {"model": name, "kernels": kernels, "plan_nbytes": plan}
+    row: dict[str, Any] = {"model": name, "kernels": kernels, "plan_nbytes": plan}
     row |= {"import_seconds": imported - start, "compile_seconds": compiled - imported}
     batches = [zoo.load_inputs(name, seed) for seed in (1, 2)]
     ours = [_run(machine, batch) for batch in batches]

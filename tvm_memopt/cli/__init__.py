@@ -1,0 +1,1 @@
+"""The ``tvm-memopt`` command: argument parsing and nothing else."""

@@ -38,10 +38,10 @@ def command(
     with stage("lowering"):
         lowered, chosen = lower(mod, chosen)
         with chosen:
-            planned = extract_module(lowered, chosen, options)
-    found = planned.functions[function or main_function(planned.functions)]
+            extracted = extract_module(lowered, chosen, options)
+    found = extracted.functions[function or main_function(extracted.functions)]
     write_graph(found.graph, output)
-    for text in (*found.notes, *(f"function {n}: left as it is: {r}" for n, r in planned.skipped.items())):
+    for text in (*found.notes, *(f"function {n}: left as it is: {r}" for n, r in extracted.skipped.items())):
         note(text)
     emit(as_json, summary(found.graph), f"{output}: {describe(found.graph)}")
 

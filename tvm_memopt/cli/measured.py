@@ -64,11 +64,17 @@ def _times(times: TimeComparison) -> dict[str, Any]:
 
 def total_nbytes(measured: MemoryMeasurement) -> int:
     """Storages, returned tensors and kernel scratch, each byte that the call really allocated."""
-    return measured.storage_nbytes + measured.returned_nbytes + measured.workspace_requested_nbytes
+    return int(measured.storage_nbytes + measured.returned_nbytes + measured.workspace_requested_nbytes)
 
 
 def compare(
-    module: Any, unmodified: Any | None, inputs: Sequence[np.ndarray], arena_nbytes: int, *, caller_arena: bool, repeats: int
+    module: Any,
+    unmodified: Any | None,
+    inputs: Sequence[np.ndarray],
+    arena_nbytes: int,
+    *,
+    caller_arena: bool,
+    repeats: int,
 ) -> Comparison:
     """Measure ``module``, and ``unmodified`` beside it where given, on the same inputs."""
     own = [*inputs, np.zeros(arena_nbytes, np.uint8)] if caller_arena else list(inputs)
@@ -97,7 +103,7 @@ def figures(measured: MemoryMeasurement | None, planned_nbytes: int | None, seco
 
 def text(comparison: Comparison) -> str:
     """The measurement for people."""
-    rows = [("", "arena/storages", "returned", "kernel scratch", "total", "peak")]
+    rows: list[tuple[str, ...]] = [("", "arena/storages", "returned", "kernel scratch", "total", "peak")]
     for name, measured in (("planned", comparison.planned), ("unmodified", comparison.unmodified)):
         if measured is not None:
             numbers = (
@@ -118,8 +124,9 @@ def text(comparison: Comparison) -> str:
         ratio = comparison.times.cpu_ratio["planned"]
         seconds = comparison.times.cpu_seconds
         lines.append(
-            f"CPU time a call: {seconds['planned'].median * 1e3:.3f} ms, unmodified "
-            f"{seconds['unmodified'].median * 1e3:.3f} ms, ratio {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+            f"CPU time a call: {seconds['planned'].median * 1e3:.3f} ms, "
+            f"unmodified {seconds['unmodified'].median * 1e3:.3f} ms, "
+            f"ratio {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
         )
     if comparison.outputs_equal is not None:
         lines.append("outputs: equal bit for bit" if comparison.outputs_equal else "outputs: DIFFERENT")

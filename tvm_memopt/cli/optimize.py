@@ -37,8 +37,7 @@ from tvm_memopt.graph import check_budget_syntax, read_plan, write_plan
 @target_option
 @kernel_options
 @json_option
-@click.pass_context
-def command(context: click.Context, **arguments: Any) -> None:
+def command(**arguments: Any) -> None:
     """Plan the memory of MODEL and compile it: a shared library that runs with exactly the plan's arena.
 
     \b
@@ -123,12 +122,13 @@ class _Optimization:
         from tvm_memopt.report import ReportContext, write_report
 
         baseline = baseline_plan(build.lowered, build.target, found.graph.name)
-        scratch = max(build.planned.scratch_before.values(), default=0)
+        before = baseline.total_nbytes + build.planned.scratch_before
+        after = found.plan.arena_nbytes + _returned(found.graph)
         seconds = {} if comparison is None else comparison.times.cpu_seconds
         memory = (None, None) if comparison is None else (comparison.unmodified, comparison.planned)
         context = ReportContext(
-            baseline=figures(memory[0], baseline.total_nbytes + scratch, _median(seconds, "unmodified")),
-            optimized=figures(memory[1], found.plan.arena_nbytes + _returned(found.graph), _median(seconds, "planned")),
+            baseline=figures(memory[0], before, _median(seconds, "unmodified")),
+            optimized=figures(memory[1], after, _median(seconds, "planned")),
             command_line=shlex.join(["tvm-memopt", *sys.argv[1:]]),
             seed=self.arguments["seed"],
             time_limit=self.arguments["time_limit"],
@@ -171,4 +171,4 @@ def _tvm_version() -> str:
 def _describe_inputs(mod: Any) -> list[dict[str, Any]]:
     from tvm_memopt.frontends.inputs import describe_inputs
 
-    return describe_inputs(mod)
+    return list(describe_inputs(mod))

@@ -45,7 +45,7 @@ search_options = _stack(
 kernel_options = _stack(
     click.option(
         "--fold", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
-        help="Fold padding and other data movement into the loops that read it: where memory needs it, always or never.",
+        help="Fold padding and other data movement into the loops that read it: where memory is short, always, never.",
     ),
     click.option("--no-inplace", is_flag=True, help="Never let an output overwrite a dying input."),
     click.option("--measure-costs", is_flag=True, help="Time each kernel on this machine instead of estimating it."),

@@ -85,7 +85,8 @@ def _graph_of_model(
         lowered, chosen = lower(mod, chosen)
         with chosen:
             functions = extract_module(lowered, chosen, options).functions
-    return functions[function or main_function(functions)].graph
+    graph: Graph = functions[function or main_function(functions)].graph
+    return graph
 
 
 def plan_summary(graph: Graph, plan: Plan) -> dict[str, Any]:
@@ -100,7 +101,11 @@ def plan_summary(graph: Graph, plan: Plan) -> dict[str, Any]:
 def plan_text(plan: Plan) -> str:
     """The same for people, in one line."""
     bound = plan.lower_bound_nbytes
-    gap = "" if bound is None else f", bound {bound:,}" + ("" if bound == plan.arena_nbytes else f" (gap {plan.gap_nbytes:,})")
+    gap = (
+        ""
+        if bound is None
+        else f", bound {bound:,}" + ("" if bound == plan.arena_nbytes else f" (gap {plan.gap_nbytes:,})")
+    )
     given = plan.solver.get("given_order_peak_nbytes")
     before = f" (given order's peak {given:,})" if given is not None else ""
     seconds = plan.solver.get("seconds")

@@ -69,4 +69,4 @@ def _inputs_of(document: dict[str, Any], seed: int) -> list[Any]:
     from tvm_memopt.frontends.inputs import ModelInput, random_arrays
 
     wanted = [ModelInput(v["name"], tuple(v["shape"]), v["dtype"]) for v in document["inputs"]]
-    return random_arrays(wanted, seed, {v["name"]: v["limit"] for v in document["inputs"]})
+    return list(random_arrays(wanted, seed, {v["name"]: v["limit"] for v in document["inputs"]}))

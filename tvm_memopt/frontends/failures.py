@@ -7,7 +7,6 @@ import gc
 import importlib
 import io
 import logging
-import os
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
 from tvm_memopt.errors import FrontendError
+from tvm_memopt.native_output import native_stderr_discarded
 
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -89,7 +89,7 @@ def _prints_in_the_log() -> Iterator[None]:
 
 def _release_frames(error: BaseException | None) -> None:
     """Free what the failed call still holds: TVM's half-built functions complain on stderr when they go."""
-    with _native_stderr_discarded():
+    with native_stderr_discarded():
         while error is not None:
             _clear(error.__traceback__)
             error.__traceback__ = None
@@ -100,19 +100,3 @@ def _release_frames(error: BaseException | None) -> None:
 def _clear(frames: TracebackType | None) -> None:
     if frames is not None:
         traceback.clear_frames(frames)
-
-
-@contextlib.contextmanager
-def _native_stderr_discarded() -> Iterator[None]:
-    try:
-        saved = os.dup(2)
-    except OSError:  # a service may run with stderr closed
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as sink:  # noqa: PTH123  # os.dup2 wants a descriptor
-            os.dup2(sink.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeAlias
 
 from tvm_memopt.errors import MemoptError
+from tvm_memopt.native_output import native_stderr_discarded
 
 Allocator: TypeAlias = Literal["naive", "pooled"]
 CompiledModule: TypeAlias = Any
@@ -50,7 +51,8 @@ def module_file(module: CompiledModule) -> Iterator[Path]:
         raise MemoptError(f"expected a path or an executable of relax.build, not {type(module).__name__}")
     with TemporaryDirectory(prefix="tvm-memopt-") as folder:
         path = Path(folder) / "module.so"
-        module.export_library(str(path))
+        with native_stderr_discarded():  # TVM announces each string that it saves
+            module.export_library(str(path))
         yield path
 
 

@@ -51,7 +51,8 @@ def compare_times(
 ) -> TimeComparison:
     """Call every build once a round, in alternating order, for ``repeats`` rounds in this process.
 
-    ``inputs``: the same for all, or by name of the build. ``baseline`` is by default the last of ``modules``. The pooled allocator is used, as by TVM itself.
+    ``inputs``: the same for all, or by name of the build.
+    ``baseline`` is by default the last of ``modules``. The pooled allocator is used, as by TVM itself.
     Raises MemoptError for an empty comparison or a build that cannot run.
     """
     reference = baseline if baseline is not None else next(reversed(modules), None)

@@ -12,6 +12,6 @@ def budget_message(graph: Graph, plan: Plan) -> str:
         what = "the returned tensors or the inputs" if op_id is None else f"op {op_id} ({graph.ops[op_id].name})"
         return f"the budget of {plan.budget_nbytes} bytes cannot be met: {what} alone needs {nbytes} bytes at once"
     return (
-        f"no plan within the budget of {plan.budget_nbytes} bytes was found in the time limit: the smallest arena found "
-        f"has {plan.arena_nbytes} bytes; proved is only that less than {plan.lower_bound_nbytes} is impossible"
+        f"no plan within the budget of {plan.budget_nbytes} bytes was found in the time limit: the smallest arena "
+        f"found has {plan.arena_nbytes} bytes; proved is only that less than {plan.lower_bound_nbytes} is impossible"
     )

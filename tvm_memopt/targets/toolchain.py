@@ -25,7 +25,7 @@ def linker_for(target: tvm.target.Target, cc: str | None = None) -> Callable[...
             raise MemoptError(f"compiler {cc!r} is not installed: name one that links for {target}")
         return tvm_cc.cross_compiler(cc)
     triple = str(target.attrs.get("mtriple", ""))
-    if not triple or triple.split("-")[0] == os.uname().machine:
+    if not triple or triple.split("-", maxsplit=1)[0] == os.uname().machine:
         return None
     found = next((c for c in (f"{triple}-g++", f"{triple}-gcc") if shutil.which(c)), None)
     if found is None:

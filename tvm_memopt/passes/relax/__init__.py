@@ -1,0 +1,1 @@
+"""Relax: extraction, planning, and the plan written back."""

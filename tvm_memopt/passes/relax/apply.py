@@ -101,9 +101,7 @@ def emit_function(
     return builder.get()[extraction.program.name]
 
 
-def emit_reordered(
-    builder: relax.BlockBuilder, extraction: Extraction, schedule: Sequence[int]
-) -> relax.Function:
+def emit_reordered(builder: relax.BlockBuilder, extraction: Extraction, schedule: Sequence[int]) -> relax.Function:
     """The function of ``extraction`` with its own calls in the order of ``schedule``."""
     function = extraction.program.function
     attrs = dict(function.attrs.items()) if function.attrs is not None else {}
@@ -217,7 +215,9 @@ def _value_of(emitter: _Emitter, variable: Var) -> relax.Expr:
     made = emitter.views.get(variable)
     if made is not None and made[0].same_as(source):
         return made[1]
-    call = relax.Call(operation.value.op, [source, *operation.value.args[1:]], operation.value.attrs, operation.value.ty_args)
+    call = relax.Call(
+        operation.value.op, [source, *operation.value.args[1:]], operation.value.attrs, operation.value.ty_args
+    )
     view = emitter.builder.emit(call, variable.name)
     emitter.views[variable] = (source, view)
     return view

@@ -16,6 +16,7 @@ from tvm import relax
 from tvm_memopt.atomic import atomic_path
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import graph_to_json, plan_to_json
+from tvm_memopt.native_output import native_stderr_discarded
 from tvm_memopt.passes.relax.lowering import passes_after_plan, passes_before_plan, unmodified_pipeline
 from tvm_memopt.passes.relax.pipeline import log_plans, require_budget
 from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_module, solve_module
@@ -119,13 +120,17 @@ def metadata(
 
 def _with_metadata(mod: tvm.IRModule, document: Mapping[str, Any]) -> tvm.IRModule:
     text = tvm.ir.StringImm(json.dumps(document, separators=(",", ":")))
-    function = relax.Function([], relax.SeqExpr([], text), relax.AnyType()).with_attr("global_symbol", METADATA_FUNCTION)
+    function = relax.Function([], relax.SeqExpr([], text), relax.AnyType()).with_attr(
+        "global_symbol", METADATA_FUNCTION
+    )
     builder = relax.BlockBuilder(mod)
     builder.add_func(function, METADATA_FUNCTION)
     return relax.transform.Normalize()(builder.get())
 
 
-def export_module(executable: Any, path: str | os.PathLike[str], target: tvm.target.Target, cc: str | None = None) -> None:
+def export_module(
+    executable: Any, path: str | os.PathLike[str], target: tvm.target.Target, cc: str | None = None
+) -> None:
     """Link ``executable`` into a shared library at ``path``, by atomic rename.
 
     ``cc``: the cross compiler that links for ``target``. Raises MemoptError when none is found or it fails.
@@ -135,7 +140,8 @@ def export_module(executable: Any, path: str | os.PathLike[str], target: tvm.tar
     linker = linker_for(target, cc)
     with atomic_path(path) as temporary:
         try:
-            executable.export_library(str(temporary), fcompile=linker)
+            with native_stderr_discarded():  # TVM announces each string that it saves
+                executable.export_library(str(temporary), fcompile=linker)
         except RuntimeError as error:
             raise MemoptError(f"{os.fspath(path)}: linking failed: {str(error).strip().splitlines()[-1]}") from None
 
@@ -145,7 +151,9 @@ def read_metadata(machine: Any, path: str) -> dict[str, Any]:
     try:
         document = json.loads(machine[METADATA_FUNCTION]())
     except (AttributeError, KeyError, ValueError, RuntimeError):
-        raise MemoptError(f"{path}: is not a module made by `tvm-memopt optimize`: it has no {METADATA_FUNCTION}") from None
+        raise MemoptError(
+            f"{path}: is not a module made by `tvm-memopt optimize`: it has no {METADATA_FUNCTION}"
+        ) from None
     if document.get("format") != METADATA_FORMAT:
         raise MemoptError(f"{path}: metadata format is {document.get('format')!r}, expected {METADATA_FORMAT!r}")
     return dict(document)

@@ -184,16 +184,17 @@ def _split_arguments(
     named = list(dict.fromkeys(t for tensors in per_argument for t in tensors))
     written = [t for t in named if t in builder.buffers and t not in builder.produced]
     read = [t for t in named if t not in written]
-    if operation.kind == "other":
-        if operation.name != "if":  # a branch keeps nothing that it does not return
-            builder.pinned.update(t for t in builder.closure(named) if t in builder.buffers)
+    if operation.kind == "other" and operation.name != "if":  # a branch keeps nothing that it does not return
+        builder.pinned.update(t for t in builder.closure(named) if t in builder.buffers)
     return read, written
 
 
 def _add_result(builder: _Builder, operation: Operation, read: list[int]) -> list[int]:
     """The tensor that a call returns, if it returns one: it may share the bytes of what the call read."""
     nbytes = type_nbytes(operation.result.ty, builder.program.bounds)
-    if operation.kind == "kernel" or (isinstance(operation.result.ty, relax.TupleType) and not operation.result.ty.fields):
+    if operation.kind == "kernel" or (
+        isinstance(operation.result.ty, relax.TupleType) and not operation.result.ty.fields
+    ):
         return []
     aliases = tuple(builder.closure(read)) if operation.kind == "other" else ()
     return [builder.add(operation.result, Tensor(operation.result.name, nbytes or 0, arena=False), aliases)]

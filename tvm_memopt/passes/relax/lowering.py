@@ -29,12 +29,14 @@ def unmodified_pipeline(target: tvm.target.Target) -> tvm.transform.Pass:
 
 def _check_target(target: tvm.target.Target) -> None:
     if target.kind.name not in ("llvm", "c"):
-        raise MemoptError(f"target kind {target.kind.name!r} is not supported, expected a CPU target of kind 'llvm' or 'c'")
+        raise MemoptError(
+            f"target kind {target.kind.name!r} is not supported, expected a CPU target of kind 'llvm' or 'c'"
+        )
 
 
 def current_target() -> tvm.target.Target:
     """The target that tvm.compile has put in scope. Raises MemoptError when there is none."""
     target = tvm.target.Target.current(allow_none=True)
     if target is None:
-        raise MemoptError("no target is in scope: call tvm.compile(mod, target, ...) or use `with tvm.target.Target(...)`")
+        raise MemoptError("no target is in scope: pass one to tvm.compile, or use `with tvm.target.Target(...)`")
     return target

@@ -92,14 +92,15 @@ def register_pipeline() -> None:
 
 
 def extract_graphs(options: PlanOptions | None = None) -> tvm.transform.Pass:
-    """A module pass that leaves the code alone and writes each function's graph and its given-order plan,
-    as JSON, into the attributes ``memopt.graph`` and ``memopt.plan``. Runs after CallTIRRewrite."""
+    """A module pass that leaves the code alone and writes each function's graph, as JSON, into its attribute
+    ``memopt.graph``. Runs after CallTIRRewrite."""
     chosen = options or PlanOptions()
 
     @tvm.transform.module_pass(opt_level=0, name="ExtractGraphs")
     def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
-        planned = extract_module(mod, current_target(), chosen)
-        return with_documents(mod, planned.functions)
+        functions = extract_module(mod, current_target(), chosen).functions
+        documents = {name: {GRAPH_ATTR: _compact(graph_to_json(e.graph))} for name, e in functions.items()}
+        return _with_attributes(mod, documents)
 
     return run
 
@@ -133,13 +134,21 @@ def plan_arena(options: PlanOptions | None = None, *, search_order: bool = False
 
 def with_documents(mod: tvm.IRModule, functions: Mapping[str, FunctionPlan]) -> tvm.IRModule:
     """``mod`` with each planned function's graph and plan, as JSON, in its attributes."""
-    new = dict(mod.functions_items())
-    for variable, function in mod.functions_items():
-        if variable.name_hint in functions:
-            found = functions[variable.name_hint]
-            documents = {GRAPH_ATTR: _compact(graph_to_json(found.graph)), PLAN_ATTR: _compact(plan_to_json(found.plan))}
-            new[variable] = function.with_attrs(documents)
-    return tvm.IRModule(new, attrs=mod.attrs)
+    documents = {
+        name: {GRAPH_ATTR: _compact(graph_to_json(f.graph)), PLAN_ATTR: _compact(plan_to_json(f.plan))}
+        for name, f in functions.items()
+    }
+    return _with_attributes(mod, documents)
+
+
+def _with_attributes(mod: tvm.IRModule, attributes: Mapping[str, Mapping[str, str]]) -> tvm.IRModule:
+    functions = {
+        variable: function.with_attrs(dict(attributes[variable.name_hint]))
+        if variable.name_hint in attributes
+        else function
+        for variable, function in mod.functions_items()
+    }
+    return tvm.IRModule(functions, attrs=mod.attrs)
 
 
 def _compact(document: str) -> str:

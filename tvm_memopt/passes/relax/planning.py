@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import tvm
 import tvm_ffi
@@ -13,10 +13,10 @@ from tvm_memopt.graph import Graph, Plan, check, given_order, parse_budget
 from tvm_memopt.passes.relax.apply import emit_function, inplace_form, shared_parameters
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
 from tvm_memopt.passes.relax.program import Program, UnsupportedFunctionError, parse_function
-from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
 from tvm_memopt.passes.relax.unfold import Placement, unfold_kernels
+from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
 from tvm_memopt.passes.tir.workspace import Kernel, KernelForms, kernel_forms
-from tvm_memopt.solvers import Request, plan_for_order, solve
+from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 
 PLANNED_ATTR = "memopt.planned"
 Pairs = tuple[tuple[int, int], ...]
@@ -67,29 +67,50 @@ class FunctionPlan:
 
 
 @dataclass(frozen=True)
-class PlannedModule:
-    """The rewritten module; ``functions`` by name; ``skipped``: functions left alone, with the reason.
+class ExtractedModule:
+    """The graph of each function; ``skipped``: functions left alone, with the reason; ``forms`` of kernels."""
 
-    ``scratch_before``/``scratch_kept``: bytes of scratch in all kernels as TVM lowers them, and what of
-    it is still allocated by the kernels themselves.
-    """
+    functions: Mapping[str, Extraction]
+    skipped: Mapping[str, str]
+    forms: Mapping[str, KernelForms]
+
+
+@dataclass(frozen=True)
+class PlannedModule:
+    """A module and the plan of each of its functions; the other fields are those of ExtractedModule."""
 
     mod: tvm.IRModule
     functions: Mapping[str, FunctionPlan]
     skipped: Mapping[str, str]
-    scratch_before: Mapping[str, int] = field(default_factory=dict)
-    scratch_kept: Mapping[str, int] = field(default_factory=dict)
+    forms: Mapping[str, KernelForms]
+
+    @property
+    def scratch_before(self) -> int:
+        """Bytes of scratch that TVM's own build would keep: the largest kernel's."""
+        return max((f.original_nbytes for f in self.forms.values()), default=0)
 
 
-def extract_module(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions) -> PlannedModule:
-    """Graphs of all functions of a lowered module, each with its given order as the plan."""
-    return _plan_all(mod, target, options, _given)
+def extract_module(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions) -> ExtractedModule:
+    """The graphs of all functions of a lowered module."""
+    programs, skipped = _parse_all(mod)
+    called = {op.callee for program in programs.values() for op in program.operations if op.callee}
+    funcs = {name: mod[name] for name in sorted(called)}
+    forms = kernel_forms(funcs)
+    costs = measured_costs(funcs, target) if options.measure_costs else estimated_costs(funcs, target)
+    kernels = {name: f.fast if options.fold_data_movement == "never" else f.smallest for name, f in forms.items()}
+    functions = {
+        name: extract_program(program, kernels, costs, inplace=options.inplace) for name, program in programs.items()
+    }
+    return ExtractedModule(functions, skipped, forms)
 
 
-def solve_module(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions) -> PlannedModule:
+def solve_module(
+    mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, solver: Solver = solve
+) -> PlannedModule:
     """Graphs and plans of all functions of a lowered module; ``mod`` is not rewritten."""
-    chosen = options.plan
-    return _plan_all(mod, target, options, solve if chosen is None else lambda graph, _: _checked(graph, chosen))
+    extracted = extract_module(mod, target, options)
+    functions = {name: _plan_function(e, extracted.forms, options, solver) for name, e in extracted.functions.items()}
+    return PlannedModule(mod, functions, extracted.skipped, extracted.forms)
 
 
 def plan_module(
@@ -99,28 +120,12 @@ def plan_module(
 
     Raises BudgetError when a budget is malformed; a plan over the budget is returned with its status.
     """
-    planned = (extract_module if keep_order else solve_module)(mod, target, options)
+    planned = solve_module(mod, target, options, _given if keep_order else solve)
     return replace(planned, mod=emit_module(mod, planned, caller_arena=options.caller_arena))
 
 
 def _given(graph: Graph, request: Request) -> Plan:
-    return plan_for_order(graph, given_order(graph), request)
-
-
-def _checked(graph: Graph, plan: Plan) -> Plan:
-    check(graph, plan)
-    return plan
-
-
-def _plan_all(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, solver: Solver) -> PlannedModule:
-    programs, skipped = _parse_all(mod)
-    called = {op.callee for program in programs.values() for op in program.operations if op.callee}
-    funcs = {name: mod[name] for name in sorted(called)}
-    forms = kernel_forms(funcs)
-    costs = measured_costs(funcs, target) if options.measure_costs else estimated_costs(funcs, target)
-    functions = {name: _plan_function(program, forms, costs, options, solver) for name, program in programs.items()}
-    kept = {name: form.fast.kept_nbytes for name, form in forms.items()}
-    return PlannedModule(mod, functions, skipped, {n: f.original_nbytes for n, f in forms.items()}, kept)
+    return plan_for_order(graph, given_order(graph), request, Deadline(request.time_limit))
 
 
 def _parse_all(mod: tvm.IRModule) -> tuple[dict[str, Program], dict[str, str]]:
@@ -139,19 +144,17 @@ def _parse_all(mod: tvm.IRModule) -> tuple[dict[str, Program], dict[str, str]]:
 
 
 def _plan_function(
-    program: Program,
-    forms: Mapping[str, KernelForms],
-    costs: Mapping[str, float],
-    options: PlanOptions,
-    solver: Solver,
+    extraction: Extraction, forms: Mapping[str, KernelForms], options: PlanOptions, solver: Solver
 ) -> FunctionPlan:
-    fold = options.fold_data_movement
-    kernels = {name: f.fast if fold == "never" else f.smallest for name, f in forms.items()}
-    extraction = extract_program(program, kernels, costs, inplace=options.inplace)
-    plan = solver(extraction.graph, options.request(extraction.graph))
-    unfolded = unfold_kernels(extraction, plan, forms) if fold == "auto" else {}
+    graph = extraction.graph
+    if options.plan is not None and options.plan.graph == graph.name:
+        check(graph, options.plan)
+        plan = options.plan
+    else:
+        plan = solver(graph, options.request(graph))
+    unfolded = unfold_kernels(extraction, plan, forms) if options.fold_data_movement == "auto" else {}
     fast = {name: forms[name].fast for name in unfolded}
-    return FunctionPlan(extraction.graph, plan, extraction.notes, extraction, unfolded, {**kernels, **fast})
+    return FunctionPlan(graph, plan, extraction.notes, extraction, unfolded, {**extraction.kernels, **fast})
 
 
 def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool) -> tvm.IRModule:

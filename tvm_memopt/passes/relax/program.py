@@ -84,7 +84,9 @@ def symbolic_bounds(function: relax.Function) -> dict[str, int]:
     return {str(name): int(bound) for name, bound in attrs["tir_var_upper_bound"].items()}
 
 
-def _parse_binding(program: Program, mod: tvm.IRModule, binding: relax.VarBinding, plain: dict[Var, relax.Expr]) -> None:
+def _parse_binding(
+    program: Program, mod: tvm.IRModule, binding: relax.VarBinding, plain: dict[Var, relax.Expr]
+) -> None:
     value = resolve(binding.value, plain)
     if isinstance(value, relax.Call):
         if _op_name(value) == ALLOC_TENSOR:

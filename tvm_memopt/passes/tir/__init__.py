@@ -1,0 +1,1 @@
+"""Kernels: their scratch memory, in-place pairs and costs."""

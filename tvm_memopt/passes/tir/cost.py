@@ -53,7 +53,9 @@ def measured_costs(
     code cannot run here.
     """
     if target.kind.name != "llvm" or not _runs_here(target):
-        raise MemoptError(f"target {target} cannot be measured on this machine: give costs of a device, or use the roofline")
+        raise MemoptError(
+            f"target {target} cannot be measured on this machine: give costs of a device, or use the roofline"
+        )
     path = cache or default_cache()
     known = _read_cache(path)
     profile = profile_for_triple(target_triple(target))
@@ -98,7 +100,10 @@ def _cpu_name() -> str:
 
 
 def _runs_here(target: tvm.target.Target) -> bool:
-    return target_triple(target).split("-")[0] in (os.uname().machine, "arm64" if os.uname().machine == "aarch64" else "")
+    return target_triple(target).split("-")[0] in (
+        os.uname().machine,
+        "arm64" if os.uname().machine == "aarch64" else "",
+    )
 
 
 def _read_cache(path: Path) -> dict[str, float]:
