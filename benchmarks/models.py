@@ -177,10 +177,10 @@ def render(results: dict[str, dict[str, Any]]) -> str:
         values = [row for _, row in rows]
         lines += [
             f"models: {len(rows)}",
-            f"bytes really allocated, ours / TVM's fusing build: geometric mean {geometric_mean(r['ratio'] for r in values):.3f}, "
-            f"largest {max(r['ratio'] for r in values):.3f}",
-            f"peak of bytes held at once, ours / TVM's: geometric mean {geometric_mean(r['peak_ratio'] for r in values):.3f}, "
-            f"largest {max(r['peak_ratio'] for r in values):.3f}",
+            "bytes really allocated, ours / TVM's fusing build: "
+            f"geometric mean {geometric_mean(r['ratio'] for r in values):.3f}, largest {max(r['ratio'] for r in values):.3f}",
+            "peak of bytes held at once, ours / TVM's: "
+            f"geometric mean {geometric_mean(r['peak_ratio'] for r in values):.3f}, largest {max(r['peak_ratio'] for r in values):.3f}",
             f"arena / peak live: geometric mean {geometric_mean(r['arena_over_peak'] for r in values):.4f}, "
             f"largest {max(r['arena_over_peak'] for r in values):.4f}",
             f"compile time, ours / TVM's - 1: median {median(r['overhead'] for r in values):.1%}",
@@ -195,8 +195,8 @@ def render(results: dict[str, dict[str, Any]]) -> str:
 
 def _cells(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
     keys = (
-        "ops", "tvm_plan_nbytes", "tvm_scratch_nbytes", "given_peak_nbytes", "peak_nbytes", "arena_nbytes", "bound_nbytes",
-        "returned_nbytes", "tvm_total_nbytes", "total_nbytes", "ratio", "arena_over_peak", "solve_seconds", "overhead",
+        "ops", "tvm_plan_nbytes", "tvm_scratch_nbytes", "given_peak_nbytes", "peak_nbytes", "arena_nbytes",
+        "bound_nbytes", "returned_nbytes", "tvm_total_nbytes", "total_nbytes", "ratio", "arena_over_peak", "solve_seconds", "overhead",
         "cpu_ratio", "outputs_equal", "arena_as_planned", "poison_clean",
     )  # fmt: skip
     return (name, *(row[key] for key in keys))
