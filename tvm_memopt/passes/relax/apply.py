@@ -10,7 +10,7 @@ from tvm import relax, tirx
 
 from tvm_memopt.graph import Allocation, Plan
 from tvm_memopt.passes.relax.extract import Extraction
-from tvm_memopt.passes.relax.program import Operation, Var, replace_variables, resolve
+from tvm_memopt.passes.relax.program import Operation, Var, replace_variables, resolve, symbolic_parameters
 from tvm_memopt.passes.tir.sharing import overwrite_input
 from tvm_memopt.passes.tir.statements import dtype_of
 from tvm_memopt.passes.tir.workspace import Kernel
@@ -92,6 +92,7 @@ def emit_function(
     attrs = dict(function.attrs.items()) if function.attrs is not None else {}
     with builder.function(extraction.program.name, params, attrs=attrs, private=False):
         emitter = _Emitter(builder, extraction, plan, kernel_of, kernels, unfolded, arena, caller_owned)
+        _emit_bound_checks(emitter)
         if not caller_owned and plan.arena_nbytes:
             emitter.arena = builder.emit(_storage(plan.arena_nbytes), "arena")
         for step in range(len(plan.schedule)):
@@ -119,6 +120,16 @@ def emit_reordered(builder: relax.BlockBuilder, extraction: Extraction, schedule
             emitter.current[operation.result] = builder.emit(value, operation.result.name)
         builder.emit_func_output(_substitute(emitter, extraction.program.result))
     return builder.get()[extraction.program.name]
+
+
+def _emit_bound_checks(emitter: _Emitter) -> None:
+    """A symbolic dimension above its bound would silently overlap its neighbours: make it an error."""
+    program = emitter.extraction.program
+    for variable in symbolic_parameters(program.function):
+        if variable.name in program.bounds:
+            bound = program.bounds[variable.name]
+            message = f"dimension {variable.name} is above {bound}, the upper bound that memory was planned for"
+            emitter.builder.emit(relax.op.assert_op(relax.prim_value(variable <= bound), format=message), "_")
 
 
 def _storage(nbytes: int) -> relax.Call:

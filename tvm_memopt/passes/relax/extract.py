@@ -10,7 +10,7 @@ import tvm
 from tvm import relax
 
 from tvm_memopt.graph import Graph, Op, Tensor
-from tvm_memopt.passes.relax.program import Operation, Program, Var, leaves
+from tvm_memopt.passes.relax.program import Operation, Program, Var, escaping_variables, leaves
 from tvm_memopt.passes.relax.sizes import static_nbytes, type_nbytes
 from tvm_memopt.passes.tir.workspace import Kernel
 
@@ -196,8 +196,18 @@ def _add_result(builder: _Builder, operation: Operation, read: list[int]) -> lis
         isinstance(operation.result.ty, relax.TupleType) and not operation.result.ty.fields
     ):
         return []
-    aliases = tuple(builder.closure(read)) if operation.kind == "other" else ()
+    aliases = tuple(builder.closure(_shared_by_result(builder, operation, read)))
     return [builder.add(operation.result, Tensor(operation.result.name, nbytes or 0, arena=False), aliases)]
+
+
+def _shared_by_result(builder: _Builder, operation: Operation, read: list[int]) -> list[int]:
+    """What the result of a call may use the bytes of."""
+    if operation.kind != "other":
+        return []
+    if isinstance(operation.value, relax.If):
+        builder.notes.append("the branches of an If keep storage of their own, one for each tensor")
+        return [t for v in escaping_variables(operation.value) for t in builder.tensors_of(v)]
+    return read
 
 
 def _inplace_pairs(

@@ -84,6 +84,41 @@ def symbolic_bounds(function: relax.Function) -> dict[str, int]:
     return {str(name): int(bound) for name, bound in attrs["tir_var_upper_bound"].items()}
 
 
+def symbolic_parameters(function: relax.Function) -> list[tirx.Var]:
+    """The symbolic dimensions in the types of the parameters, each once."""
+    found: dict[tirx.Var, None] = {}
+
+    def note(variable: Var) -> None:
+        if not tirx.is_buffer_var(variable):
+            found[variable] = None
+
+    for parameter in function.params:
+        tvm_ffi.structural_walk(parameter.ty, (Var, note))
+    return list(found)
+
+
+def escaping_variables(value: relax.If) -> set[Var]:
+    """Variables from outside whose bytes the result of ``value`` may use."""
+    free = set(relax.analysis.free_vars(value))
+    found: set[Var] = set()
+    for branch in (value.true_branch, value.false_branch):
+        uses: dict[Var, set[Var]] = {}
+        for block in branch.blocks:
+            for binding in block.bindings:
+                uses[binding.var] = _may_share(binding.value, uses, free)
+        found |= _may_share(branch.body, uses, free)
+    return found
+
+
+def _may_share(expr: relax.Expr, uses: Mapping[Var, set[Var]], free: set[Var]) -> set[Var]:
+    if isinstance(expr, Var):
+        return {expr} if expr in free else uses.get(expr, set())
+    if isinstance(expr, relax.Call) and _op_name(expr) == ALLOC_TENSOR:
+        return set()
+    inside = relax.analysis.free_vars(expr)
+    return set().union(*(_may_share(v, uses, free) for v in inside))
+
+
 def _parse_binding(
     program: Program, mod: tvm.IRModule, binding: relax.VarBinding, plain: dict[Var, relax.Expr]
 ) -> None:

