@@ -129,7 +129,9 @@ def _emit_bound_checks(emitter: _Emitter) -> None:
         if variable.name in program.bounds:
             bound = program.bounds[variable.name]
             message = f"dimension {variable.name} is above {bound}, the upper bound that memory was planned for"
-            emitter.builder.emit(relax.op.assert_op(relax.prim_value(variable <= bound), format=message), "_")
+            arguments = [relax.prim_value(variable <= bound), tvm.ir.StringImm(message)]
+            check = relax.Call(relax.ExternFunc("relax.run.assert_op"), arguments, ty_args=[relax.TupleType([])])
+            emitter.builder.emit(check, "_")
 
 
 def _storage(nbytes: int) -> relax.Call:
