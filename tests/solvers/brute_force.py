@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations
 
 from tvm_memopt.graph import Graph, Lifetimes
@@ -9,22 +10,15 @@ from tvm_memopt.graph import Graph, Lifetimes
 
 def least_peak(graph: Graph) -> int:
     """The smallest peak over all topological orders, each step weighed from the format's own words."""
-    best = [sum(t.nbytes for t in graph.tensors) + sum(op.workspace for op in graph.ops) + 1]
-    if not graph.ops:
-        return 0
+    needs = [_needs(graph, op) for op in range(len(graph.ops))]
 
-    def extend(order: list[int], peak: int) -> None:
-        if peak >= best[0]:
-            return
-        if len(order) == len(graph.ops):
-            best[0] = peak
-            return
-        for op in range(len(graph.ops)):
-            if op not in order and _needs(graph, op) <= set(order):
-                extend([*order, op], max(peak, held_bytes(graph, order, op)))
+    @cache
+    def rest(done: frozenset[int]) -> int:
+        """The least peak of the steps after ``done``, whatever its order was."""
+        open_ops = [op for op in range(len(graph.ops)) if op not in done and needs[op] <= done]
+        return min((max(held_bytes(graph, list(done), op), rest(done | {op})) for op in open_ops), default=0)
 
-    extend([], 0)
-    return best[0]
+    return rest(frozenset())
 
 
 def held_bytes(graph: Graph, before: list[int], op: int) -> int:

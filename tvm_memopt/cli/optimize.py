@@ -122,13 +122,12 @@ class _Optimization:
         from tvm_memopt.report import ReportContext, write_report
 
         baseline = baseline_plan(build.lowered, build.target, found.graph.name)
-        before = baseline.total_nbytes + build.planned.scratch_before
-        after = found.plan.arena_nbytes + _returned(found.graph)
+        before = baseline.storage_nbytes + build.planned.scratch_before
         seconds = {} if comparison is None else comparison.times.cpu_seconds
         memory = (None, None) if comparison is None else (comparison.unmodified, comparison.planned)
         context = ReportContext(
             baseline=figures(memory[0], before, _median(seconds, "unmodified")),
-            optimized=figures(memory[1], after, _median(seconds, "planned")),
+            optimized=figures(memory[1], found.plan.arena_nbytes, _median(seconds, "planned")),
             command_line=shlex.join(["tvm-memopt", *sys.argv[1:]]),
             seed=self.arguments["seed"],
             time_limit=self.arguments["time_limit"],
@@ -154,12 +153,6 @@ class _Optimization:
 
 def _median(seconds: Mapping[str, Any], name: str) -> float | None:
     return float(seconds[name].median) if name in seconds else None
-
-
-def _returned(graph: Any) -> int:
-    """Bytes of returned tensors that the runtime allocates itself."""
-    roots = {graph.root[t] for t in graph.outputs}
-    return sum(graph.tensors[t].nbytes for t in roots if graph.tensors[t].kind == "activation" and not graph.planned[t])
 
 
 def _tvm_version() -> str:

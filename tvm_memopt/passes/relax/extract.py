@@ -159,8 +159,16 @@ def _add_operation(builder: _Builder, index: int, operation: Operation) -> None:
             inplace=_inplace_pairs(builder, kernel, per_argument) if builder.inplace else (),
         )
     )
+    _name_after(builder, operation, written)
     builder.produced.update(outputs)
     _order_after(builder, index, operation, builder.closure(read), written)
+
+
+def _name_after(builder: _Builder, operation: Operation, written: list[int]) -> None:
+    """Name buffers by what fills them: the lowered program calls them alloc, alloc1, ..."""
+    for position, tensor in enumerate(written):
+        suffix = f".{position}" if len(written) > 1 else ""
+        builder.tensors[tensor] = replace(builder.tensors[tensor], name=operation.name + suffix)
 
 
 def _add_view(builder: _Builder, index: int, operation: Operation) -> None:
