@@ -1,9 +1,47 @@
-from setuptools import find_packages, setup
+"""Build of tvm-memopt: the Python package and its native search core."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+NATIVE = Path("tvm_memopt/solvers/native")
+
+
+class BuildNative(build_ext):
+    """Compiles the native core into one shared library without a Python ABI, through apache-tvm-ffi."""
+
+    def get_ext_filename(self, fullname):
+        return os.path.join(*fullname.split(".")) + ".so"  # no tag of a Python version
+
+    def build_extension(self, ext):
+        from tvm_ffi import libinfo
+
+        compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+        if compiler is None:
+            raise SystemExit("tvm-memopt: no C++ compiler found: install g++ 11 or later (Debian: apt install g++)")
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(".tmp.so")
+        command = [compiler, "-std=c++20", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-Wall"]
+        command += [flag for path in libinfo.include_paths() for flag in ("-I", path)]
+        command += [*ext.sources, "-o", str(temporary), libinfo.find_libtvm_ffi()]
+        try:
+            subprocess.run(command, check=True)
+        except subprocess.CalledProcessError as error:
+            reason = f"{compiler} could not build the native core (exit status {error.returncode})"
+            raise SystemExit(f"tvm-memopt: {reason}: a C++20 compiler such as g++ 11 is needed") from None
+        os.replace(temporary, target)
+
 
 TVM = ["apache-tvm>=0.27.0.post1", "apache-tvm-ffi>=0.1.14.post1,<0.1.15"]  # 0.1.15 makes MetaSchedule segfault
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxslim>=0.1.90"]
 TFLITE = ["tflite>=2.18"]
 REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
+TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"]
 
 setup(
     name="tvm-memopt",
@@ -12,14 +50,16 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["tvm_memopt", "tvm_memopt.*"]),
-    package_data={"tvm_memopt": ["py.typed", "**/*.c", "**/*.html.j2", "targets/profiles/*.json"]},
+    package_data={"tvm_memopt": ["py.typed", "**/*.c", "**/*.html.j2"]},
+    ext_modules=[Extension("tvm_memopt.solvers.native.libmemopt_native", sorted(map(str, NATIVE.glob("*.cc"))))],
+    cmdclass={"build_ext": BuildNative},
     install_requires=["numpy>=1.26", "ortools>=9.10", "click>=8.1", "rich>=13.7", *TVM],
     extras_require={
         "onnx": ONNX,
         "tflite": TFLITE,
         "report": REPORT,
         "learn": ["torch>=2.4", "xgboost>=2.0"],
-        "dev": [*ONNX, *TFLITE, *REPORT, "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11"],
+        "dev": [*ONNX, *TFLITE, *REPORT, *TEST, "ruff>=0.6", "mypy>=1.11", "setuptools>=68"],
     },
     entry_points={"console_scripts": ["tvm-memopt=tvm_memopt.cli.main:main"]},
 )

@@ -86,7 +86,7 @@ def _best_completion(graph: Graph, state: State) -> int:
 
 
 def test_incumbent_that_cannot_be_beaten_is_proved() -> None:
-    found = beam_search(diamond(), 1, Deadline(60), 120)
+    found = beam_search(diamond(), 8, Deadline(60), 120)
     assert (found.order, found.peak_nbytes, found.proved) == (None, 120, True)
 
 

@@ -100,7 +100,8 @@ def _order_within(
             if deadline.passed:
                 return None, 0, False
             _expand(space, state, target, levels, safe_moves)
-    best = min(levels.pools[-1].values(), key=lambda state: state.peak, default=None)
+    complete = [state for state in levels.pools[-1].values() if state.peak <= target]  # no op: no step was tested
+    best = min(complete, key=lambda state: state.peak, default=None)
     return (best.order(), best.peak, not levels.truncated) if best else (None, 0, not levels.truncated)
 
 

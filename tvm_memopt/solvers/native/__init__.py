@@ -1,0 +1,82 @@
+"""The hot loops in C++: one shared library, loaded once, called with arrays.
+
+Each function has a plain Python twin that the tests compare it with. The library is built when the
+package is installed; where that failed for want of a compiler, ``available()`` says so and the solvers
+use the twins.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tvm_memopt.errors import MemoptError
+
+LIBRARY = Path(__file__).parent / "libmemopt_native.so"
+_T = TypeVar("_T")
+_POLL_SECONDS = 0.05
+
+
+def available() -> bool:
+    """Whether the native library was built."""
+    return LIBRARY.exists()
+
+
+@cache
+def library() -> Any:
+    """The loaded library. Raises MemoptError with the way to build it when it is not there."""
+    if not LIBRARY.exists():
+        raise MemoptError(f"{LIBRARY}: is not built: install g++ 11 or later, then install the package again")
+    import tvm_ffi
+
+    return tvm_ffi.load_module(str(LIBRARY))
+
+
+def held_bytes(first: np.ndarray, last: np.ndarray, nbytes: np.ndarray, steps: int) -> np.ndarray:
+    """Bytes held at each of ``steps`` steps by buffers that live from ``first`` to ``last``; int64 vectors."""
+    held = np.zeros(steps, np.int64)
+    library().held_bytes(vector(first), vector(last), vector(nbytes), held)
+    return held
+
+
+def vector(values: Any) -> np.ndarray:
+    """``values`` as a writable contiguous int64 vector: what the library takes."""
+    return np.require(values, np.int64, ["C", "W"])
+
+
+def call_interruptibly(call: Callable[[np.ndarray], _T]) -> _T:
+    """Run ``call(flag)`` in a thread; Ctrl-C sets ``flag[0]``, on which native searches return their best.
+
+    The KeyboardInterrupt is raised again after the call has ended, as attribute ``result`` of the exception
+    holds what it returned.
+    """
+    flag = np.zeros(1, np.int32)
+    outcome: list[Any] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(call(flag))
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    interrupt: KeyboardInterrupt | None = None
+    while thread.is_alive():
+        try:
+            thread.join(_POLL_SECONDS)
+        except KeyboardInterrupt as pressed:
+            flag[0], interrupt = 1, pressed
+    if failure:
+        raise failure[0]
+    if interrupt is not None:
+        interrupt.result = outcome[0]  # type: ignore[attr-defined]
+        raise interrupt
+    result: _T = outcome[0]
+    return result
