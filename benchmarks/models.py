@@ -174,32 +174,35 @@ def render(results: dict[str, dict[str, Any]]) -> str:
         f"{name}: {row.get('skipped') or row.get('error')}" for name, row in results.items() if "ratio" not in row
     ]
     if rows:
-        values = [row for _, row in rows]
-        lines += [
-            f"models: {len(rows)}",
-            "bytes really allocated, ours / TVM's fusing build: "
-            f"geometric mean {geometric_mean(r['ratio'] for r in values):.3f}, largest {max(r['ratio'] for r in values):.3f}",
-            "peak of bytes held at once, ours / TVM's: "
-            f"geometric mean {geometric_mean(r['peak_ratio'] for r in values):.3f}, largest {max(r['peak_ratio'] for r in values):.3f}",
-            f"arena / peak live: geometric mean {geometric_mean(r['arena_over_peak'] for r in values):.4f}, "
-            f"largest {max(r['arena_over_peak'] for r in values):.4f}",
-            f"compile time, ours / TVM's - 1: median {median(r['overhead'] for r in values):.1%}",
-            f"run time (CPU), ours / TVM's: geometric mean {geometric_mean(r['cpu_ratio'] for r in values):.3f}",
-            f"outputs equal in both modes: {sum(r['outputs_equal'] for r in values)} of {len(rows)}; "
-            f"arena as planned: {sum(r['arena_as_planned'] for r in values)}; "
-            f"poison run clean: {sum(r['poison_clean'] for r in values)}; "
-            f"proved optimal: {sum(r['status'] == 'optimal' for r in values)}",
-        ]
+        lines += _conclusions([row for _, row in rows])
     return "\n".join(lines)
 
 
+def _conclusions(rows: Sequence[dict[str, Any]]) -> list[str]:
+    def spread(key: str) -> str:
+        return f"geometric mean {geometric_mean(r[key] for r in rows):.3f}, largest {max(r[key] for r in rows):.3f}"
+
+    def count(key: str) -> str:
+        return f"{sum(bool(r[key]) for r in rows)} of {len(rows)}"
+
+    return [
+        f"bytes really allocated, ours / TVM's fusing build: {spread('ratio')}",
+        f"peak of bytes held at once, ours / TVM's: {spread('peak_ratio')}",
+        f"arena / peak live: {spread('arena_over_peak')}",
+        f"run time (CPU), ours / TVM's: {spread('cpu_ratio')}",
+        f"compile time, ours / TVM's - 1: median {median(r['overhead'] for r in rows):.1%}",
+        f"outputs equal in both modes: {count('outputs_equal')}",
+        f"arena as planned: {count('arena_as_planned')}",
+        f"poison run clean: {count('poison_clean')}",
+        f"arena proved smallest: {sum(r['status'] == 'optimal' for r in rows)} of {len(rows)}",
+    ]
+
+
 def _cells(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
-    keys = (
-        "ops", "tvm_plan_nbytes", "tvm_scratch_nbytes", "given_peak_nbytes", "peak_nbytes", "arena_nbytes",
-        "bound_nbytes", "returned_nbytes", "tvm_total_nbytes", "total_nbytes", "ratio", "arena_over_peak", "solve_seconds", "overhead",
-        "cpu_ratio", "outputs_equal", "arena_as_planned", "poison_clean",
-    )  # fmt: skip
-    return (name, *(row[key] for key in keys))
+    keys = """ops tvm_plan_nbytes tvm_scratch_nbytes given_peak_nbytes peak_nbytes arena_nbytes bound_nbytes
+        returned_nbytes tvm_total_nbytes total_nbytes ratio arena_over_peak solve_seconds overhead cpu_ratio
+        outputs_equal arena_as_planned poison_clean"""
+    return (name, *(row[key] for key in keys.split()))
 
 
 if __name__ == "__main__":
