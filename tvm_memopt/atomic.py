@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,21 +17,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the block ends without an error.
 
     Raises MemoptError, naming the file and the cause, when it cannot be written; nothing is left
-    behind then, and a file that was there before is untouched.
+    behind then, and a file that was there before is untouched. Devices and pipes are written to,
+    links are followed.
     """
-    target = Path(path)
+    shown, target = Path(path), Path(os.path.realpath(path))
+    is_stream = shown.exists() and not shown.is_file() and not shown.is_dir()
+    folder = None if is_stream else target.parent
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{shown.name}.", suffix=shown.suffix)
         os.close(handle)
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        raise _cannot_write(shown, error) from error
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, target)  # noqa: PTH105  # the one call that tests make fail
+        if is_stream:
+            _copy_into(shown, temporary)
+        else:
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, target)  # noqa: PTH105  # the one call that tests make fail
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        raise _cannot_write(shown, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -42,6 +49,11 @@ def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _copy_into(stream: Path, source: Path) -> None:
+    with source.open("rb") as content, stream.open("wb") as sink:
+        shutil.copyfileobj(content, sink)
 
 
 def _umask() -> int:

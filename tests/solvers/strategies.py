@@ -35,8 +35,8 @@ def buffer_sets(draw: st.DrawFn, max_buffers: int = 5, steps: int = 5) -> Lifeti
 
 
 def diamond() -> Graph:
-    """Two branches of 100 -> 10 bytes from one input: one after the other needs 121 bytes at the
-    joins and 111 in between, both at once 200 and more. The given order computes both at once.
+    """Two branches that widen 1 byte to 100 and narrow it to 10: one after the other they need 120
+    bytes, both at once, as in the given order, 210. The largest working set is 110.
     """
     names = ("x", "wide0", "wide1", "thin0", "thin1", "y")
     sizes = (1, 100, 100, 10, 10, 5)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from tvm_memopt.cli.console import emit
 from tvm_memopt.cli.options import json_option
-from tvm_memopt.errors import PlanError
+from tvm_memopt.errors import PlanError, Violation
 from tvm_memopt.graph import find_violations, read_graph, read_plan
+
+_ANEW = "make it anew with 'tvm-memopt plan'"
 
 
 @click.command("check")
@@ -20,12 +24,13 @@ def command(graph_file: str, plan_file: str, as_json: bool) -> None:
     \b
     Example:
       tvm-memopt check graph.json plan.json
+
+    Exit status 2 when a rule is broken.
     """
     graph, plan = read_graph(graph_file), read_plan(plan_file)
     violations = find_violations(graph, plan)
     if violations and not as_json:
-        more = f" and {len(violations) - 1} more" if len(violations) > 1 else ""
-        raise PlanError(f"{plan_file}: not valid for {graph_file}: {violations[0].rule}{more}", violations)
+        raise invalid_plan(plan_file, graph_file, violations)
     document = {
         "valid": not violations,
         "violations": [
@@ -37,3 +42,9 @@ def command(graph_file: str, plan_file: str, as_json: bool) -> None:
     emit(as_json, document, f"valid: {len(plan.schedule)} steps, arena {plan.arena_nbytes:,} bytes, {plan.status}")
     if violations:
         raise click.exceptions.Exit(PlanError.exit_status)
+
+
+def invalid_plan(plan_file: str, source: str, violations: Sequence[Violation], advice: str = _ANEW) -> PlanError:
+    """The error for a plan file that breaks rules; ``main`` lists them below its line."""
+    count = "1 violation" if len(violations) == 1 else f"{len(violations)} violations"
+    return PlanError(f"{plan_file}: not a valid plan for {source}: {count}, listed below; {advice}", violations)

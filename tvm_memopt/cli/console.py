@@ -11,12 +11,25 @@ from typing import Any
 
 import click
 
+from tvm_memopt.errors import MemoptError
 from tvm_memopt.solvers.request import Progress
 
 
 def emit(as_json: bool, document: dict[str, Any], text: str) -> None:
     """The result of a command: JSON for programs, text for people."""
-    click.echo(json.dumps(document, indent=1) if as_json else text)
+    with printing():
+        click.echo(json.dumps(document, indent=1) if as_json else text)
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """A full disk behind stdout is bad luck, not a fault of ours; a reader who has gone is left to click."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise MemoptError(f"standard output cannot be written: {error.strerror or error}") from error
 
 
 def note(message: str) -> None:

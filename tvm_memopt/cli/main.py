@@ -28,7 +28,10 @@ _HELP = {
     "show": "Draw a plan: memory over steps and the address map.",
 }
 INTERNAL_ERROR = 1
+BAD_INPUT = 2
 INTERRUPTED = 130
+# The exception of click >= 8.2 for a call without any argument; its message is the whole help.
+_NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 class _LazyGroup(click.Group):
@@ -60,7 +63,8 @@ def cli(verbose: int) -> None:
       tvm-memopt optimize model.onnx -o model.so --budget 80% --report report/
       tvm-memopt run model.so --against model.onnx
 
-    Exit status: 0 done, 2 bad input, 3 budget proved infeasible, 4 no plan within the time limit.
+    Exit status: 0 done, 1 outputs differ or internal error, 2 bad input, 3 budget proved infeasible,
+    4 no plan within the time limit.
     """
     from tvm_memopt.cli.console import set_up_logging
 
@@ -71,23 +75,41 @@ def main(arguments: list[str] | None = None) -> Any:
     """Entry point of the console script; exits with the status of the command."""
     try:
         status = cli.main(arguments, prog_name="tvm-memopt", standalone_mode=False)
-    except click.ClickException as error:
-        status = _complain(error.format_message(), 2)
-    except MemoptError as error:
-        status = _complain(str(error), error.exit_status)
-        for violation in error.violations if isinstance(error, PlanError) else ():
-            click.echo(f"  {violation}", err=True)
     except (KeyboardInterrupt, click.Abort):
         status = _complain("interrupted", INTERRUPTED)
     except Exception as error:
-        if os.environ.get("TVM_MEMOPT_TRACEBACK"):
-            raise
-        last = (str(error).strip().splitlines() or [""])[-1]
-        status = _complain(
-            f"internal error: {type(error).__name__}: {last} (set TVM_MEMOPT_TRACEBACK=1 for the whole story)",
-            INTERNAL_ERROR,
-        )
+        status = _explain(error)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _explain(error: Exception) -> int:
+    """Say in one line what went wrong; the exit status for it."""
+    if isinstance(error, _NO_ARGUMENTS):
+        click.echo(error.format_message(), err=True)
+        return BAD_INPUT
+    if isinstance(error, click.ClickException):
+        return _complain(error.format_message().rstrip(".") + _see_help(error), BAD_INPUT)
+    if isinstance(error, MemoptError):
+        status = _complain(str(error), error.exit_status)
+        for violation in error.violations if isinstance(error, PlanError) else ():
+            click.echo(f"  {violation}", err=True)
+        return status
+    return _internal(error)
+
+
+def _see_help(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return "" if context is None else f" (see '{context.command_path} --help')"
+
+
+def _internal(error: Exception) -> int:
+    if os.environ.get("TVM_MEMOPT_TRACEBACK"):
+        raise error
+    last = (str(error).strip().splitlines() or [""])[-1]
+    return _complain(
+        f"internal error: {type(error).__name__}: {last} (set TVM_MEMOPT_TRACEBACK=1 for the whole story)",
+        INTERNAL_ERROR,
+    )
 
 
 def _complain(message: str, status: int) -> int:

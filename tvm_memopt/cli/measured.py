@@ -21,10 +21,12 @@ from tvm_memopt.runtime import (
 
 @dataclass(frozen=True)
 class Comparison:
-    """``planned_arena_nbytes`` is what the plan says; the rest is measured. Without an unmodified build the
-    last three are None."""
+    """``planned_arena_nbytes`` is what the plan says, ``caller_arena_nbytes`` what the caller passed in as the
+    arena (0: the module allocates its own); the rest is measured. Without an unmodified build the last three
+    are None."""
 
     planned_arena_nbytes: int
+    caller_arena_nbytes: int
     planned: MemoryMeasurement
     unmodified: MemoryMeasurement | None = None
     times: TimeComparison | None = None
@@ -32,16 +34,22 @@ class Comparison:
 
     @property
     def arena_as_planned(self) -> bool:
-        """Whether the runtime allocated exactly the plan's arena (a caller-owned one is not allocated)."""
-        return self.planned.arena_nbytes in (self.planned_arena_nbytes, 0)
+        """Whether the runtime allocated exactly the plan's arena, or nothing beside the one of the caller."""
+        return bool(self.planned.arena_nbytes == self.planned_arena_nbytes - self.caller_arena_nbytes)
+
+    @property
+    def planned_total_nbytes(self) -> int:
+        """As total_nbytes, the caller's arena counted in."""
+        return total_nbytes(self.planned) + self.caller_arena_nbytes
 
     def document(self) -> dict[str, Any]:
         """Figures for programs."""
         return {
             "planned_arena_nbytes": self.planned_arena_nbytes,
             "arena_as_planned": self.arena_as_planned,
+            "caller_arena_nbytes": self.caller_arena_nbytes,
             "outputs_equal": self.outputs_equal,
-            "planned": _memory(self.planned),
+            "planned": {**_memory(self.planned), "total_nbytes": self.planned_total_nbytes},
             "unmodified": None if self.unmodified is None else _memory(self.unmodified),
             "seconds": None if self.times is None else _times(self.times),
         }
@@ -78,23 +86,26 @@ def compare(
 ) -> Comparison:
     """Measure ``module``, and ``unmodified`` beside it where given, on the same inputs."""
     own = [*inputs, np.zeros(arena_nbytes, np.uint8)] if caller_arena else list(inputs)
+    passed = arena_nbytes if caller_arena else 0
     memory = measure_memory(module, own)
     if unmodified is None:
-        return Comparison(arena_nbytes, memory)
+        return Comparison(arena_nbytes, passed, memory)
     times = compare_times(
         {"planned": module, "unmodified": unmodified}, {"planned": own, "unmodified": list(inputs)}, repeats
     )
     equal = outputs_equal(run_module(module, own), run_module(unmodified, inputs))
-    return Comparison(arena_nbytes, memory, measure_memory(unmodified, inputs), times, equal)
+    return Comparison(arena_nbytes, passed, memory, measure_memory(unmodified, inputs), times, equal)
 
 
-def figures(measured: MemoryMeasurement | None, planned_nbytes: int | None, seconds: float | None) -> BuildFigures:
-    """The columns of the report for one build."""
+def figures(
+    measured: MemoryMeasurement | None, planned_nbytes: int | None, seconds: float | None, caller_arena_nbytes: int = 0
+) -> BuildFigures:
+    """The columns of the report for one build; an arena that the caller owns counts as one of the build's."""
     if measured is None:
         return BuildFigures(planned_nbytes=planned_nbytes)
     return BuildFigures(
         planned_nbytes=planned_nbytes,
-        arena_nbytes=measured.storage_nbytes,
+        arena_nbytes=measured.storage_nbytes + caller_arena_nbytes,
         returned_nbytes=measured.returned_nbytes,
         workspace_nbytes=measured.workspace_requested_nbytes,
         seconds=seconds,
@@ -103,22 +114,9 @@ def figures(measured: MemoryMeasurement | None, planned_nbytes: int | None, seco
 
 def text(comparison: Comparison) -> str:
     """The measurement for people."""
-    rows: list[tuple[str, ...]] = [("", "arena/storages", "returned", "kernel scratch", "total", "peak")]
-    for name, measured in (("planned", comparison.planned), ("unmodified", comparison.unmodified)):
-        if measured is not None:
-            numbers = (
-                measured.storage_nbytes, measured.returned_nbytes, measured.workspace_requested_nbytes,
-                total_nbytes(measured), measured.peak_nbytes,
-            )  # fmt: skip
-            rows.append((name, *(f"{n:,}" for n in numbers)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    lines.append(
-        f"arena of the plan: {comparison.planned_arena_nbytes:,} bytes, "
-        + ("as measured" if comparison.arena_as_planned else f"but measured {comparison.planned.arena_nbytes:,}")
-    )
+    lines = [*_table(comparison), _arena_line(comparison)]
     if comparison.unmodified is not None:
-        share = total_nbytes(comparison.planned) / max(total_nbytes(comparison.unmodified), 1)
+        share = comparison.planned_total_nbytes / max(total_nbytes(comparison.unmodified), 1)
         lines.append(f"bytes really allocated: {share:.3f} of the unmodified build's")
     if comparison.times is not None:
         ratio = comparison.times.cpu_ratio["planned"]
@@ -131,3 +129,25 @@ def text(comparison: Comparison) -> str:
     if comparison.outputs_equal is not None:
         lines.append("outputs: equal bit for bit" if comparison.outputs_equal else "outputs: DIFFERENT")
     return "\n".join(lines)
+
+
+def _table(comparison: Comparison) -> list[str]:
+    rows: list[tuple[str, ...]] = [("bytes", "arena/storages", "returned", "kernel scratch", "total", "peak")]
+    passed = comparison.caller_arena_nbytes
+    for name, measured, own in (("planned", comparison.planned, passed), ("unmodified", comparison.unmodified, 0)):
+        if measured is not None:
+            numbers = (
+                measured.storage_nbytes + own, measured.returned_nbytes, measured.workspace_requested_nbytes,
+                total_nbytes(measured) + own, measured.peak_nbytes + own,
+            )  # fmt: skip
+            rows.append((name, *(f"{n:,}" for n in numbers)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+
+
+def _arena_line(comparison: Comparison) -> str:
+    found, line = comparison.planned.arena_nbytes, f"arena of the plan: {comparison.planned_arena_nbytes:,} bytes, "
+    if comparison.caller_arena_nbytes:
+        beside = "" if comparison.arena_as_planned else f", but the module allocated {found:,} beside it"
+        return f"{line}passed in by the caller and counted above{beside}"
+    return line + ("as measured" if comparison.arena_as_planned else f"but measured {found:,}")

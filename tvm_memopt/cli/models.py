@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from tvm_memopt.cli.console import stage
-from tvm_memopt.errors import FrontendError
+from tvm_memopt.cli.console import note, stage
+from tvm_memopt.errors import FrontendError, MemoptError
 from tvm_memopt.graph import Graph, read_graph
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """The options that say how a model becomes a graph; a graph file has all of them behind it."""
+
+    shapes: tuple[str, ...]
+    target: str
+    function: str | None
+    fold: str
+    no_inplace: bool
+    measure_costs: bool
 
 
 def read_graph_if_given(path: str) -> Graph | None:
@@ -25,3 +38,45 @@ def import_for_command(path: str, shapes: Sequence[str]) -> Any:
         raise FrontendError(f"{path}: is a graph, expected a model (ONNX, TFLite, .pt2 or Relax)")
     with stage(f"importing {path}"):
         return import_model(path, parse_shapes(shapes))
+
+
+def graph_of_model(path: str, options: Lowering) -> Graph:
+    """The graph of a model's function after lowering; what to know about it goes to stderr."""
+    from tvm_memopt.api import lower, make_target
+
+    chosen = make_target(options.target)
+    mod = import_for_command(path, options.shapes)
+    from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
+
+    plan_options = PlanOptions(
+        fold_data_movement=options.fold, inplace=not options.no_inplace, measure_costs=options.measure_costs
+    )
+    with stage("lowering"):
+        lowered, chosen = lower(mod, chosen)
+        with chosen:
+            extracted = extract_module(lowered, chosen, plan_options)
+    found = extracted.functions[choose_function(path, options.function, extracted.functions, extracted.skipped)]
+    print_notes(found.notes, extracted.skipped)
+    graph: Graph = found.graph
+    return graph
+
+
+def choose_function(
+    path: str, wanted: str | None, functions: Mapping[str, Any], skipped: Mapping[str, str] | None = None
+) -> str:
+    """The function to plan: ``wanted``, or else ``main`` or the only one. Raises MemoptError when there is none."""
+    from tvm_memopt.api import main_function
+
+    if wanted is None:
+        return main_function(functions)
+    if wanted in functions:
+        return wanted
+    why = f": {skipped[wanted]}" if skipped and wanted in skipped else ""
+    names = ", ".join(functions) or "none"
+    raise MemoptError(f"{path}: has no function {wanted!r} that can be planned{why}; those that can: {names}")
+
+
+def print_notes(notes: Sequence[str], skipped: Mapping[str, str]) -> None:
+    """On stderr: what the planner says of the function, and which functions it left alone."""
+    for text in (*notes, *(f"function {name}: left as it is: {reason}" for name, reason in skipped.items())):
+        note(text)

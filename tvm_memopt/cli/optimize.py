@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tvm_memopt.cli.console import emit, note, stage
-from tvm_memopt.cli.models import import_for_command
+from tvm_memopt.cli.check import invalid_plan
+from tvm_memopt.cli.console import emit, stage
+from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
+from tvm_memopt.cli.models import import_for_command, print_notes
 from tvm_memopt.cli.options import json_option, kernel_options, search_options, shape_option, target_option
-from tvm_memopt.cli.plan import make_request, plan_summary, plan_text
-from tvm_memopt.errors import MemoptError
-from tvm_memopt.graph import check_budget_syntax, read_plan, write_plan
+from tvm_memopt.cli.plan import make_request, note_interrupted, plan_summary, plan_text
+from tvm_memopt.errors import BudgetError, MemoptError, PlanError
+from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget, read_plan, write_plan
+
+_REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.png")
 
 
 @click.command("optimize")
@@ -40,6 +45,8 @@ from tvm_memopt.graph import check_budget_syntax, read_plan, write_plan
 def command(**arguments: Any) -> None:
     """Plan the memory of MODEL and compile it: a shared library that runs with exactly the plan's arena.
 
+    Ctrl-C during the search goes on with the best plan so far. When anything fails, no new file stays.
+
     \b
     Examples:
       tvm-memopt optimize model.onnx -o model.so --shape input=1,3,224,224
@@ -55,31 +62,20 @@ class _Optimization:
         self.arguments = arguments
         self.model: str = arguments["model"]
         self.output: str = arguments["output"]
-        plan_file = arguments["plan_file"]
-        self.plan_file = Path(plan_file) if plan_file else None
-        self.follows = self.plan_file is not None and self.plan_file.exists()
+        self.plan_file: str | None = arguments["plan_file"] or None
+        self.report_dir: str | None = arguments["report_dir"] or None
+        self.plan: Plan | None = None
 
     def run(self) -> None:
-        from tvm_memopt.api import main_function, make_target
-        from tvm_memopt.passes.relax.build import build_planned, export_module
-
         self._check_arguments()
-        target = make_target(self.arguments["target"])
-        options = self._options()
+        self._check_outputs()
+        if self.plan_file is not None and Path(self.plan_file).exists():
+            self.plan = read_plan(self.plan_file)
+        target = self._target()
         mod = import_for_command(self.model, self.arguments["shapes"])
-        with stage("planning and compiling"):
-            build = build_planned(
-                mod, target, options, exec_mode=self.arguments["exec_mode"], inputs=_describe_inputs(mod)
-            )
-        export_module(build.executable, self.output, target, self.arguments["cc"])
-        name = main_function(build.planned.functions)
-        found = build.planned.functions[name]
-        if self.plan_file is not None and not self.follows:
-            write_plan(found.plan, self.plan_file)
-        self._notes(build.planned, name)
-        comparison = self._measure(mod, target, found.plan.arena_nbytes) if self.arguments["measure"] else None
-        report = self._report(build, found, comparison) if self.arguments["report_dir"] else None
-        self._print(found, comparison, report)
+        build = self._build(mod, target)
+        with removed_on_failure(self._outputs()):
+            self._write(mod, target, build)
 
     def _check_arguments(self) -> None:
         if self.arguments["budget"] is not None:
@@ -88,21 +84,93 @@ class _Optimization:
         if not self.output.endswith(".so"):
             raise MemoptError(f"{self.output}: a compiled module is a shared library, expected a name that ends in .so")
 
+    def _check_outputs(self) -> None:
+        check_output(self.output, self.model)
+        if self.report_dir is not None:
+            check_output_folder(self.report_dir)
+        if self.plan_file is not None and not Path(self.plan_file).exists():
+            check_output(self.plan_file)
+            if Path(self.plan_file).absolute() == Path(self.output).absolute():
+                raise MemoptError(f"{self.output}: is to be both the module and the plan; name two files")
+
+    def _target(self) -> Any:
+        """The target, once it is certain that it can be linked for, and measured on where that is asked."""
+        from tvm_memopt.api import make_target
+        from tvm_memopt.passes.relax.build import linker_for
+
+        target = make_target(self.arguments["target"])
+        linker = linker_for(target, self.arguments["cc"])
+        if self.arguments["measure"]:
+            if linker is not None and not self.arguments["cc"]:
+                raise MemoptError("--measure runs the module on this machine, but --target names another; leave it out")
+            from tvm_memopt.runtime.interposer import build_interposer
+
+            build_interposer()
+        return target
+
+    def _build(self, mod: Any, target: Any) -> Any:
+        from tvm_memopt.passes.relax.build import build_planned
+
+        if self.plan is not None and self.plan.graph not in (names := _function_names(mod)):
+            raise PlanError(
+                f"{self.plan_file}: is a plan for {self.plan.graph!r}, but {self.model} has only {', '.join(names)}; "
+                "name another file to have a new plan written there"
+            )
+        mode, inputs = self.arguments["exec_mode"], _describe_inputs(mod)
+        with stage("planning and compiling"), self._plan_errors_named():
+            return build_planned(mod, target, self._options(), exec_mode=mode, inputs=inputs)
+
     def _options(self) -> Any:
         from tvm_memopt.passes.relax.planning import PlanOptions
 
         a = self.arguments
-        plan = read_plan(self.plan_file) if self.follows and self.plan_file is not None else None
         return PlanOptions(
             a["budget"], a["time_limit"], a["seed"], a["threads"], a["caller_arena"], a["fold"], not a["no_inplace"],
-            a["measure_costs"], plan,
+            a["measure_costs"], self.plan,
         )  # fmt: skip
 
-    def _notes(self, planned: Any, name: str) -> None:
-        for text in planned.functions[name].notes:
-            note(text)
-        for function, reason in planned.skipped.items():
-            note(f"function {function}: left as it is: {reason}")
+    @contextmanager
+    def _plan_errors_named(self) -> Iterator[None]:
+        """A plan that the user gave and that does not fit is told by the name of its file."""
+        try:
+            yield
+        except PlanError as error:
+            if self.plan is None or self.plan_file is None or not error.violations:
+                raise
+            advice = "delete the file to have a new plan written there"
+            raise invalid_plan(self.plan_file, self.model, error.violations, advice) from None
+
+    def _outputs(self) -> list[Path]:
+        folder = [] if self.report_dir is None else [Path(self.report_dir)]
+        files = [self.output] if self.plan_file is None else [self.output, self.plan_file]
+        return [*map(Path, files), *folder, *(f / name for f in folder for name in _REPORT_FILES)]
+
+    def _write(self, mod: Any, target: Any, build: Any) -> None:
+        from tvm_memopt.api import main_function
+        from tvm_memopt.passes.relax.build import export_module
+
+        name = main_function(build.planned.functions)
+        found = build.planned.functions[name]
+        self._check_followed(found.graph)
+        export_module(build.executable, self.output, target, self.arguments["cc"])
+        if self.plan_file is not None and self.plan is None:
+            write_plan(found.plan, self.plan_file)
+        print_notes(found.notes, build.planned.skipped)
+        note_interrupted(found.plan)
+        comparison = self._measure(mod, target, found.plan.arena_nbytes) if self.arguments["measure"] else None
+        report = self._report(build, found, comparison) if self.report_dir is not None else None
+        self._print(found, comparison, report)
+
+    def _check_followed(self, graph: Graph) -> None:
+        """Raises BudgetError when a plan that was given breaks the budget that was given beside it."""
+        if self.plan is None or self.arguments["budget"] is None:
+            return
+        budget = parse_budget(self.arguments["budget"], graph)
+        if self.plan.arena_nbytes > budget:
+            raise BudgetError(
+                f"{self.plan_file}: this plan needs {self.plan.arena_nbytes} bytes, more than the budget of {budget}; "
+                "delete the file to have a new plan written there"
+            )
 
     def _measure(self, mod: Any, target: Any, arena_nbytes: int) -> Any:
         from tvm_memopt.cli.measured import compare
@@ -122,12 +190,14 @@ class _Optimization:
         from tvm_memopt.report import ReportContext, write_report
 
         baseline = baseline_plan(build.lowered, build.target, found.graph.name)
-        before = baseline.storage_nbytes + build.planned.scratch_before
+        before = baseline.total_nbytes + build.planned.scratch_before
+        after = found.plan.arena_nbytes + _returned(found.graph)
         seconds = {} if comparison is None else comparison.times.cpu_seconds
         memory = (None, None) if comparison is None else (comparison.unmodified, comparison.planned)
+        passed = 0 if comparison is None else comparison.caller_arena_nbytes
         context = ReportContext(
             baseline=figures(memory[0], before, _median(seconds, "unmodified")),
-            optimized=figures(memory[1], found.plan.arena_nbytes, _median(seconds, "planned")),
+            optimized=figures(memory[1], after, _median(seconds, "planned"), passed),
             command_line=shlex.join(["tvm-memopt", *sys.argv[1:]]),
             seed=self.arguments["seed"],
             time_limit=self.arguments["time_limit"],
@@ -135,13 +205,14 @@ class _Optimization:
             stage_seconds=dict(build.seconds),
             notes=tuple(found.notes),
         )
-        return write_report(self.arguments["report_dir"], found.graph, found.plan, context)
+        return write_report(str(self.report_dir), found.graph, found.plan, context)
 
     def _print(self, found: Any, comparison: Any, report: Path | None) -> None:
         from tvm_memopt.cli.measured import text
 
-        document = {"module": self.output, **plan_summary(found.graph, found.plan)}
-        lines = [f"{self.output}: {plan_text(found.plan)}"]
+        document = {"module": self.output, "plan": self.plan_file, **plan_summary(found.graph, found.plan)}
+        source = "" if self.plan_file is None else f"plan: {'followed' if self.plan else 'written to'} {self.plan_file}"
+        lines = [f"{self.output}: {plan_text(found.plan)}", *filter(None, [source])]
         if comparison is not None:
             document["measured"] = comparison.document()
             lines.append(text(comparison))
@@ -151,8 +222,20 @@ class _Optimization:
         emit(self.arguments["as_json"], document, "\n".join(lines))
 
 
+def _function_names(mod: Any) -> list[str]:
+    from tvm import relax
+
+    return [v.name_hint for v, function in mod.functions_items() if isinstance(function, relax.Function)]
+
+
 def _median(seconds: Mapping[str, Any], name: str) -> float | None:
     return float(seconds[name].median) if name in seconds else None
+
+
+def _returned(graph: Any) -> int:
+    """Bytes of returned tensors that the runtime allocates itself."""
+    roots = {graph.root[t] for t in graph.outputs}
+    return sum(graph.tensors[t].nbytes for t in roots if graph.tensors[t].kind == "activation" and not graph.planned[t])
 
 
 def _tvm_version() -> str:

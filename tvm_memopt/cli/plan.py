@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from tvm_memopt.cli.console import emit, note, search_progress, stage
-from tvm_memopt.cli.models import import_for_command, read_graph_if_given
+from tvm_memopt.cli.console import emit, note, search_progress
+from tvm_memopt.cli.files import check_output
+from tvm_memopt.cli.models import Lowering, graph_of_model, read_graph_if_given
 from tvm_memopt.cli.options import (
     function_option,
     json_option,
@@ -32,9 +34,8 @@ from tvm_memopt.solvers.request import Request
 @kernel_options
 @json_option
 def command(
-    source: str, output: str, budget: str | None, time_limit: float, threads: int | None, seed: int,
-    shapes: tuple[str, ...], target: str, function: str | None, fold: str, no_inplace: bool,
-    measure_costs: bool, as_json: bool,
+    source: str, output: str, budget: str | None, time_limit: float, threads: int | None, seed: int, as_json: bool,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Search the order and the places of all tensors of MODEL_OR_GRAPH, and write the plan.
 
@@ -51,16 +52,18 @@ def command(
     if budget is not None:
         check_budget_syntax(budget)
     request = make_request(time_limit, threads, seed)
+    check_output(output, source)
     graph = read_graph_if_given(source)
     if graph is None:
-        graph = _graph_of_model(source, shapes, target, function, fold, no_inplace, measure_costs)
+        graph = graph_of_model(source, Lowering(**options))
+    else:
+        _note_ignored_options(source)
     if budget is not None:
         request = replace(request, budget_nbytes=parse_budget(budget, graph))
     with search_progress() as progress:
         plan = solve(graph, replace(request, progress=progress))
     write_plan(plan, output)
-    if plan.solver.get("interrupted"):
-        note("interrupted: this is the best plan so far")
+    note_interrupted(plan)
     emit(as_json, plan_summary(graph, plan), f"{output}: {plan_text(plan)}")
     raise_for_budget(graph, plan)
 
@@ -71,22 +74,22 @@ def make_request(time_limit: float, threads: int | None, seed: int) -> Request:
     return request if threads is None else replace(request, threads=threads)
 
 
-def _graph_of_model(
-    source: str, shapes: tuple[str, ...], target: str, function: str | None, fold: str, no_inplace: bool, measure: bool
-) -> Graph:
-    from tvm_memopt.api import lower, main_function, make_target
+def _note_ignored_options(source: str) -> None:
+    context = click.get_current_context()
+    names = [field.name for field in fields(Lowering)]
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        note(f"{source}: is a graph already: {', '.join(given)} change nothing")
 
-    chosen = make_target(target)
-    mod = import_for_command(source, shapes)
-    from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
 
-    options = PlanOptions(fold_data_movement=fold, inplace=not no_inplace, measure_costs=measure)
-    with stage("lowering"):
-        lowered, chosen = lower(mod, chosen)
-        with chosen:
-            functions = extract_module(lowered, chosen, options).functions
-    graph: Graph = functions[function or main_function(functions)].graph
-    return graph
+def note_interrupted(plan: Plan) -> None:
+    """Says on stderr that Ctrl-C ended the search, where it did."""
+    if plan.solver.get("interrupted"):
+        note("interrupted: this is the best plan so far")
 
 
 def plan_summary(graph: Graph, plan: Plan) -> dict[str, Any]:
@@ -108,9 +111,10 @@ def plan_text(plan: Plan) -> str:
     )
     given = plan.solver.get("given_order_peak_nbytes")
     before = f" (given order's peak {given:,})" if given is not None else ""
+    asked = f", budget {plan.budget_nbytes:,}" if plan.budget_nbytes is not None else ""
     seconds = plan.solver.get("seconds")
     took = f", {seconds:.2f} s" if isinstance(seconds, float) else ""
-    return f"arena {plan.arena_nbytes:,} bytes{before}{gap}, {plan.status}{took}"
+    return f"arena {plan.arena_nbytes:,} bytes{before}{gap}{asked}, {plan.status}{took}"
 
 
 def raise_for_budget(graph: Graph, plan: Plan) -> None:

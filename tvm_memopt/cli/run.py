@@ -8,7 +8,7 @@ import click
 
 from tvm_memopt.cli.console import emit, stage
 from tvm_memopt.cli.options import json_option
-from tvm_memopt.errors import MemoptError
+from tvm_memopt.errors import FrontendError, MemoptError
 
 
 @click.command("run")
@@ -26,7 +26,12 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
     \b
     Example:
       tvm-memopt run model.so --against model.onnx
+
+    Exit status 1 when the outputs differ.
     """
+    from tvm_memopt.runtime.loading import existing_file
+
+    existing_file(module)
     from tvm_memopt.cli.measured import compare, text
     from tvm_memopt.passes.relax.build import build_unmodified, read_metadata
     from tvm_memopt.runtime.loading import load_machine
@@ -40,9 +45,9 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
     else:
         from tvm_memopt.api import make_target
 
-        mod, inputs = _model_and_inputs(against, document, seed)
+        mod, inputs = _model_and_inputs(against, module, document, seed)
         with stage("building the unmodified module"):
-            other = build_unmodified(mod, make_target(_target_text(document)))
+            other = build_unmodified(mod, make_target(str(document["target"])))
     with stage("measuring"):
         comparison = compare(
             module, other, inputs, plan["arena_nbytes"], caller_arena=document["caller_arena"], repeats=repeats
@@ -52,17 +57,23 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
         raise click.exceptions.Exit(1)
 
 
-def _target_text(document: dict[str, Any]) -> str:
-    return str(document["target"])
+def _model_and_inputs(path: str, module: str, document: dict[str, Any], seed: int) -> tuple[Any, list[Any]]:
+    from tvm_memopt.frontends import import_model, model_inputs, random_inputs
 
-
-def _model_and_inputs(path: str, document: dict[str, Any], seed: int) -> tuple[Any, list[Any]]:
-    from tvm_memopt.frontends import import_model, random_inputs
-
-    shapes = {value["name"]: tuple(value["shape"]) for value in document["inputs"]}
-    with stage(f"importing {path}"):
-        mod = import_model(path, shapes)
+    wanted = {value["name"]: tuple(value["shape"]) for value in document["inputs"]}
+    try:
+        with stage(f"importing {path}"):
+            mod = import_model(path, wanted)
+    except FrontendError as error:
+        raise FrontendError(f"{error} (the shapes are those of {module}'s inputs)") from None
+    found = {value.name: value.shape for value in model_inputs(mod)}
+    if found != wanted:
+        raise FrontendError(f"{path}: is not the model of {module}: inputs {_show(found)}, expected {_show(wanted)}")
     return mod, random_inputs(mod, seed)
+
+
+def _show(inputs: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name}={','.join(map(str, shape))}" for name, shape in inputs.items()) or "none"
 
 
 def _inputs_of(document: dict[str, Any], seed: int) -> list[Any]:

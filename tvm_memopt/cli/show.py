@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from tvm_memopt.cli.console import emit
+from tvm_memopt.cli.check import invalid_plan
+from tvm_memopt.cli.console import emit, printing
+from tvm_memopt.cli.files import check_output
 from tvm_memopt.cli.options import json_option
-from tvm_memopt.graph import check, read_graph, read_plan
+from tvm_memopt.errors import MemoptError
+from tvm_memopt.graph import find_violations, read_graph, read_plan
+
+_EXTENSIONS = (".svg", ".png", ".json", ".csv")
 
 
 @click.command("show")
@@ -28,18 +35,24 @@ def command(plan_file: str, graph_file: str, output: str | None, as_json: bool) 
     from tvm_memopt.cli.plan import plan_summary
     from tvm_memopt.report import print_chart, write_buffers_csv, write_chart, write_trace
 
+    if output is not None:
+        _check_output(output, plan_file, graph_file)
     graph, plan = read_graph(graph_file), read_plan(plan_file)
-    check(graph, plan)
+    if violations := find_violations(graph, plan):
+        raise invalid_plan(plan_file, graph_file, violations)
     if output is None:
         if as_json:
             emit(True, plan_summary(graph, plan), "")
         else:
-            print_chart(graph, plan)
+            with printing():
+                print_chart(graph, plan)
         return
-    if output.endswith(".csv"):
-        write_buffers_csv(graph, plan, output)
-    elif output.endswith(".json"):
-        write_trace(graph, plan, output)
-    else:
-        write_chart(graph, plan, output)
+    write = {".csv": write_buffers_csv, ".json": write_trace}.get(Path(output).suffix.lower(), write_chart)
+    write(graph, plan, output)
     emit(as_json, {"written": output, **plan_summary(graph, plan)}, f"{output}: written")
+
+
+def _check_output(output: str, plan_file: str, graph_file: str) -> None:
+    if Path(output).suffix.lower() not in _EXTENSIONS:
+        raise MemoptError(f"{output}: expected a name that ends in {', '.join(_EXTENSIONS)}; rename the output file")
+    check_output(output, plan_file, graph_file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tvm_memopt.graph import Graph, Lifetimes, Plan, check, given_order, lifetimes, working_set_bound
@@ -15,10 +15,11 @@ from tvm_memopt.solvers.ordering.downsets import downset_space
 from tvm_memopt.solvers.request import Deadline, Progress, Request
 
 _BEAM_WIDTHS = (8, 32, 128, 512, 2048, 8192)
-_PLACED_AT_ONCE = 3  # constructive orders that get addresses before the beam starts
+_PLACED_AT_ONCE = 2  # constructive orders that get addresses before the beam starts
 _REFINED = 4  # orders that exact placement is tried on
 _BEAM_SHARE = 0.6  # of the time limit, while the best order's addresses leave a gap
-_CHECK_SECONDS = 2e-6  # the final check, per buffer and step
+_PLACE_SHARE = 0.1  # of the time limit, for the greedy addresses of one order
+_CHECK_SECONDS = 2e-7  # the final check, per buffer and step
 
 
 def solve(graph: Graph, request: Request | None = None) -> Plan:
@@ -49,7 +50,11 @@ class _Candidate:
 
 @dataclass
 class _Search:
-    """What is known so far. ``order_bound`` holds for every plan without recomputation."""
+    """What is known so far.
+
+    ``bound`` holds for the arena of every plan, ``order_bound`` for those without recomputation;
+    ``plain_bound`` for the peak live bytes, which alignment does not enter.
+    """
 
     graph: Graph
     request: Request
@@ -58,6 +63,7 @@ class _Search:
     bound: int = field(init=False)
     bound_op: int | None = field(init=False)
     order_bound: int = field(init=False)
+    plain_bound: int = field(init=False)
     candidates: list[_Candidate] = field(default_factory=list)
     placed: dict[tuple[int, ...], Placement] = field(default_factory=dict)
     best: tuple[_Candidate, Placement] | None = None
@@ -67,7 +73,9 @@ class _Search:
     def __post_init__(self) -> None:
         self.clock = self.deadline = Deadline(self.request.time_limit)
         self.bound, self.bound_op = working_set_bound(self.graph)
-        self.order_bound = self.bound
+        self.order_bound = self.plain_bound = self.bound
+        if self.graph.alignment > 1:
+            self.plain_bound = working_set_bound(replace(self.graph, alignment=1))[0]
 
     @property
     def arena(self) -> int | None:
@@ -122,7 +130,7 @@ def _constructive_orders(search: _Search) -> None:
 
 
 def _beams(search: _Search) -> None:
-    if "beam" in search.request.disabled or search.peak <= search.bound:
+    if "beam" in search.request.disabled or search.peak <= search.plain_bound:
         return
     space = downset_space(search.graph)
     for width in _BEAM_WIDTHS:
@@ -182,7 +190,7 @@ def _evaluate(search: _Search, method: str, order: tuple[int, ...]) -> _Candidat
 
 def _place(search: _Search, candidate: _Candidate) -> None:
     request = search.request
-    share = search.deadline.within(request.time_limit / 5)
+    share = search.deadline.within(request.time_limit * _PLACE_SHARE)
     alignment = search.graph.alignment
     found = place_greedily(candidate.lives, alignment, share, request.budget_nbytes, disabled=request.disabled)
     _keep(search, candidate, found)
@@ -207,7 +215,8 @@ def _refine(search: _Search, candidate: _Candidate) -> None:
 
 def _keep(search: _Search, candidate: _Candidate, placement: Placement) -> None:
     search.placed[candidate.order] = placement
-    if search.arena is None or placement.arena_nbytes < search.arena:
+    figures = placement.arena_nbytes, candidate.peak
+    if search.best is None or figures < (search.best[1].arena_nbytes, search.best[0].peak):
         search.best = candidate, placement
 
 
@@ -239,7 +248,7 @@ def _explanation(search: _Search, candidate: _Candidate, placement: Placement) -
         "order_peak_nbytes": candidate.peak,
         "given_order_peak_nbytes": search.candidates[0].peak,
         "order_bound_nbytes": search.order_bound,
-        "proved_order": search.proved_order or candidate.peak <= search.bound,
+        "proved_order": search.proved_order or search.peak <= search.plain_bound,
         "bound_holds_for": _scope(search),
         "placement_bound_nbytes": placement.lower_bound_nbytes,
         "working_set_nbytes": search.bound,

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +40,7 @@ def test_tightest_fit_prefers_the_narrow_gap() -> None:
 def test_chains_hold_each_buffer_once_and_follow_pairs(lives: Lifetimes) -> None:
     chains = sharing_chains(lives)
     assert sorted(i for chain in chains for i in chain) == [i for i, b in enumerate(lives.buffers) if b.nbytes]
-    assert all(pair in lives.inplace for chain in chains for pair in zip(chain, chain[1:], strict=False))
+    assert all(pair in lives.inplace for chain in chains for pair in pairwise(chain))
     assert all(len(chain) == 1 for chain in sharing_chains(lives, inplace=False))
 
 
@@ -53,6 +55,6 @@ def test_pairs_that_share_most_bytes_are_chosen() -> None:
 def test_components_never_meet_in_time_and_cannot_be_cut_further(lives: Lifetimes) -> None:
     parts = [restrict(lives, members) for members in time_components(lives)]
     spans = [(min(b.first for b in p.buffers), max(b.last for b in p.buffers)) for p in parts]
-    assert all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in pairwise(spans))
     for part, (first, last) in zip(parts, spans, strict=True):
         assert all(any(b.first <= step <= b.last for b in part.buffers) for step in range(first, last + 1))

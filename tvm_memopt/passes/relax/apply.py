@@ -10,13 +10,14 @@ from tvm import relax, tirx
 
 from tvm_memopt.graph import Allocation, Plan
 from tvm_memopt.passes.relax.extract import Extraction
+from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
 from tvm_memopt.passes.relax.program import Operation, Var, replace_variables, resolve, symbolic_parameters
+from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.sharing import overwrite_input
 from tvm_memopt.passes.tir.statements import dtype_of
 from tvm_memopt.passes.tir.workspace import Kernel
 
 ARENA_PARAMETER = "memopt_arena"
-Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass
@@ -29,7 +30,7 @@ class _Emitter:
     plan: Plan | None
     kernel_of: Mapping[tuple[str, Pairs], tvm.ir.GlobalVar]
     kernels: Mapping[str, Kernel]
-    unfolded: Mapping[str, Mapping[int, tuple[int, ...]]]
+    unfolded: Mapping[str, Unfolded]
     arena: relax.Expr | None
     caller_owned: bool
     allocation_at: dict[tuple[int | None, int], Allocation] = field(default_factory=dict)
@@ -39,27 +40,6 @@ class _Emitter:
     def __post_init__(self) -> None:
         allocations = self.plan.allocations if self.plan is not None else ()
         self.allocation_at = {(a.tensor, a.first): a for a in allocations}
-
-
-def shared_parameters(extraction: Extraction, plan: Plan, step: int) -> Pairs:
-    """Pairs (input, output) of parameter positions that ``plan`` puts at one address at ``step``."""
-    graph, op_id = extraction.graph, plan.schedule[step]
-    op, operation = graph.ops[op_id], extraction.operations[op_id]
-    if not op.inplace:
-        return ()
-    born = {a.tensor: a for a in plan.allocations if a.first == step and a.tensor is not None}
-    dying = {a.tensor: a for a in plan.allocations if a.last == step and a.first < step}
-    pairs = []
-    for source, target in op.inplace:
-        old, new = dying.get(graph.root[source]), born.get(target)
-        if old is not None and new is not None and old.offset == new.offset and old.nbytes and new.nbytes:
-            pairs.append((_position(extraction, operation, source), _position(extraction, operation, target)))
-    return tuple(sorted(pairs))
-
-
-def _position(extraction: Extraction, operation: Operation, tensor: int) -> int:
-    variable = extraction.variable_of[tensor]
-    return next(i for i, a in enumerate(operation.arguments) if isinstance(a, Var) and a.same_as(variable))
 
 
 def inplace_form(kernel: Kernel, pairs: Pairs) -> tirx.PrimFunc:
@@ -76,7 +56,7 @@ def emit_function(
     plan: Plan,
     kernel_of: Mapping[tuple[str, Pairs], tvm.ir.GlobalVar],
     kernels: Mapping[str, Kernel],
-    unfolded: Mapping[str, Mapping[int, tuple[int, ...]]],
+    unfolded: Mapping[str, Unfolded],
     *,
     caller_owned: bool = False,
 ) -> relax.Function:
@@ -173,7 +153,7 @@ def _emit_kernel(emitter: _Emitter, step: int, operation: Operation) -> None:
 def _emit_workspace(emitter: _Emitter, kernel: Kernel, name: str, step: int) -> list[relax.Expr]:
     offsets: Sequence[int]
     if name in emitter.unfolded:
-        offsets = emitter.unfolded[name][step]
+        offsets = emitter.unfolded[name].offsets[step]
     elif kernel.workspace:
         block = emitter.allocation_at[(None, step)]
         offsets = [block.offset + start for start in kernel.offsets]

@@ -10,16 +10,16 @@ import tvm_ffi
 from tvm import relax, tirx
 
 from tvm_memopt.graph import Graph, Plan, check, given_order, parse_budget
-from tvm_memopt.passes.relax.apply import emit_function, inplace_form, shared_parameters
+from tvm_memopt.passes.relax.apply import emit_function, inplace_form
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
+from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
 from tvm_memopt.passes.relax.program import Program, UnsupportedFunctionError, parse_function
-from tvm_memopt.passes.relax.unfold import Placement, unfold_kernels
+from tvm_memopt.passes.relax.unfold import Unfolded, unfold_kernels
 from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
 from tvm_memopt.passes.tir.workspace import Kernel, KernelForms, kernel_forms
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 
 PLANNED_ATTR = "memopt.planned"
-Pairs = tuple[tuple[int, int], ...]
 Solver = Callable[[Graph, Request], Plan]
 
 
@@ -54,7 +54,7 @@ class PlanOptions:
 class FunctionPlan:
     """One function's graph, plan and what to know about them.
 
-    ``extraction`` ties them to the IR; ``unfolded``: kernels that run in their fast form, with the place
+    ``extraction`` ties them to the IR; ``unfolded``: kernels that run in a faster form, with the place
     of their scratch; ``kernels``: the form in which each kernel is emitted.
     """
 
@@ -62,7 +62,7 @@ class FunctionPlan:
     plan: Plan
     notes: tuple[str, ...]
     extraction: Extraction
-    unfolded: Mapping[str, Placement]
+    unfolded: Mapping[str, Unfolded]
     kernels: Mapping[str, Kernel]
 
 
@@ -153,8 +153,8 @@ def _plan_function(
     else:
         plan = solver(graph, options.request(graph))
     unfolded = unfold_kernels(extraction, plan, forms) if options.fold_data_movement == "auto" else {}
-    fast = {name: forms[name].fast for name in unfolded}
-    return FunctionPlan(graph, plan, extraction.notes, extraction, unfolded, {**extraction.kernels, **fast})
+    kernels = {**extraction.kernels, **{name: found.kernel for name, found in unfolded.items()}}
+    return FunctionPlan(graph, plan, extraction.notes, extraction, unfolded, kernels)
 
 
 def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool) -> tvm.IRModule:

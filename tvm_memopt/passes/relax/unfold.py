@@ -3,38 +3,57 @@
 Graphs are extracted with each kernel in its smallest form, in which padding and other data movement is
 folded into the loops that read it. That form can be slower. Once a plan stands, a kernel gets its own
 loops back if, at every step where it runs, their scratch buffers fit into bytes of the arena that the
-plan leaves free there.
+plan leaves free there; failing that, the form that pads a few rows at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tvm_memopt.graph import Plan, align_up
-from tvm_memopt.passes.relax.apply import shared_parameters
 from tvm_memopt.passes.relax.extract import Extraction
+from tvm_memopt.passes.relax.inplace import shared_parameters
 from tvm_memopt.passes.tir.statements import nbytes_of
 from tvm_memopt.passes.tir.workspace import Kernel, KernelForms
 
-Placement = Mapping[int, tuple[int, ...]]  # step → offset of each scratch buffer
+
+@dataclass(frozen=True)
+class Unfolded:
+    """``kernel`` runs with its scratch buffers at ``offsets[step]``, in bytes that the plan leaves free."""
+
+    kernel: Kernel
+    offsets: Mapping[int, tuple[int, ...]]
 
 
-def unfold_kernels(extraction: Extraction, plan: Plan, forms: Mapping[str, KernelForms]) -> dict[str, Placement]:
-    """Kernels that can run in their fast form within ``plan``, with the place of their scratch by step."""
+def unfold_kernels(extraction: Extraction, plan: Plan, forms: Mapping[str, KernelForms]) -> dict[str, Unfolded]:
+    """Kernels that can run in a faster form within ``plan``: TVM's own loops, or else a few rows at a time."""
     steps_of: dict[str, list[int]] = {}
     for step, op_id in enumerate(plan.schedule):
         name = extraction.operations[op_id].callee
         if name is not None and forms[name].small is not None:
             steps_of.setdefault(name, []).append(step)
     occupied = _occupied(plan, {s for steps in steps_of.values() for s in steps})
-    found: dict[str, Placement] = {}
+    found: dict[str, Unfolded] = {}
     for name, steps in steps_of.items():
-        fast = forms[name].fast
-        places = {step: _place(fast, occupied[step], plan.arena_nbytes, plan.alignment) for step in steps}
-        pairs_hold = all(set(shared_parameters(extraction, plan, step)) <= set(fast.inplace) for step in steps)
-        if pairs_hold and all(place is not None for place in places.values()):
-            found[name] = {step: place for step, place in places.items() if place is not None}
+        pairs = {pair for step in steps for pair in shared_parameters(extraction, plan, step)}
+        unfolded = _first_that_fits(forms[name], pairs, {step: occupied[step] for step in steps}, plan)
+        if unfolded is not None:
+            found[name] = unfolded
     return found
+
+
+def _first_that_fits(
+    forms: KernelForms, pairs: set[tuple[int, int]], occupied: Mapping[int, list[tuple[int, int]]], plan: Plan
+) -> Unfolded | None:
+    for form in ("fast", "rows"):
+        kernel: Kernel | None = getattr(forms, form)
+        if kernel is None or not pairs <= set(kernel.inplace):
+            continue
+        places = {step: _place(kernel, taken, plan.arena_nbytes, plan.alignment) for step, taken in occupied.items()}
+        if all(place is not None for place in places.values()):
+            return Unfolded(kernel, {step: place for step, place in places.items() if place is not None})
+    return None
 
 
 def _occupied(plan: Plan, steps: set[int]) -> dict[int, list[tuple[int, int]]]:

@@ -19,7 +19,7 @@ def inline_data_movement(func: tirx.PrimFunc) -> tirx.PrimFunc | None:
     schedule = s_tir.Schedule(tvm.IRModule({"main": func}))
     changed = False
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
-        if _only_moves_data(schedule.get(block)):
+        if only_moves_data(schedule.get(block)):
             try:
                 schedule.compute_inline(block)
                 changed = True
@@ -28,7 +28,8 @@ def inline_data_movement(func: tirx.PrimFunc) -> tirx.PrimFunc | None:
     return schedule.mod["main"] if changed else None
 
 
-def _only_moves_data(block: s_tir.SBlock) -> bool:
+def only_moves_data(block: s_tir.SBlock) -> bool:
+    """Whether ``block`` stores copies of elements or constants and computes nothing."""
     body = block.body
     if not isinstance(body, tirx.BufferStore) or block.init is not None:
         return False

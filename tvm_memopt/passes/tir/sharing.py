@@ -13,20 +13,28 @@ import tvm_ffi
 from tvm import tirx
 
 from tvm_memopt.passes.tir.statements import (
+    STACK_NBYTES,
     FlatKernel,
     Var,
     analyze,
     dtype_of,
     element_count,
     flatten_statements,
+    nbytes_of,
     reads_before_overwrite,
 )
 
 
 def share_outputs(func: tirx.PrimFunc) -> tirx.PrimFunc:
-    """Merge scratch buffers of ``func`` with its outputs where no value can be lost."""
+    """Merge scratch buffers of ``func`` with its outputs where no value can be lost.
+
+    Those on the stack stay: loops over so few elements are unrolled, and where their values pass through
+    other memory, a multiplication and an addition may or may not be contracted into one rounding.
+    """
     kernel = analyze(func)
     for scratch in sorted(kernel.allocations(), key=lambda b: -max(kernel.touched(b), default=0)):
+        if (nbytes_of(scratch) or 0) <= STACK_NBYTES:
+            continue
         target = _find_output(kernel, scratch)
         if target is not None:
             kernel = analyze(_merge_into_output(kernel, scratch, target))
@@ -41,18 +49,20 @@ def _find_output(kernel: FlatKernel, scratch: Var) -> Var | None:
 def _can_hold(kernel: FlatKernel, output: Var, scratch: Var) -> bool:
     if not tirx.is_buffer_var(output) or not kernel.stores.get(output) or not kernel.touched(scratch):
         return False
-    if output in kernel.opaque or scratch in kernel.opaque or not _same_elements(kernel, output, scratch):
+    if output in kernel.opaque or scratch in kernel.opaque or _scope(scratch) != "global":
         return False
     size, room = element_count(scratch), element_count(output)
-    if size is None or room is None or size > room or _flat_view(kernel, output) is None:
+    if size is None or room is None or size > room or not _same_elements(kernel, output, scratch):
         return False
     first, last = kernel.touched(output)[0], kernel.touched(scratch)[-1]
     return last < first or (last == first and reads_before_overwrite(kernel, last, scratch, output))
 
 
-def _same_elements(kernel: FlatKernel, output: Var, scratch: Var) -> bool:
-    views = [view for view, root in kernel.root.items() if root.same_as(scratch) or root.same_as(output)]
-    return all(dtype_of(v) == dtype_of(output) for v in (scratch, *views)) and _scope(scratch) == "global"
+def _same_elements(kernel: FlatKernel, output: Var, source: Var) -> bool:
+    """Whether all accesses to both are flat and of one element type: then equal indices are equal bytes."""
+    flat = _flat_view(kernel, output)
+    handles = [*kernel.handles.get(output, ()), *kernel.handles.get(source, ())]
+    return flat is not None and all(len(h.shape) == 1 and dtype_of(h) == dtype_of(flat) for h in handles)
 
 
 def _scope(buffer: Var) -> str:
@@ -113,7 +123,7 @@ def _may_overwrite(kernel: FlatKernel, source: Var, target: Var) -> bool:
     if source in kernel.opaque or target in kernel.opaque or dtype_of(source) != dtype_of(target):
         return False
     count = element_count(source)
-    if count is None or count != element_count(target) or _flat_view(kernel, target) is None:
+    if count is None or count != element_count(target) or not _same_elements(kernel, target, source):
         return False
     first, last = kernel.touched(target)[0], max(kernel.loads[source])
     return last < first or (last == first and reads_before_overwrite(kernel, last, source, target))

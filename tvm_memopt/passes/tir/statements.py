@@ -14,12 +14,14 @@ from tvm import sym, tirx
 from tvm.ir.expr import TensorLoad
 
 Var = tvm.ir.Var
+STACK_NBYTES = 1023  # TVM puts constant-size buffers up to this size on the stack
 
 
 @dataclass
 class FlatKernel:
     """``statements`` are the top-level ones; ``root`` maps a view to the parameter or allocation whose
-    memory it uses; ``opaque`` holds roots that are used through raw pointers or unknown views."""
+    memory it uses; ``opaque`` holds roots that are used through raw pointers or unknown views;
+    ``handles``: by root, the buffers through which it is loaded and stored."""
 
     func: tirx.PrimFunc
     statements: list[tirx.Stmt]
@@ -27,6 +29,7 @@ class FlatKernel:
     opaque: set[Var] = field(default_factory=set)
     loads: dict[Var, list[int]] = field(default_factory=dict)
     stores: dict[Var, list[int]] = field(default_factory=dict)
+    handles: dict[Var, set[Var]] = field(default_factory=dict)
 
     def root_of(self, buffer: Var) -> Var:
         """The memory behind ``buffer``."""
@@ -75,18 +78,22 @@ def data_source(data: tvm.ir.Expr) -> Var | None:
 
 
 _BUFFER_DATA = tvm.ir.Op.get("tirx.buffer_data")
+_POINTERS = (_BUFFER_DATA, tvm.ir.Op.get("tirx.address_of"))
 
 
 def _collect_accesses(kernel: FlatKernel, index: int, statement: tirx.Stmt) -> None:
     def on_load(load: TensorLoad) -> None:
         kernel.loads.setdefault(kernel.root_of(load.source), []).append(index)
+        kernel.handles.setdefault(kernel.root_of(load.source), set()).add(load.source)
 
     def on_store(store: tirx.BufferStore) -> None:
         kernel.stores.setdefault(kernel.root_of(store.buffer), []).append(index)
+        kernel.handles.setdefault(kernel.root_of(store.buffer), set()).add(store.buffer)
 
     def on_call(call: tvm.ir.Call) -> None:
-        if call.op == _BUFFER_DATA:  # a raw pointer: anything may happen to this memory
-            source = kernel.root_of(call.args[0])
+        if call.op in _POINTERS:  # a raw pointer: anything may happen to this memory
+            buffer = call.args[0].source if isinstance(call.args[0], TensorLoad) else call.args[0]
+            source = kernel.root_of(buffer)
             kernel.opaque.add(source)
             kernel.loads.setdefault(source, []).append(index)
             kernel.stores.setdefault(source, []).append(index)
@@ -124,8 +131,10 @@ def reads_before_overwrite(kernel: FlatKernel, index: int, source: Var, target: 
 
     True when it is a loop nest with a single store to ``target``, at an index that no two iterations
     share, and all its loads of ``source`` stand in that store's value at that very index: then each
-    element is read before it is overwritten and never again.
+    element is read before it is overwritten and never again. It must not write ``source`` itself.
     """
+    if index in kernel.stores.get(source, ()):
+        return False
     found = _stores_with_loops(kernel, kernel.statements[index], target)
     if found is None:
         return False
@@ -192,6 +201,8 @@ def _is_injective(index: tvm.ir.Expr, loops: list[tirx.For]) -> bool:
         terms.append((int(index.stride), int(index.lanes)))
         index = index.base
     variables = [loop.loop_var for loop in loops]
+    if not _depends_only_on(index, variables) or not all(map(_counts_from_a_constant, loops)):
+        return False
     if variables:
         coefficients = sym.detect_linear_equation(index, variables)
         if not coefficients:
@@ -206,3 +217,14 @@ def _is_injective(index: tvm.ir.Expr, loops: list[tirx.For]) -> bool:
             return False
         reach += stride * (extent - 1)
     return True
+
+
+def _depends_only_on(index: tvm.ir.Expr, variables: list[Var]) -> bool:
+    """Whether ``index`` is made of ``variables`` alone: any other could hide one of them."""
+    found: list[Var] = []
+    tvm_ffi.structural_walk(index, (Var, found.append))
+    return all(any(v.same_as(variable) for variable in variables) for v in found)
+
+
+def _counts_from_a_constant(loop: tirx.For) -> bool:
+    return isinstance(loop.min, tirx.IntImm) and (loop.step is None or int(loop.step) == 1)

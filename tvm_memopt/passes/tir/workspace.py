@@ -18,6 +18,7 @@ from tvm import tirx
 from tvm_memopt.graph.bounds import align_up
 from tvm_memopt.passes.tir.inline import inline_data_movement
 from tvm_memopt.passes.tir.lower import lower_to_flat_buffers
+from tvm_memopt.passes.tir.rows import buffer_rows
 from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, with_statements
 from tvm_memopt.passes.tir.statements import Var, analyze, flatten_statements, nbytes_of
 
@@ -82,17 +83,27 @@ class Kernel:
 @dataclass(frozen=True)
 class KernelForms:
     """The forms of one PrimFunc. ``fast`` has TVM's own loops; ``small`` folds data movement into its
-    readers and needs less workspace (None where that gains nothing). ``original_nbytes``: the scratch of
-    TVM's own build, stack left out."""
+    readers and needs less workspace (None where that gains nothing). ``original`` is the PrimFunc as TVM
+    fused it, ``original_nbytes`` the scratch of TVM's own build, stack left out."""
 
     fast: Kernel
     small: Kernel | None
+    original: tirx.PrimFunc
     original_nbytes: int
 
     @property
     def smallest(self) -> Kernel:
         """The form with the least workspace."""
         return self.small or self.fast
+
+    @cached_property
+    def rows(self) -> Kernel | None:
+        """The form that moves data a few rows at a time; None where that is not less than ``fast``."""
+        func = buffer_rows(self.original)
+        if func is None:
+            return None
+        kernel = _lift(share_outputs(_lower({"rows": func})["rows"]))
+        return kernel if kernel.scratch_nbytes < self.fast.scratch_nbytes and not kernel.kept_nbytes else None
 
 
 def kernel_forms(kernels: dict[str, tirx.PrimFunc]) -> dict[str, KernelForms]:
@@ -103,7 +114,7 @@ def kernel_forms(kernels: dict[str, tirx.PrimFunc]) -> dict[str, KernelForms]:
     folded = {name: f for name, func in wanting.items() if (f := inline_data_movement(func)) is not None}
     small = {name: _lift(share_outputs(func)) for name, func in _lower(folded).items()}
     return {
-        name: KernelForms(kernel, _if_smaller(small.get(name), kernel), scratch_nbytes(lowered[name]))
+        name: KernelForms(kernel, _if_smaller(small.get(name), kernel), kernels[name], scratch_nbytes(lowered[name]))
         for name, kernel in fast.items()
     }
 

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-
-from tvm_memopt.graph import Lifetimes
+from tvm_memopt.graph import Lifetimes, align_up
 from tvm_memopt.solvers.layout.chains import best_pairs
-from tvm_memopt.solvers.layout.gaps import lowest_fit
-
-_Span = tuple[int, int, int]  # offset, end, buffer
+from tvm_memopt.solvers.layout.free_list import FreeList
 
 
 def replay(lives: Lifetimes, alignment: int, inplace: bool = True) -> list[int]:
-    """Offsets by first fit among what is live, an output over its dying input where it fits. O(buffers · live)."""
+    """Offsets by first fit, an output over its dying input where there is room. O(buffers · free ranges)."""
     source_of = best_pairs(lives) if inplace else {}
-    offsets = [0] * len(lives.buffers)
+    sizes = [align_up(b.nbytes, alignment) for b in lives.buffers]
+    offsets = [0] * len(sizes)
+    handed = [0] * len(sizes)  # bytes of a buffer that its in-place output goes on holding
+    free = FreeList()
     opening: list[list[int]] = [[] for _ in range(lives.steps)]
+    closing: list[list[int]] = [[] for _ in range(lives.steps + 1)]
     for index, b in enumerate(lives.buffers):
         if b.nbytes:
             opening[b.first].append(index)
-    closing: list[list[int]] = [[] for _ in range(lives.steps + 1)]
-    live: list[_Span] = []
+            closing[b.last + 1].append(index)
     for step, born in enumerate(opening):
         for index in closing[step]:
-            span = (offsets[index], offsets[index] + lives.buffers[index].nbytes, index)
-            del live[bisect_left(live, span)]
-        born.sort(key=lambda index: (_turn(source_of.get(index), born), -lives.buffers[index].nbytes))
+            free.give_back(offsets[index] + handed[index], offsets[index] + sizes[index])
+        born.sort(key=lambda index: (_turn(source_of.get(index), born), -sizes[index]))
         for index in born:
-            nbytes = lives.buffers[index].nbytes
-            offset = _over_source(live, offsets, source_of.get(index), nbytes)
-            if offset is None:
-                offset = lowest_fit(((low - nbytes, end) for low, end, _ in live), alignment)
-            offsets[index] = offset
-            insort(live, (offset, offset + nbytes, index))
-            closing[lives.buffers[index].last + 1].append(index)
+            source = source_of.get(index)
+            if source is not None and _take_over(free, offsets[source] + sizes[source], sizes[index] - sizes[source]):
+                offsets[index] = offsets[source]
+                handed[source] = min(sizes[index], sizes[source])
+            else:
+                offsets[index] = free.take_lowest(sizes[index])
     return offsets
 
 
@@ -42,10 +39,6 @@ def _turn(source: int | None, born: list[int]) -> int:
     return 1 if source is None else 2 if source in born else 0
 
 
-def _over_source(live: list[_Span], offsets: list[int], source: int | None, nbytes: int) -> int | None:
-    """The offset of ``source`` if ``nbytes`` fit there beside all others, else None."""
-    if source is None:
-        return None
-    low, high = offsets[source], offsets[source] + nbytes
-    clash = any(other < high and end > low and index != source for other, end, index in live)
-    return None if clash else low
+def _take_over(free: FreeList, end: int, more: int) -> bool:
+    """Whether an output that needs ``more`` bytes than its input, which ends at ``end``, can lie on it."""
+    return more <= 0 or free.take_at(end, more)

@@ -1,0 +1,55 @@
+"""Output files of a command: judged before the work begins, and removed again when it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tvm_memopt.errors import MemoptError
+
+
+def check_output(path: str, *inputs: str) -> None:
+    """Raises MemoptError when ``path`` cannot be written or is one of ``inputs``: before a long search, not after."""
+    file = Path(path)
+    if file.is_dir():
+        raise MemoptError(f"{path}: is a folder, expected the name of a file to write")
+    if not file.parent.is_dir():
+        raise MemoptError(f"{path}: cannot be written: there is no folder {file.parent}; make it first")
+    if not os.access(file.parent, os.W_OK):
+        raise MemoptError(f"{path}: cannot be written: no permission to write in {file.parent}")
+    if file.exists() and any(Path(one).exists() and file.samefile(one) for one in inputs):
+        raise MemoptError(f"{path}: is an input of this command and would be overwritten; name another output file")
+
+
+def check_output_folder(path: str) -> None:
+    """Raises MemoptError when the folder ``path`` neither exists nor can be made."""
+    folder = Path(path)
+    nearest = next(f for f in (folder, *folder.parents) if f.exists())
+    if not nearest.is_dir():
+        raise MemoptError(f"{path}: is to be a folder, but {nearest} is a file; name another folder")
+    if not os.access(nearest, os.W_OK):
+        raise MemoptError(f"{path}: cannot be written: no permission to write in {nearest}")
+
+
+@contextmanager
+def removed_on_failure(paths: Iterable[Path]) -> Iterator[None]:
+    """When the block ends with an error, remove those of ``paths``, files or folders, that it made."""
+    made = [path for path in map(_first_missing, paths) if path is not None]
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _first_missing(path: Path) -> Path | None:
+    """``path`` or the outermost folder above it that does not exist yet; None when all is there."""
+    missing = [p for p in (path, *path.parents) if not p.exists()]
+    return missing[-1] if missing else None
