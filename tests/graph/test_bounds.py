@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.graph.five_buffers import FIVE_BUFFERS, KIB
+from tests.graph.two_branches import TWO_BRANCHES, KIB
 from tests.graph.simple_planner import simple_plan
 from tests.graph.strategies import SEEDS, graphs, random_schedule, scheduled_graphs
 from tvm_memopt.graph import (
@@ -109,8 +109,8 @@ def test_an_empty_graph_needs_nothing() -> None:
     assert working_set_bound(Graph("empty", (Tensor("x", 10, "input"),), ())) == (0, None)
 
 
-def test_the_five_buffers_reach_their_bound() -> None:
-    assert working_set_bound(FIVE_BUFFERS) == (160 * KIB, 1)
+def test_the_two_branches_reach_their_bound() -> None:
+    assert working_set_bound(TWO_BRANCHES) == (160 * KIB, 1)
 
 
 @pytest.mark.parametrize("name", ["G1", "G2", "G3", "G4", "CM1", "CM2", "VGG16-train", "MobileNet-train"])

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.graph.five_buffers import FIVE_BUFFERS, KIB
+from tests.graph.two_branches import TWO_BRANCHES, KIB
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph, Op, Tensor, check_budget_syntax, parse_budget
 
@@ -23,7 +23,7 @@ from tvm_memopt.graph import Graph, Op, Tensor, check_budget_syntax, parse_budge
     ],
 )
 def test_a_budget_is_bytes_or_a_share_of_the_given_orders_peak(text: str | int, nbytes: int) -> None:
-    assert parse_budget(text, FIVE_BUFFERS) == nbytes
+    assert parse_budget(text, TWO_BRANCHES) == nbytes
     check_budget_syntax(text)
 
 
@@ -32,14 +32,14 @@ def test_a_budget_is_bytes_or_a_share_of_the_given_orders_peak(text: str | int, 
     ["", "lots", "-5", "12KB", "12kib", "1e6", "80%%", "%", "0.3", "1.0001KiB", "0x10", "1 2", "nan", "9" * 5000, "٣"],
 )
 def test_what_is_no_budget_is_refused_with_examples(text: str) -> None:
-    for refuse in (lambda: parse_budget(text, FIVE_BUFFERS), lambda: check_budget_syntax(text)):
+    for refuse in (lambda: parse_budget(text, TWO_BRANCHES), lambda: check_budget_syntax(text)):
         with pytest.raises(BudgetError, match=r"^budget '.*': "):
             refuse()
 
 
 @pytest.mark.parametrize("text", [0, -1, "0", "0KiB", "0%", "0.0%"])
 def test_a_budget_is_more_than_nothing(text: str | int) -> None:
-    for refuse in (lambda: parse_budget(text, FIVE_BUFFERS), lambda: check_budget_syntax(text)):
+    for refuse in (lambda: parse_budget(text, TWO_BRANCHES), lambda: check_budget_syntax(text)):
         with pytest.raises(BudgetError, match="expected more than 0 bytes"):
             refuse()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.graph.five_buffers import FIVE_BUFFERS
+from tests.graph.two_branches import TWO_BRANCHES
 from tests.graph.planted import GRAPH, PLAN, PLANTED, SCHEDULE, document, with_totals
 from tests.graph.simple_planner import simple_plan
 from tests.graph.simulator import runs_correctly
@@ -130,23 +130,23 @@ def test_a_plan_file_edited_by_hand_is_caught(tmp_path: Path) -> None:
 
 
 def test_a_life_longer_than_needed_is_allowed_if_someone_reads_it() -> None:
-    plan = simple_plan(FIVE_BUFFERS)
+    plan = simple_plan(TWO_BRANCHES)
     longer = tuple(replace(a, last=4) for a in plan.allocations)
     peak = sum(a.nbytes for a in longer)
-    check(FIVE_BUFFERS, replace(plan, allocations=longer, peak_live_nbytes=peak))
+    check(TWO_BRANCHES, replace(plan, allocations=longer, peak_live_nbytes=peak))
 
 
 def test_a_proved_optimum_passes() -> None:
     schedule = (0, 1, 2, 0, 3, 4)
-    plan = simple_plan(FIVE_BUFFERS, schedule)
+    plan = simple_plan(TWO_BRANCHES, schedule)
     arena, placed = 0, []
     for a in plan.allocations:  # by hand: stem and expand side by side, the rest over the first of them
         offset = {(0, 0): 0, (1, 1): 64, (2, 2): 0, (0, 3): 64, (3, 4): 16, (4, 5): 32}[a.tensor or 0, a.first] * 1024
         placed.append(replace(a, offset=offset))
         arena = max(arena, offset + a.nbytes)
-    bound = working_set_bound(FIVE_BUFFERS)[0]
+    bound = working_set_bound(TWO_BRANCHES)[0]
     plan = replace(plan, allocations=tuple(placed), arena_nbytes=arena, lower_bound_nbytes=bound, status="optimal")
-    check(FIVE_BUFFERS, plan)
+    check(TWO_BRANCHES, plan)
     assert arena == bound
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from tests.graph.five_buffers import FIVE_BUFFERS
+from tests.graph.two_branches import TWO_BRANCHES
 from tests.graph.simple_planner import simple_plan
 from tests.graph.strategies import graphs, scheduled_graphs
 from tvm_memopt.errors import GraphError, MemoptError, PlanError
@@ -23,8 +23,8 @@ from tvm_memopt.graph import (
     write_plan,
 )
 
-GRAPH = json.loads(graph_to_json(FIVE_BUFFERS))
-PLAN = json.loads(plan_to_json(simple_plan(FIVE_BUFFERS)))
+GRAPH = json.loads(graph_to_json(TWO_BRANCHES))
+PLAN = json.loads(plan_to_json(simple_plan(TWO_BRANCHES)))
 REMOVED = object()
 
 
@@ -52,17 +52,17 @@ def test_a_plan_survives_the_round_trip(case: tuple[Graph, tuple[int, ...]]) -> 
 
 
 def test_files_survive_the_round_trip(tmp_path: Path) -> None:
-    write_graph(FIVE_BUFFERS, tmp_path / "graph.json")
-    write_plan(simple_plan(FIVE_BUFFERS), tmp_path / "plan.json")
-    assert read_graph(tmp_path / "graph.json") == FIVE_BUFFERS
-    assert read_plan(tmp_path / "plan.json") == simple_plan(FIVE_BUFFERS)
+    write_graph(TWO_BRANCHES, tmp_path / "graph.json")
+    write_plan(simple_plan(TWO_BRANCHES), tmp_path / "plan.json")
+    assert read_graph(tmp_path / "graph.json") == TWO_BRANCHES
+    assert read_plan(tmp_path / "plan.json") == simple_plan(TWO_BRANCHES)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["graph.json", "plan.json"]
 
 
 def test_unknown_keys_are_ignored() -> None:
     document = edited(edited(GRAPH, ("source",), "elsewhere"), ("tensors", 0, "shape"), [4, 4])
-    assert graph_from_json(json.dumps(edited(document, ("ops", 1, "note"), None))) == FIVE_BUFFERS
-    assert plan_from_json(json.dumps(edited(PLAN, ("note",), 1))) == simple_plan(FIVE_BUFFERS)
+    assert graph_from_json(json.dumps(edited(document, ("ops", 1, "note"), None))) == TWO_BRANCHES
+    assert plan_from_json(json.dumps(edited(PLAN, ("note",), 1))) == simple_plan(TWO_BRANCHES)
 
 
 def test_optional_keys_have_the_defaults_of_the_format() -> None:
@@ -154,7 +154,7 @@ def test_a_file_that_is_no_json_object_is_refused(content: bytes, tmp_path: Path
 
 
 def test_every_truncation_of_a_file_is_refused() -> None:
-    text = graph_to_json(FIVE_BUFFERS).rstrip()
+    text = graph_to_json(TWO_BRANCHES).rstrip()
     for length in range(0, len(text), 7):
         with pytest.raises(GraphError, match=r"^net\.json: not valid JSON: "):
             graph_from_json(text[:length], "net.json")
@@ -181,7 +181,7 @@ def test_a_full_disk_leaves_nothing_behind(
         path.write_text(before, encoding="utf-8")
     monkeypatch.setattr(call, full_disk)
     with pytest.raises(MemoptError, match=r"graph\.json: cannot be written: No space left on device"):
-        write_graph(FIVE_BUFFERS, path)
+        write_graph(TWO_BRANCHES, path)
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ([] if before is None else ["graph.json"])
     assert before is None or path.read_text(encoding="utf-8") == before
@@ -194,11 +194,11 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing_behind(
     open_file = Path.open
     monkeypatch.setattr(Path, "open", lambda _, *args, **kwargs: open_file(Path("/dev/full"), *args, **kwargs))
     with pytest.raises(MemoptError, match="No space left on device"):
-        write_plan(simple_plan(FIVE_BUFFERS), tmp_path / "plan.json")
+        write_plan(simple_plan(TWO_BRANCHES), tmp_path / "plan.json")
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(MemoptError, match=r"missing/graph\.json: cannot be written"):
-        write_graph(FIVE_BUFFERS, tmp_path / "missing" / "graph.json")
+        write_graph(TWO_BRANCHES, tmp_path / "missing" / "graph.json")

@@ -19,7 +19,7 @@ _PLACED_AT_ONCE = 2  # constructive orders that get addresses before the beam st
 _REFINED = 4  # orders that exact placement is tried on
 _BEAM_SHARE = 0.6  # of the time limit, while the best order's addresses leave a gap
 _PLACE_SHARE = 0.1  # of the time limit, for the greedy addresses of one order
-_CHECK_SECONDS = 2e-7  # the final check, per buffer and step
+_CHECK_SECONDS = 5e-8  # the final check, per buffer and step
 
 
 def solve(graph: Graph, request: Request | None = None) -> Plan:
@@ -136,7 +136,7 @@ def _beams(search: _Search) -> None:
     for width in _BEAM_WIDTHS:
         gap = search.arena is None or search.arena > search.peak
         share = _BEAM_SHARE * search.request.time_limit - search.clock.elapsed if gap else search.deadline.remaining
-        if search.done or search.proved_order or share <= 0:
+        if search.done or search.proved_order or share <= 0 or search.deadline.passed:
             return
         search.stage(f"beam of width {width}")
         found = beam_search(

@@ -44,6 +44,8 @@ class _Emitter:
 
 def inplace_form(kernel: Kernel, pairs: Pairs) -> tirx.PrimFunc:
     """The PrimFunc of ``kernel`` for calls in which each pair of parameters is one memory."""
+    if not pairs and kernel.original is not None:
+        return kernel.original
     func = kernel.func
     for source, target in pairs:
         func = overwrite_input(func, source, target)

@@ -71,11 +71,11 @@ def _scope(buffer: Var) -> str:
 
 def _flat_view(kernel: FlatKernel, parameter: Var) -> Var | None:
     """The one-dimensional buffer through which the kernel accesses ``parameter``."""
-    if len(parameter.shape) == 1:
-        return parameter
     count = element_count(parameter)
-    views = (view for view, root in kernel.root.items() if root.same_as(parameter))
-    return next((v for v in views if len(v.shape) == 1 and element_count(v) == count), None)
+    declared = (s.buffer for s in kernel.statements if isinstance(s, tirx.DeclBuffer))
+    views = (v for v in declared if kernel.root_of(v).same_as(parameter))
+    flat = next((v for v in views if len(v.shape) == 1 and element_count(v) == count), None)
+    return parameter if flat is None and len(parameter.shape) == 1 else flat
 
 
 def _merge_into_output(kernel: FlatKernel, scratch: Var, output: Var) -> tirx.PrimFunc:

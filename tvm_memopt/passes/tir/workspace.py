@@ -8,7 +8,7 @@ puts on the stack (small buffers) or allocates inside parallel loops stays, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import tvm
@@ -17,12 +17,11 @@ from tvm import tirx
 
 from tvm_memopt.graph.bounds import align_up
 from tvm_memopt.passes.tir.inline import inline_data_movement
-from tvm_memopt.passes.tir.lower import lower_to_flat_buffers
+from tvm_memopt.passes.tir.lower import has_scratch_views, lower_to_flat_buffers
 from tvm_memopt.passes.tir.rows import buffer_rows
 from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, with_statements
-from tvm_memopt.passes.tir.statements import Var, analyze, flatten_statements, nbytes_of
+from tvm_memopt.passes.tir.statements import STACK_NBYTES, Var, analyze, flatten_statements, nbytes_of
 
-STACK_NBYTES = 1023  # TVM puts constant-size buffers up to this size on the stack
 WORKSPACE_ALIGNMENT = 64
 
 
@@ -32,12 +31,16 @@ class Kernel:
 
     ``func``: flat, its lifted scratch buffers appended to the parameters. ``workspace``: those buffers.
     ``kept_nbytes``: scratch that TVM still allocates itself; ``stack_nbytes``: scratch on the stack.
+    ``original``: TVM's own PrimFunc where ``func`` is no more than its lowering; it is what calls get
+    that share no parameters. ``fixed``: nothing else may be emitted.
     """
 
     func: tirx.PrimFunc
     workspace: tuple[Var, ...]
     kept_nbytes: int
     stack_nbytes: int
+    original: tirx.PrimFunc | None = None
+    fixed: bool = False
 
     @property
     def offsets(self) -> tuple[int, ...]:
@@ -70,6 +73,8 @@ class Kernel:
     @cached_property
     def inplace(self) -> tuple[tuple[int, int], ...]:
         """Pairs (input, output) of parameter positions that may be one memory."""
+        if self.fixed:
+            return ()
         first = self.workspace_position
         lifted = set(range(first, first + len(self.workspace)))
         return tuple(p for p in inplace_parameters(self.func) if not lifted & set(p))
@@ -109,10 +114,10 @@ class KernelForms:
 def kernel_forms(kernels: dict[str, tirx.PrimFunc]) -> dict[str, KernelForms]:
     """The forms of each PrimFunc, by name. Kernels in a form that is not understood keep their scratch."""
     lowered = _lower(kernels)
-    fast = {name: _lift(share_outputs(func)) for name, func in lowered.items()}
+    fast = {name: _kernel(kernels[name], func) for name, func in lowered.items()}
     wanting = {name: kernels[name] for name, kernel in fast.items() if kernel.workspace or kernel.kept_nbytes}
     folded = {name: f for name, func in wanting.items() if (f := inline_data_movement(func)) is not None}
-    small = {name: _lift(share_outputs(func)) for name, func in _lower(folded).items()}
+    small = {name: _kernel(folded[name], func) for name, func in _lower(folded).items()}
     return {
         name: KernelForms(kernel, _if_smaller(small.get(name), kernel), kernels[name], scratch_nbytes(lowered[name]))
         for name, kernel in fast.items()
@@ -150,6 +155,13 @@ def _all_allocations(func: tirx.PrimFunc) -> list[Var]:
     return found
 
 
+def _kernel(original: tirx.PrimFunc, flat: tirx.PrimFunc) -> Kernel:
+    if has_scratch_views(flat):
+        return replace(_with_scratch(flat, ()), original=original, fixed=True)
+    kernel = _lift(share_outputs(flat))
+    return replace(kernel, original=original) if kernel.func.same_as(flat) else kernel
+
+
 def _lift(func: tirx.PrimFunc) -> Kernel:
     kernel = analyze(func)
     lifted = [b for b in kernel.allocations() if (nbytes_of(b) or 0) > STACK_NBYTES and str(b.scope()) == "global"]
@@ -160,7 +172,10 @@ def _lift(func: tirx.PrimFunc) -> Kernel:
     ]
     buffers = sum(map(tirx.is_buffer_var, func.params))
     params = [*func.params[:buffers], *lifted, *func.params[buffers:]]
-    new = with_statements(func, params, rest) if lifted else func
-    sizes = [nbytes_of(buffer) or 0 for buffer in _all_allocations(new)]
+    return _with_scratch(with_statements(func, params, rest) if lifted else func, tuple(lifted))
+
+
+def _with_scratch(func: tirx.PrimFunc, lifted: tuple[Var, ...]) -> Kernel:
+    sizes = [nbytes_of(buffer) or 0 for buffer in _all_allocations(func)]
     kept = sum(size for size in sizes if size > STACK_NBYTES)
-    return Kernel(new, tuple(lifted), kept, sum(sizes) - kept)
+    return Kernel(func, lifted, kept, sum(sizes) - kept)

@@ -23,8 +23,7 @@ def replay(lives: Lifetimes, alignment: int, inplace: bool = True) -> list[int]:
     for step, born in enumerate(opening):
         for index in closing[step]:
             free.give_back(offsets[index] + handed[index], offsets[index] + sizes[index])
-        born.sort(key=lambda index: (_turn(source_of.get(index), born), -sizes[index]))
-        for index in born:
+        for index in sorted(born, key=lambda index: (_turn(source_of.get(index), born), -sizes[index])):
             source = source_of.get(index)
             if source is not None and _take_over(free, offsets[source] + sizes[source], sizes[index] - sizes[source]):
                 offsets[index] = offsets[source]

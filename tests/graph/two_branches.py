@@ -1,4 +1,4 @@
-"""The five-buffer example of the docs: a stem, a heavy and a light branch, a join.
+"""A small example: a stem, a heavy and a light branch, a join.
 
 Given order 176, best order 168, with the stem run twice 160 = the lower bound (KiB).
 """
@@ -9,8 +9,8 @@ from tvm_memopt.graph import Graph, Op, Tensor
 
 KIB = 1024
 SIZES = {"stem": 64, "expand": 96, "reduce": 16, "light": 8, "join": 32}
-FIVE_BUFFERS = Graph(
-    name="five-buffers",
+TWO_BRANCHES = Graph(
+    name="two-branches",
     tensors=tuple(Tensor(name, kib * KIB) for name, kib in SIZES.items()),
     ops=(
         Op("stem", (), (0,), cost=2.0),

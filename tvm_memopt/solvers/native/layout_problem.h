@@ -1,0 +1,203 @@
+// Buffers with fixed lifetimes as items over sections of time: what every layout search works on.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace memopt::layout {
+
+// An item is a buffer, or a chain of buffers that share one offset (in-place pairs). Items are sorted by their
+// first section. A section is a stretch of time at which the set of live items is not contained in a neighbour's,
+// so that items overlap in time exactly when they share a section. Offsets count in units: all padded sizes, and
+// with them the offsets of every placement pushed down as far as it goes, are multiples of one unit.
+struct Problem {
+  int64_t alignment = 1;
+  int64_t unit = 1;  // bytes
+  int32_t sections = 0;
+  std::vector<int32_t> lo, hi;          // item -> sections [lo, hi)
+  std::vector<int64_t> size;            // item -> largest height, in units
+  std::vector<int64_t> nbytes;          // item -> largest member, in bytes, not padded
+  std::vector<int64_t> area;            // item -> sum of height * time, saturated
+  std::vector<int64_t> profile_begin;   // item -> place in `profile`, or -1 where the height is `size` throughout
+  std::vector<int64_t> profile;         // heights per section of the items whose height changes
+  std::vector<int32_t> item_of;         // buffer -> item, -1 where it has no bytes
+
+  int32_t items() const { return static_cast<int32_t>(lo.size()); }
+
+  int64_t height(int32_t item, int32_t section) const {
+    return profile_begin[item] < 0 ? size[item] : profile[profile_begin[item] + section - lo[item]];
+  }
+
+  // The largest height of `item` in sections [from, to).
+  int64_t height_over(int32_t item, int32_t from, int32_t to) const {
+    if (profile_begin[item] < 0) return size[item];
+    int64_t most = 0;
+    for (int32_t s = std::max(from, lo[item]); s < std::min(to, hi[item]); ++s) most = std::max(most, height(item, s));
+    return most;
+  }
+
+  // Highest offset of `item`, in units, within `capacity` bytes; negative where it does not fit.
+  int64_t highest(int32_t item, int64_t capacity) const {
+    return capacity < nbytes[item] ? -1 : (capacity - nbytes[item]) / unit;
+  }
+
+  int64_t arena(std::span<const int64_t> offsets) const {
+    int64_t top = 0;
+    for (int32_t i = 0; i < items(); ++i) top = std::max(top, offsets[i] * unit + nbytes[i]);
+    return top;
+  }
+
+  // Units per section that are left when every item fits below `capacity`; negative where they cannot.
+  std::vector<int64_t> slack(int64_t capacity) const {
+    std::vector<int64_t> held(sections), most(sections, -1);
+    for (int32_t i = 0; i < items(); ++i) {
+      const int64_t top = highest(i, capacity);
+      for (int32_t s = lo[i]; s < hi[i]; ++s) {
+        held[s] += height(i, s);
+        most[s] = std::max(most[s], top < 0 ? -1 : top + height(i, s));
+      }
+    }
+    for (int32_t s = 0; s < sections; ++s) most[s] -= held[s];
+    return most;
+  }
+
+  // Whether no section rules `capacity` out. Only a necessary condition.
+  bool may_fit(int64_t capacity) const {
+    for (const int64_t n : nbytes) {
+      if (n > capacity) return false;
+    }
+    return std::ranges::all_of(slack(capacity), [](int64_t left) { return left >= 0; });
+  }
+
+  // The smallest arena that the load of some section does not rule out.
+  int64_t load_bound() const {
+    if (items() == 0) return 0;
+    int64_t low = 0, high = 0;
+    for (const int64_t left : slack(INT64_MAX / 4)) high = std::max(high, INT64_MAX / 4 - left * unit);
+    high += 2 * unit + alignment;
+    while (low < high) {
+      const int64_t middle = low + (high - low) / 2;
+      may_fit(middle) ? high = middle : low = middle + 1;
+    }
+    return low;
+  }
+
+  // The smallest arena above `capacity` that a placement in whole units can have.
+  int64_t next_arena(int64_t capacity) const {
+    int64_t next = INT64_MAX;
+    for (const int64_t n : nbytes) {
+      next = std::min(next, capacity < n ? n : n + ((capacity - n) / unit + 1) * unit);
+    }
+    return next;
+  }
+
+  // Ranges [begin, end) of items that no other item shares a section with.
+  std::vector<std::pair<int32_t, int32_t>> components() const {
+    std::vector<std::pair<int32_t, int32_t>> found;
+    int32_t end = -1;
+    for (int32_t i = 0; i < items(); ++i) {
+      if (lo[i] >= end) found.emplace_back(i, i);
+      found.back().second = i + 1;
+      end = std::max(end, hi[i]);
+    }
+    return found;
+  }
+};
+
+// Buffers as they come: steps inclusive, bytes, and a number that members of one chain share.
+struct Buffers {
+  std::span<const int64_t> first, last, nbytes, chain;
+};
+
+inline int64_t padded(int64_t nbytes, int64_t alignment) { return (nbytes + alignment - 1) / alignment * alignment; }
+
+// Sections from sorted moments: a stretch counts where something begins at its start and ends at its end.
+inline std::vector<int32_t> section_of_moments(const Buffers& b, std::span<const int32_t> members,
+                                               const std::vector<int64_t>& moments, int32_t& sections) {
+  std::vector<char> opens(moments.size()), closes(moments.size());
+  const auto at = [&](int64_t moment) { return std::ranges::lower_bound(moments, moment) - moments.begin(); };
+  for (const int32_t i : members) opens[at(b.first[i])] = closes[at(b.last[i] + 1)] = 1;
+  std::vector<int32_t> number(moments.size());
+  for (size_t m = 0; m + 1 < moments.size(); ++m) {
+    number[m] = sections;
+    if (opens[m] && closes[m + 1]) ++sections;
+  }
+  if (!number.empty()) number.back() = sections;
+  return number;
+}
+
+// Where the members of `chain` follow each other with one step in common; throws otherwise.
+inline void check_chain(const Buffers& b, std::span<const int32_t> chain) {
+  for (size_t k = 0; k + 1 < chain.size(); ++k) {
+    if (b.last[chain[k]] != b.first[chain[k + 1]]) {
+      throw std::invalid_argument("buffers " + std::to_string(chain[k]) + " and " + std::to_string(chain[k + 1]) +
+                                  " of one chain do not meet in exactly one step");
+    }
+  }
+}
+
+inline void add_item(Problem& p, const Buffers& b, std::span<const int32_t> chain, std::span<const int32_t> from,
+                     std::span<const int32_t> to) {
+  const int32_t lo = from[chain.front()], hi = to[chain.back()], item = p.items();
+  int64_t nbytes = 0, area = 0;
+  for (const int32_t i : chain) {
+    nbytes = std::max(nbytes, b.nbytes[i]);
+    area = std::min<double>(area + static_cast<double>(b.nbytes[i]) * (b.last[i] - b.first[i] + 1), 4e18);
+    p.item_of[i] = item;
+  }
+  p.lo.push_back(lo);
+  p.hi.push_back(hi);
+  p.nbytes.push_back(nbytes);
+  p.size.push_back(padded(nbytes, p.alignment) / p.unit);
+  p.area.push_back(area);
+  p.profile_begin.push_back(chain.size() > 1 ? static_cast<int64_t>(p.profile.size()) : -1);
+  if (chain.size() == 1) return;
+  p.profile.resize(p.profile.size() + (hi - lo));
+  for (const int32_t i : chain) {
+    for (int32_t s = from[i]; s < to[i]; ++s) {
+      auto& height = p.profile[p.profile_begin.back() + s - lo];
+      height = std::max(height, padded(b.nbytes[i], p.alignment) / p.unit);
+    }
+  }
+}
+
+inline Problem make_problem(const Buffers& b, int64_t alignment) {
+  Problem p;
+  p.alignment = alignment;
+  p.unit = 0;
+  p.item_of.assign(b.first.size(), -1);
+  std::vector<int32_t> members;
+  std::vector<int64_t> moments;
+  for (size_t i = 0; i < b.first.size(); ++i) {
+    if (b.nbytes[i] == 0) continue;
+    members.push_back(static_cast<int32_t>(i));
+    moments.insert(moments.end(), {b.first[i], b.last[i] + 1});
+    p.unit = std::gcd(p.unit, padded(b.nbytes[i], alignment));
+  }
+  p.unit = std::max(p.unit, alignment);
+  std::ranges::sort(moments);
+  moments.erase(std::ranges::unique(moments).begin(), moments.end());
+  const auto number = section_of_moments(b, members, moments, p.sections);
+  std::vector<int32_t> from(b.first.size()), to(b.first.size()), start(b.first.size(), INT32_MAX);
+  const auto at = [&](int64_t moment) { return number[std::ranges::lower_bound(moments, moment) - moments.begin()]; };
+  for (const int32_t i : members) from[i] = at(b.first[i]), to[i] = at(b.last[i] + 1);
+  std::ranges::sort(members, {}, [&](int32_t i) { return std::tuple(b.chain[i], b.first[i], b.last[i], i); });
+  std::vector<std::span<const int32_t>> chains;
+  for (size_t k = 0; k < members.size();) {
+    size_t end = k + 1;
+    while (end < members.size() && b.chain[members[end]] == b.chain[members[k]]) ++end;
+    chains.emplace_back(members.data() + k, end - k);
+    check_chain(b, chains.back());
+    k = end;
+  }
+  std::ranges::sort(chains, {}, [&](const auto& c) { return std::tuple(from[c.front()], to[c.back()], c.front()); });
+  for (const auto& chain : chains) add_item(p, b, chain, from, to);
+  return p;
+}
+
+}  // namespace memopt::layout
