@@ -110,7 +110,7 @@ def test_graph_without_ops_has_an_empty_plan() -> None:
     assert (plan.schedule, plan.arena_nbytes, plan.status) == ((), 0, "optimal")
 
 
-def test_hundred_op_layered_graph_is_proved() -> None:
+def test_sixty_op_layered_graph_is_proved() -> None:
     graph = layered_graph(60, seed=3)
     plan = solve(graph, replace(FAST, disabled=frozenset({"cp-sat"})))
     assert plan.solver["proved_order"]
