@@ -33,7 +33,7 @@ demo: $(VENV)/.demo
 	  --report demo_output/report --measure
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

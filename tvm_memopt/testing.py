@@ -90,7 +90,7 @@ def dead_after(graph: Graph, plan: Plan) -> list[tuple[int, int, int]]:
     """
     call_of = _kernel_calls(graph, plan)
     events = []
-    taken = {(a.offset, a.first): a.nbytes for a in plan.allocations if a.tensor is not None}
+    taken = {(a.offset, a.first): a.nbytes for a in plan.allocations if a.tensor is not None and a.nbytes}
     for a in plan.allocations:
         if a.last >= len(plan.schedule) - 1 or not a.nbytes or call_of[a.last] < 0:
             continue

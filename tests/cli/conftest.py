@@ -52,13 +52,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def inside(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder ``made``, as the current one."""
-    monkeypatch.chdir(made)
-    return made
-
-
-@pytest.fixture
 def edited(made: Path, tmp_path: Path) -> Callable[..., Path]:
     """A copy of a JSON file of ``made`` after a function has changed its document."""
 

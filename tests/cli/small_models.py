@@ -11,7 +11,7 @@ from tests.frontends.onnx_models import save, value
 
 
 def two_branches(path: Path, batch: int | str = 1, input_name: str = "image") -> Path:
-    """Two 3x3 convolutions with 16 channels over the same stem, each pooled to 4x4, then added; channel shares, averaged."""
+    """A stem, two convolutions over it, each pooled to 4x4, their sum; then softmax over channels and the mean."""
     random = np.random.default_rng(0)
     shapes = {"stem_w": (8, 3, 3, 3), "left_w": (16, 8, 3, 3), "right_w": (16, 8, 3, 3)}
     weights = {name: random.standard_normal(shape).astype("float32") for name, shape in shapes.items()}

@@ -1,6 +1,6 @@
 import csv
 import json
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 import pytest
 

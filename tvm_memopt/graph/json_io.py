@@ -233,5 +233,7 @@ def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 def _read(path: str | os.PathLike[str], error: type[MemoptError]) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as cause:
+    except OSError as cause:
+        raise error(f"{os.fspath(path)}: cannot be read: {cause.strerror or cause}") from None
+    except UnicodeDecodeError as cause:
         raise error(f"{os.fspath(path)}: cannot be read: {cause}") from None

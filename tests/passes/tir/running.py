@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+import pytest
 import tvm
 from tvm import tirx
 
@@ -101,3 +103,19 @@ def scratch_buffers(func: tirx.PrimFunc) -> list[int]:
 def pairs(func: tirx.PrimFunc) -> list[tuple[int, int]]:
     """The in-place pairs that the package finds in ``func``."""
     return inplace_parameters(flat(func))
+
+
+def fused_target() -> tvm.target.Target:
+    """A target whose code multiplies and adds in one rounding; skips the test where this CPU cannot run it."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        flags = set()
+    if not {"avx2", "fma"} <= flags:
+        pytest.skip("this CPU has no fused multiply-add of x86")
+    return tvm.target.Target({"kind": "llvm", "mcpu": "haswell"})
+
+
+def machine_code(func: tirx.PrimFunc, target: tvm.target.Target = HOST) -> str:
+    """The assembly that TVM makes of ``func``."""
+    return str(tvm.compile(tvm.IRModule({"main": named(func)}), target).mod.inspect_source("asm"))

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import tvm
+import tvm_ffi
 from tvm import relax, tirx
 
 from tvm_memopt.graph import Allocation, Plan
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
-from tvm_memopt.passes.relax.program import Operation, Var, replace_variables, resolve, symbolic_parameters
+from tvm_memopt.passes.relax.program import (
+    ALLOC_TENSOR,
+    Operation,
+    Var,
+    replace_variables,
+    resolve,
+    symbolic_parameters,
+)
+from tvm_memopt.passes.relax.sizes import dtype_nbytes
 from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.sharing import overwrite_input
 from tvm_memopt.passes.tir.statements import dtype_of
@@ -116,7 +127,7 @@ def _emit_bound_checks(emitter: _Emitter) -> None:
             emitter.builder.emit(check, "_")
 
 
-def _storage(nbytes: int) -> relax.Call:
+def _storage(nbytes: int | tvm.ir.Expr) -> relax.Call:
     return relax.op.memory.alloc_storage(relax.ShapeExpr([nbytes]), 0, "global", "uint8")
 
 
@@ -133,7 +144,23 @@ def _emit_step(emitter: _Emitter, step: int) -> None:
         _emit_kernel(emitter, step, operation)
     else:
         value = replace_variables(operation.value, _needed(emitter, operation.value))
+        if isinstance(value, relax.If):
+            value = _with_own_storages(value)
         emitter.current[operation.result] = emitter.builder.emit(value, operation.result.name)
+
+
+def _with_own_storages(value: relax.If) -> relax.Expr:
+    """``value`` with a storage for each tensor of its branches: what is left to StaticPlanBlockMemory would
+    be reused across the branches, should a default pipeline run over the planned module."""
+
+    def on_call(call: relax.Call) -> relax.Call:
+        if not isinstance(call.op, tvm.ir.Op) or call.op.name != ALLOC_TENSOR:
+            return call
+        shape, dtype = call.args[0], str(call.args[1].value)
+        nbytes = functools.reduce(operator.mul, shape.values, tirx.IntImm("int64", dtype_nbytes(dtype)))
+        return relax.op.memory.alloc_tensor(_storage(nbytes), 0, shape, dtype)
+
+    return tvm_ffi.structural_map(value, (tvm.ir.Call, on_call))
 
 
 def _emit_kernel(emitter: _Emitter, step: int, operation: Operation) -> None:

@@ -54,6 +54,7 @@ class _Builder:
     touching: dict[int, list[int]] = field(default_factory=dict)
     mutated: set[int] = field(default_factory=set)
     pinned: set[int] = field(default_factory=set)
+    constants: set[int] = field(default_factory=set)
     order: set[tuple[int, int]] = field(default_factory=set)
     ops: list[Op] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -96,7 +97,9 @@ class _Builder:
         if constant in self.tensor_of:
             return self.tensor_of[constant]
         nbytes = type_nbytes(constant.ty, {}) or 0
-        return self.add(constant, Tensor(f"const_{len(self.tensors)}", nbytes, "weight", arena=False))
+        index = self.add(constant, Tensor(f"const_{len(self.tensors)}", nbytes, "weight", arena=False))
+        self.constants.add(index)
+        return index
 
     def closure(self, tensors: Iterable[int]) -> list[int]:
         """``tensors`` with everything whose bytes they may use."""
@@ -221,15 +224,16 @@ def _shared_by_result(builder: _Builder, operation: Operation, read: list[int]) 
 def _inplace_pairs(
     builder: _Builder, kernel: Kernel | None, per_argument: list[list[int]]
 ) -> tuple[tuple[int, int], ...]:
-    """In-place candidates of a call: the input must stand in no other argument."""
+    """In-place candidates of a call: the input must be in no other argument's memory, and be all of its own."""
     pairs = []
-    roots = [{_root(builder, t) for t in tensors} for tensors in per_argument]
+    roots = [{_root(builder, t) for t in builder.closure(tensors)} for tensors in per_argument]
     for source, target in kernel.inplace if kernel else ():
         if max(source, target) >= len(per_argument) or len(per_argument[source]) != 1 != len(per_argument[target]):
             continue
         root = _root(builder, per_argument[source][0])
         alone = sum(root in r for r in roots) == 1
-        if alone and builder.tensors[root].arena and len(per_argument[target]) == 1:
+        whole = builder.tensors[per_argument[source][0]].nbytes == builder.tensors[root].nbytes
+        if alone and whole and builder.tensors[root].arena and len(per_argument[target]) == 1:
             pairs.append((per_argument[source][0], per_argument[target][0]))
     return tuple(pairs)
 
@@ -258,7 +262,7 @@ def _order_after(builder: _Builder, index: int, operation: Operation, read: list
 
 
 def _overwritten(builder: _Builder, operation: Operation, read: list[int]) -> list[int]:
-    """Already produced memory that the call may write: only a kernel's stores are known exactly."""
+    """Memory that exists already and that the call may write: only a kernel's stores are known exactly."""
     if operation.kind == "filling":
         return []
     if operation.kind == "kernel":
@@ -266,7 +270,7 @@ def _overwritten(builder: _Builder, operation: Operation, read: list[int]) -> li
         arguments = [builder.tensors_of(a) for a in operation.arguments]
         stored = [t for position in kernel.stored_parameters if position < len(arguments) for t in arguments[position]]
         return [t for t in builder.closure(stored) if t in read]
-    return [t for t in read if builder.tensors[t].kind == "activation"]
+    return [t for t in read if t not in builder.constants]
 
 
 def _finish(builder: _Builder, outputs: tuple[int, ...]) -> Graph:

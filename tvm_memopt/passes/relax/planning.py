@@ -28,7 +28,7 @@ class PlanOptions:
     """What the pipeline is asked for.
 
     ``budget``: as in ``--budget``. ``caller_arena``: the arena is a uint8 parameter added at the end of
-    each planned function. ``fold_data_movement``: ``"auto"`` folds padding and the like into the
+    each planned function that no other calls. ``fold_data_movement``: ``"auto"`` folds padding and the like into the
     loops that read it only where the memory is needed, ``"always"`` and ``"never"`` say so.
     ``measure_costs``: time each kernel on this machine instead of the roofline.
     """
@@ -154,7 +154,16 @@ def _plan_function(
         plan = solver(graph, options.request(graph))
     unfolded = unfold_kernels(extraction, plan, forms) if options.fold_data_movement == "auto" else {}
     kernels = {**extraction.kernels, **{name: found.kernel for name, found in unfolded.items()}}
-    return FunctionPlan(graph, plan, extraction.notes, extraction, unfolded, kernels)
+    return FunctionPlan(graph, plan, (*extraction.notes, *_kept_scratch(kernels)), extraction, unfolded, kernels)
+
+
+def _kept_scratch(kernels: Mapping[str, Kernel]) -> list[str]:
+    """What the arena does not hold: scratch that kernels still allocate while they run."""
+    return [
+        f"kernel {name} allocates {kernel.kept_nbytes} bytes of scratch itself, outside the arena"
+        for name, kernel in kernels.items()
+        if kernel.kept_nbytes
+    ]
 
 
 def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool) -> tvm.IRModule:
@@ -165,6 +174,7 @@ def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool
             kernel = function.kernels[name]
             wanted[(name, id(kernel), pairs)] = kernel
     kept = _still_called(mod, planned)
+    entered = _called_functions(mod)
     builder = relax.BlockBuilder(_without(mod, {name for name, _, _ in wanted} - kept))
     callees = {
         key: builder.add_func(inplace_form(kernel, key[2]), _kernel_name(key, kept)) for key, kernel in wanted.items()
@@ -174,8 +184,9 @@ def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool
         kernels = function.kernels
         own = {(n, pairs): callees[(n, id(kernels[n]), pairs)] for n, pairs in _calls(function)}
         one = relax.BlockBuilder(_without(result, {name}))
+        owned = caller_arena and name not in entered  # other functions call it with the parameters that it has
         emitted = emit_function(
-            one, function.extraction, function.plan, own, kernels, function.unfolded, caller_owned=caller_arena
+            one, function.extraction, function.plan, own, kernels, function.unfolded, caller_owned=owned
         )
         functions = {v: f for v, f in one.get().functions_items() if v.name_hint != name}
         variable = mod.get_global_var(name)
@@ -212,6 +223,15 @@ def _still_called(mod: tvm.IRModule, planned: PlannedModule) -> set[str]:
             if operation.kind == "other":
                 tvm_ffi.structural_walk(operation.value, (tvm.ir.GlobalVar, note))
     return found
+
+
+def _called_functions(mod: tvm.IRModule) -> set[str]:
+    """Relax functions that others of the module call."""
+    found: set[str] = set()
+    for _, function in mod.functions_items():
+        if isinstance(function, relax.Function):
+            tvm_ffi.structural_walk(function, (tvm.ir.GlobalVar, lambda v: found.add(v.name_hint)))
+    return {v.name_hint for v, f in mod.functions_items() if isinstance(f, relax.Function)} & found
 
 
 def _without(mod: tvm.IRModule, names: set[str]) -> tvm.IRModule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ def measured_costs(
     """Measured seconds by kernel name on this machine, kept on disk by structural hash, target and device.
 
     The least of several runs on zero-filled arguments: on a shared machine the least is the steadiest.
-    Kernels with symbolic dimensions fall back to the roofline. Raises MemoptError when the target's
+    Kernels with symbolic dimensions or scalar parameters fall back to the roofline. Raises MemoptError when the target's
     code cannot run here.
     """
     if target.kind.name != "llvm" or not _runs_here(target):
@@ -61,7 +62,7 @@ def measured_costs(
     profile = profile_for_triple(target_triple(target))
     found, new = {}, False
     for name, func in kernels.items():
-        if any(tirx.is_buffer_var(p) and nbytes_of(p) is None for p in func.params):
+        if any(not tirx.is_buffer_var(p) or nbytes_of(p) is None for p in func.params):
             found[name] = roofline_seconds(func, profile)
             continue
         key = cost_key(func, target)
@@ -108,9 +109,10 @@ def _runs_here(target: tvm.target.Target) -> bool:
 
 def _read_cache(path: Path) -> dict[str, float]:
     try:
-        return {str(k): float(v) for k, v in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, AttributeError):
+        read = {str(k): float(v) for k, v in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}  # absent or damaged: measured anew
+    return {key: seconds for key, seconds in read.items() if math.isfinite(seconds) and seconds >= 0}
 
 
 def _measure(func: tirx.PrimFunc, target: tvm.target.Target) -> float:
@@ -121,4 +123,8 @@ def _measure(func: tirx.PrimFunc, target: tvm.target.Target) -> float:
 
 
 def _zeros(buffer: tvm.ir.Var) -> np.ndarray:
-    return np.zeros([int(extent) for extent in buffer.shape], dtype_of(buffer))
+    import ml_dtypes  # the narrow floats of TVM (bfloat16, float8_*) are numpy types only through it
+
+    name = dtype_of(buffer)
+    dtype = getattr(ml_dtypes, name) if hasattr(ml_dtypes, name) else name
+    return np.zeros([int(extent) for extent in buffer.shape], dtype)

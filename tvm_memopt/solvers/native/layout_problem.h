@@ -52,17 +52,45 @@ struct Problem {
     return top;
   }
 
-  // Units per section that are left when every item fits below `capacity`; negative where they cannot.
+  // Units per section when all its items are there.
+  std::vector<int64_t> held() const {
+    std::vector<int64_t> found(sections + 1);
+    for (int32_t i = 0; i < items(); ++i) {
+      if (profile_begin[i] < 0) {
+        found[lo[i]] += size[i], found[hi[i]] -= size[i];
+        continue;
+      }
+      for (int32_t s = lo[i]; s < hi[i]; ++s) found[s] += height(i, s), found[s + 1] -= height(i, s);
+    }
+    std::partial_sum(found.begin(), found.end(), found.begin());
+    found.pop_back();
+    return found;
+  }
+
+  // Units per section that are left when every item fits below `capacity`; negative where they cannot. The topmost
+  // item of a section needs no padding above it. O(items log items) without chains.
   std::vector<int64_t> slack(int64_t capacity) const {
-    std::vector<int64_t> held(sections), most(sections, -1);
+    std::vector<std::pair<int64_t, int32_t>> plain;  // (end, item), highest first
+    std::vector<int64_t> most(sections, -1);
     for (int32_t i = 0; i < items(); ++i) {
       const int64_t top = highest(i, capacity);
-      for (int32_t s = lo[i]; s < hi[i]; ++s) {
-        held[s] += height(i, s);
-        most[s] = std::max(most[s], top < 0 ? -1 : top + height(i, s));
+      if (profile_begin[i] < 0) plain.emplace_back(top < 0 ? 1 : -(top + size[i]), i);
+      for (int32_t s = lo[i]; top >= 0 && profile_begin[i] >= 0 && s < hi[i]; ++s) {
+        most[s] = std::max(most[s], top + height(i, s));
       }
     }
-    for (int32_t s = 0; s < sections; ++s) most[s] -= held[s];
+    std::ranges::sort(plain);
+    std::vector<int32_t> open(sections + 1);  // the next section without an end from `plain`
+    std::iota(open.begin(), open.end(), 0);
+    const auto next = [&](int32_t s) {
+      while (open[s] != s) s = open[s] = open[open[s]];
+      return s;
+    };
+    for (const auto& [end, i] : plain) {
+      for (int32_t s = next(lo[i]); s < hi[i]; s = next(s)) most[s] = std::max(most[s], -end), open[s] = s + 1;
+    }
+    const auto all = held();
+    for (int32_t s = 0; s < sections; ++s) most[s] -= all[s];
     return most;
   }
 
@@ -74,12 +102,12 @@ struct Problem {
     return std::ranges::all_of(slack(capacity), [](int64_t left) { return left >= 0; });
   }
 
-  // The smallest arena that the load of some section does not rule out.
+  // The smallest arena that no section's load rules out: all but the topmost item are padded.
   int64_t load_bound() const {
     if (items() == 0) return 0;
-    int64_t low = 0, high = 0;
-    for (const int64_t left : slack(INT64_MAX / 4)) high = std::max(high, INT64_MAX / 4 - left * unit);
-    high += 2 * unit + alignment;
+    const int64_t most = std::ranges::max(held());
+    int64_t low = (most - 1) * unit + 1, high = most * unit;
+    if (!profile.empty()) high += std::ranges::max(size) * unit;
     while (low < high) {
       const int64_t middle = low + (high - low) / 2;
       may_fit(middle) ? high = middle : low = middle + 1;

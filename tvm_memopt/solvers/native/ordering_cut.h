@@ -19,6 +19,7 @@ class Flow {
     to_.clear();
     next_.clear();
     room_.clear();
+    pushed_.clear();
   }
 
   int32_t node() {
@@ -31,14 +32,35 @@ class Flow {
     half(to, from, 0);
   }
 
-  // The value of a maximum flow; stops early, with any value above it, once `limit` is exceeded.
-  int64_t run(int64_t limit = kInfinite) {
-    int64_t total = 0;
-    while (total <= limit && levels()) {
-      cursor_ = head_;
-      while (const int64_t pushed = push()) total += pushed;
+  // The value of a maximum flow.
+  int64_t run() { return augment(kSource, kSink, kInfinite); }
+
+  // How much the minimum cut found by run() grows, up to just above `limit`, when `node` must lie on the source
+  // side (or the sink side). What one terminal saturated stays saturated, so only paths of the node count.
+  int64_t forced(int32_t node, bool to_source, int64_t limit) {
+    pushed_.clear();
+    const int64_t grown = to_source ? augment(node, kSink, limit) : augment(kSource, node, limit);
+    for (const auto& [e, amount] : pushed_) {
+      room_[e] += amount;
+      room_[e ^ 1] -= amount;
     }
-    return total;
+    return grown;
+  }
+
+  // After run(): per node, whether the source can still reach it.
+  std::vector<char> reached_from_source() const {
+    std::vector<char> seen(head_.size(), 0);
+    std::vector<int32_t> queue{kSource};
+    seen[kSource] = 1;
+    for (size_t i = 0; i < queue.size(); ++i) {
+      for (int32_t e = head_[queue[i]]; e >= 0; e = next_[e]) {
+        if (room_[e] > 0 && !seen[to_[e]]) {
+          seen[to_[e]] = 1;
+          queue.push_back(to_[e]);
+        }
+      }
+    }
+    return seen;
   }
 
   // After run(): per node, whether it can still reach the sink. The others are the largest source side.
@@ -65,15 +87,25 @@ class Flow {
     head_[from] = static_cast<int32_t>(to_.size()) - 1;
   }
 
-  bool levels() {
+  // Pushes flow until there is no path left or more than `limit` arrived.
+  int64_t augment(int32_t from, int32_t to, int64_t limit) {
+    int64_t total = 0;
+    while (total <= limit && levels(from, to)) {
+      cursor_ = head_;
+      while (const int64_t pushed = push(from, to)) total += pushed;
+    }
+    return total;
+  }
+
+  bool levels(int32_t from, int32_t to) {
     level_.assign(head_.size(), -1);
-    queue_.assign(1, kSource);
-    level_[kSource] = 0;
+    queue_.assign(1, from);
+    level_[from] = 0;
     for (size_t i = 0; i < queue_.size(); ++i) {
       for (int32_t e = head_[queue_[i]]; e >= 0; e = next_[e]) {
         if (room_[e] > 0 && level_[to_[e]] < 0) {
           level_[to_[e]] = level_[queue_[i]] + 1;
-          if (to_[e] == kSink) return true;
+          if (to_[e] == to) return true;
           queue_.push_back(to_[e]);
         }
       }
@@ -82,10 +114,10 @@ class Flow {
   }
 
   // One augmenting path along rising levels, found by walking with an explicit stack of edges.
-  int64_t push() {
+  int64_t push(int32_t from, int32_t to) {
     path_.clear();
-    int32_t at = kSource;
-    while (at != kSink) {
+    int32_t at = from;
+    while (at != to) {
       int32_t& e = cursor_[at];
       while (e >= 0 && !(room_[e] > 0 && level_[to_[e]] == level_[at] + 1)) e = next_[e];
       if (e >= 0) {
@@ -104,12 +136,14 @@ class Flow {
     for (int32_t e : path_) {
       room_[e] -= least;
       room_[e ^ 1] += least;
+      pushed_.emplace_back(e, least);
     }
     return least;
   }
 
   std::vector<int32_t> head_, to_, next_, level_, queue_, cursor_, path_;
   std::vector<int64_t> room_;
+  std::vector<std::pair<int32_t, int64_t>> pushed_;  // since it was cleared last
 };
 
 // Live bytes of the sets between two executed sets, as a cut: source side = executed. A tensor that opens

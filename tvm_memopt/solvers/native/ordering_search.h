@@ -21,7 +21,7 @@
 
 namespace memopt {
 
-// Executed sets that were seen, kept in full: nothing rests on a hash.
+// Executed sets that cannot be completed within the budget, kept in full: nothing rests on a hash.
 class SetMemo {
  public:
   explicit SetMemo(size_t words) : words_(words) { clear(); }
@@ -34,20 +34,27 @@ class SetMemo {
 
   size_t nbytes() const { return keys_.capacity() * sizeof(uint64_t) + slots_.size() * sizeof(uint32_t); }
 
-  // False if the set was there.
-  bool insert(const std::vector<uint64_t>& set) {
-    const size_t mask = slots_.size() - 1;
-    size_t slot = hash(set.data()) & mask;
-    for (; slots_[slot]; slot = (slot + 1) & mask) {
-      if (std::equal(set.begin(), set.end(), keys_.begin() + (slots_[slot] - 1) * words_)) return false;
-    }
+  bool contains(const std::vector<uint64_t>& set) const { return slots_[find(set)] != 0; }
+
+  void insert(const std::vector<uint64_t>& set) {
+    const size_t slot = find(set);
+    if (slots_[slot]) return;
     keys_.insert(keys_.end(), set.begin(), set.end());
     slots_[slot] = static_cast<uint32_t>(++count_);
     if (count_ * 2 > slots_.size()) grow();
-    return true;
   }
 
  private:
+  // Where the set is, or the free slot where it belongs.
+  size_t find(const std::vector<uint64_t>& set) const {
+    const size_t mask = slots_.size() - 1;
+    size_t slot = hash(set.data()) & mask;
+    while (slots_[slot] && !std::equal(set.begin(), set.end(), keys_.begin() + (slots_[slot] - 1) * words_)) {
+      slot = (slot + 1) & mask;
+    }
+    return slot;
+  }
+
   uint64_t hash(const uint64_t* set) const {
     uint64_t value = 0x9e3779b97f4a7c15ULL;
     for (size_t i = 0; i < words_; ++i) {
@@ -107,7 +114,6 @@ class DownsetSearch {
     close();
     if (complete()) return Verdict::kFeasible;
     settled_ = static_cast<int32_t>(trail_.size());
-    memo_.insert(state_.executed());
     push_frame();
     while (!frames_.empty()) {
       if (frames_.back().cursor == children_.size()) {
@@ -122,8 +128,8 @@ class DownsetSearch {
       const size_t before = trail_.size();
       execute(op);
       close();
+      if (!complete()) visit(before);
       if (complete()) return Verdict::kFeasible;
-      visit(before);
     }
     return Verdict::kInfeasible;
   }
@@ -135,7 +141,6 @@ class DownsetSearch {
   };
   struct Frame {
     size_t trail;     // executed ops when the frame's set was reached
-    size_t entered;   // executed ops of the frame below
     size_t children;  // where its children start; they end where the next frame's start
     size_t cursor;
     int64_t live;
@@ -178,11 +183,11 @@ class DownsetSearch {
     std::sort(children_.begin() + start, children_.end(), [](const Child& a, const Child& b) {
       return a.delta != b.delta ? a.delta < b.delta : a.op < b.op;
     });
-    const size_t entered = frames_.empty() ? 0 : frames_.back().trail;
-    frames_.push_back({trail_.size(), entered, start, start, state_.live()});
+    frames_.push_back({trail_.size(), start, start, state_.live()});
   }
 
   void pop_frame() {
+    memo_.insert(state_.executed());
     children_.resize(frames_.back().children);
     frames_.pop_back();
     if (!frames_.empty()) unwind(frames_.back().trail);
@@ -194,73 +199,78 @@ class DownsetSearch {
     for (size_t i = from; i < frames_.size(); ++i) frames_[i].children = frames_[i].cursor = children_.size();
   }
 
+  bool has_children(size_t frame) const {
+    const size_t end = frame + 1 < frames_.size() ? frames_[frame + 1].children : children_.size();
+    return frames_[frame].cursor < end;
+  }
+
   // The state was just reached by running ops from trail position `before` on.
   void visit(size_t before) {
     ++states_;
-    const bool fresh = memo_.insert(state_.executed());
-    if (switches_.valleys && cross_valley(fresh)) return;
-    if (fresh) {
-      push_frame();
-    } else {
+    const bool hopeless = memo_.contains(state_.executed());
+    if (switches_.valleys && cross_valley(hopeless)) return;
+    if (hopeless) {
       unwind(before);
+    } else {
+      push_frame();
     }
   }
 
-  // Applies the valley rule between the lowest frame that is no better than here and here.
-  // True if it left the search at another frame.
-  bool cross_valley(bool fresh) {
+  // Applies the valley rule between the lowest frame with choices left that holds no less than this state, and
+  // this state. True if it left the search at another state.
+  bool cross_valley(bool hopeless) {
     size_t j = 0;
-    while (j < frames_.size() && frames_[j].live < state_.live()) ++j;
-    if (j == frames_.size() || frames_[j].cursor_end_is(children_.size())) return false;
+    bool base = true;
+    for (; j < frames_.size() && !(has_children(j) && frames_[j].live >= state_.live()); ++j) base = base && !has_children(j);
+    if (j == frames_.size()) return false;
     const std::span<const int32_t> ops(trail_.data() + frames_[j].trail, trail_.size() - frames_[j].trail);
-    if (cut_.is_least(state_, ops, least_)) {
-      drop_children(j);
-      if (!fresh) {  // known to be hopeless, and so is everything down to frame j
-        frames_.resize(j + 1);
-        unwind(frames_[j].trail);
-        return true;
-      }
-      if (j == 0) rebase();
-      return false;
+    if (!cut_.is_least(state_, ops, least_)) return take_least(j, base);
+    drop_children(j);
+    if (hopeless) {  // and so is everything down to frame j
+      return_to(j);
+      return true;
     }
-    return take_least(j);
+    if (base) rebase();
+    return false;
   }
 
-  // The search goes on from here alone.
-  void rebase() {
-    frames_.clear();
-    children_.clear();
-    memo_.clear();
-    memo_.insert(state_.executed());
-    settled_ = static_cast<int32_t>(trail_.size());
-  }
-
-  bool take_least(size_t j) {
-    const std::vector<int32_t> path(trail_.begin(), trail_.end());
+  // The largest set of fewest bytes between frame j and here takes the place of all that frame j had to try.
+  bool take_least(size_t j, bool base) {
+    const std::vector<int32_t> path(trail_);
     unwind(frames_[j].trail);
-    bool fits = true;
     for (int32_t op : least_) {
-      fits = fits && state_.step_bytes(op) <= budget_;
-      if (!fits) break;
+      if (state_.step_bytes(op) > budget_) {  // in-place sharing was lost on the way: back to where we were
+        unwind(frames_[j].trail);
+        for (size_t i = trail_.size(); i < path.size(); ++i) execute(path[i]);
+        return false;
+      }
       execute(op);
-    }
-    if (!fits) {  // in-place sharing was lost on the way: go back to where we were
-      unwind(frames_[j].trail);
-      for (size_t i = trail_.size(); i < path.size(); ++i) execute(path[i]);
-      return false;
     }
     drop_children(j);
     frames_.resize(j + 1);
     close();
+    if (complete()) return true;
     ++states_;
-    const bool fresh = memo_.insert(state_.executed());
-    if (j == 0 && fresh) rebase();
-    if (fresh) {
-      push_frame();
-    } else {
-      unwind(frames_[j].trail);
+    if (memo_.contains(state_.executed())) {
+      return_to(j);
+      return true;
     }
+    if (base) rebase();
+    push_frame();
     return true;
+  }
+
+  void return_to(size_t j) {
+    frames_.resize(j + 1);
+    unwind(frames_[j].trail);
+  }
+
+  // The search goes on from this state alone.
+  void rebase() {
+    frames_.clear();
+    children_.clear();
+    memo_.clear();
+    settled_ = static_cast<int32_t>(trail_.size());
   }
 
   void settle() { unwind(settled_); }
