@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.graph.two_branches import TWO_BRANCHES, KIB
 from tests.graph.simple_planner import simple_plan
 from tests.graph.strategies import SEEDS, graphs, random_schedule, scheduled_graphs
+from tests.graph.two_branches import KIB, TWO_BRANCHES
 from tvm_memopt.graph import (
     Graph,
     Op,

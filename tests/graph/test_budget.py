@@ -1,6 +1,6 @@
 import pytest
 
-from tests.graph.two_branches import TWO_BRANCHES, KIB
+from tests.graph.two_branches import KIB, TWO_BRANCHES
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph, Op, Tensor, check_budget_syntax, parse_budget
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.graph.two_branches import TWO_BRANCHES
 from tests.graph.planted import GRAPH, PLAN, PLANTED, SCHEDULE, document, with_totals
 from tests.graph.simple_planner import simple_plan
 from tests.graph.simulator import runs_correctly
 from tests.graph.strategies import SEEDS, scheduled_graphs
+from tests.graph.two_branches import TWO_BRANCHES
 from tvm_memopt.errors import PlanError
 from tvm_memopt.graph import (
     Allocation,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from tests.graph.two_branches import TWO_BRANCHES
 from tests.graph.simple_planner import simple_plan
 from tests.graph.strategies import graphs, scheduled_graphs
+from tests.graph.two_branches import TWO_BRANCHES
 from tvm_memopt.errors import GraphError, MemoptError, PlanError
 from tvm_memopt.graph import (
     Graph,

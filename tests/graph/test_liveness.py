@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.graph.two_branches import TWO_BRANCHES, KIB
 from tests.graph.simple_planner import instances, simple_plan
 from tests.graph.strategies import scheduled_graphs
+from tests.graph.two_branches import KIB, TWO_BRANCHES
 from tvm_memopt.errors import PlanError
 from tvm_memopt.graph import Buffer, Graph, Op, Tensor, given_order, lifetimes, live_profile, peak_live, read_graph
 from tvm_memopt.graph.liveness import best_sharing

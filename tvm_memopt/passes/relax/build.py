@@ -143,7 +143,13 @@ def export_module(
             with native_stderr_discarded():  # TVM announces each string that it saves
                 executable.export_library(str(temporary), fcompile=linker)
         except RuntimeError as error:
-            raise MemoptError(f"{os.fspath(path)}: linking failed: {str(error).strip().splitlines()[-1]}") from None
+            raise MemoptError(f"{os.fspath(path)}: linking failed: {_cause(error)}") from None
+
+
+def _cause(error: RuntimeError) -> str:
+    """What the linker said; TVM puts its command line behind it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if not line.lower().startswith("command line")), "no reason given")
 
 
 def read_metadata(machine: Any, path: str) -> dict[str, Any]:
