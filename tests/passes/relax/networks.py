@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import tvm
@@ -90,47 +91,49 @@ NETWORKS = {
     "chain": long_chain,
 }
 
-def _square(b: relax.BlockBuilder, expr: relax.Expr) -> relax.Expr:
+
+def _quarter(b: relax.BlockBuilder, expr: relax.Expr) -> relax.Expr:
     return b.emit(op.multiply(expr, relax.const(np.float32(0.25))))
 
 
-def _random_step(b: relax.BlockBuilder, choose: random.Random, values: list[relax.Expr]) -> relax.Expr:
-    one, other = choose.choice(values), choose.choice(values)
-    side = int(one.ty.shape.values[0])
-    kind = choose.choice(
-        ["matmul", "add", "multiply", "relu", "softmax", "concat", "split", "reshape", "conv", "transpose", "sum", "pad"]
-    )
-    if kind == "matmul":
-        return _square(b, b.emit(op.matmul(one, other)))
-    if kind == "add":
-        return op.add(one, other)
-    if kind == "multiply":
-        return _square(b, b.emit(op.multiply(one, other)))
-    if kind == "relu":
-        return op.nn.relu(one)
-    if kind == "softmax":
-        return op.nn.softmax(one)
-    if kind == "concat":
-        joined = b.emit(op.concat([one, other], axis=0))
-        return b.emit(op.strided_slice(joined, axes=[0], begin=[side // 2], end=[side + side // 2]))
-    if kind == "split":
-        parts = b.emit(op.split(one, 2, axis=1))
-        left, right = b.emit(relax.TupleGetItem(parts, 0)), b.emit(relax.TupleGetItem(parts, 1))
-        return op.concat([right, b.emit(op.nn.relu(left))], axis=1)
-    if kind == "reshape":
-        flat = b.emit(op.exp(b.emit(op.minimum(b.emit(op.reshape(one, (side * side,))), relax.const(np.float32(2))))))
-        return op.reshape(flat, (side, side))
-    if kind == "conv":
-        image = b.emit(op.reshape(one, (1, 1, side, side)))
-        found = b.emit(op.nn.relu(b.emit(op.nn.conv2d(image, constant(1, 1, 3, 3), padding=1))))
-        return op.reshape(found, (side, side))
-    if kind == "transpose":
-        return op.permute_dims(one)
-    if kind == "sum":
-        return op.add(one, b.emit(op.sum(other, axis=[1], keepdims=True)))
-    return op.add(
-        b.emit(op.nn.pad(b.emit(op.strided_slice(one, axes=[0], begin=[1], end=[side - 1])), [1, 1, 0, 0])), other
-    )
+Values = list[relax.Expr]
+
+
+def _split_and_swap(b: relax.BlockBuilder, value: relax.Expr) -> relax.Expr:
+    parts = b.emit(op.split(value, 2, axis=1))
+    left, right = b.emit(relax.TupleGetItem(parts, 0)), b.emit(relax.TupleGetItem(parts, 1))
+    return op.concat([right, b.emit(op.nn.relu(left))], axis=1)
+
+
+def _flatten_and_back(b: relax.BlockBuilder, value: relax.Expr, side: int) -> relax.Expr:
+    flat = b.emit(op.reshape(value, (side * side,)))
+    return op.reshape(b.emit(op.exp(b.emit(op.minimum(flat, relax.const(np.float32(2)))))), (side, side))
+
+
+def _convolve(b: relax.BlockBuilder, value: relax.Expr, side: int) -> relax.Expr:
+    image = b.emit(op.reshape(value, (1, 1, side, side)))
+    found = b.emit(op.nn.relu(b.emit(op.nn.conv2d(image, constant(1, 1, 3, 3), padding=1))))
+    return op.reshape(found, (side, side))
+
+
+def _slice(b: relax.BlockBuilder, value: relax.Expr, begin: int, end: int) -> relax.Expr:
+    return b.emit(op.strided_slice(value, axes=[0], begin=[begin], end=[end]))
+
+
+STEPS: dict[str, Callable[[relax.BlockBuilder, relax.Expr, relax.Expr, int], relax.Expr]] = {
+    "matmul": lambda b, x, y, n: _quarter(b, b.emit(op.matmul(x, y))),
+    "add": lambda b, x, y, n: op.add(x, y),
+    "multiply": lambda b, x, y, n: _quarter(b, b.emit(op.multiply(x, y))),
+    "relu": lambda b, x, y, n: op.nn.relu(x),
+    "softmax": lambda b, x, y, n: op.nn.softmax(x),
+    "concat": lambda b, x, y, n: _slice(b, b.emit(op.concat([x, y], axis=0)), n // 2, n + n // 2),
+    "split": lambda b, x, y, n: _split_and_swap(b, x) if n % 2 == 0 else op.nn.relu(y),
+    "reshape": lambda b, x, y, n: _flatten_and_back(b, x, n),
+    "conv": lambda b, x, y, n: _convolve(b, x, n),
+    "transpose": lambda b, x, y, n: op.permute_dims(x),
+    "sum": lambda b, x, y, n: op.add(x, b.emit(op.sum(y, axis=[1], keepdims=True))),
+    "pad": lambda b, x, y, n: op.add(b.emit(op.nn.pad(_slice(b, x, 1, n - 1), [1, 1, 0, 0])), y),
+}
 
 
 def random_network(seed: int, side: int) -> tvm.IRModule:
@@ -139,9 +142,10 @@ def random_network(seed: int, side: int) -> tvm.IRModule:
     inputs = [tensor("x", (side, side)), tensor("y", (side, side))]
 
     def body(b: relax.BlockBuilder) -> relax.Expr:
-        values: list[relax.Expr] = list(inputs)
+        values: Values = list(inputs)
         for _ in range(choose.randint(5, 14)):
-            values.append(b.emit(_random_step(b, choose, values[-6:])))
+            step = STEPS[choose.choice(sorted(STEPS))]
+            values.append(b.emit(step(b, choose.choice(values[-6:]), choose.choice(values[-6:]), side)))
         returned = [values[-1], *choose.sample(values, choose.randint(0, 3))]
         return relax.Tuple(returned)
 

@@ -80,7 +80,9 @@ def test_parts_of_a_split_live_and_die_apart():
 
 def test_inputs_constants_and_weights_are_outside_the_arena():
     weight = relax.const(np.ones((64, 64), "float32"))
-    graph = extracted(single((64, 64), lambda b, x: op.nn.relu(b.emit(op.matmul(b.emit(op.matmul(x, weight)), x))))).graph
+    graph = extracted(
+        single((64, 64), lambda b, x: op.nn.relu(b.emit(op.matmul(b.emit(op.matmul(x, weight)), x))))
+    ).graph
     kinds = {t.kind: t for t in graph.tensors}
     assert (kinds["input"].name, kinds["input"].arena) == ("x", False)
     assert (kinds["weight"].nbytes, kinds["weight"].arena) == (64 * 64 * 4, False)

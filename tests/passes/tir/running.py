@@ -64,13 +64,13 @@ def call(func: tirx.PrimFunc, arrays: Sequence[np.ndarray], shared: Sequence[tup
 Form = tuple[str, tirx.PrimFunc, tuple[tirx.Var, ...], tuple[tuple[int, int], ...]]
 
 
-def forms(func: tirx.PrimFunc) -> Iterator[Form]:
-    """(name, PrimFunc, lifted scratch, pairs of parameters that are one memory): all that may be emitted of ``func``."""
+def forms(func: tirx.PrimFunc, target: tvm.target.Target = HOST) -> Iterator[Form]:
+    """(name, PrimFunc, lifted scratch, pairs of parameters that are one memory): all that may be emitted."""
     lowered = flat(func)
     yield "lowered", lowered, (), ()
     yield "shared", share_outputs(lowered), (), ()
-    found = kernel_forms({"main": func})["main"]
-    for name, kernel in (("fast", found.fast), ("small", found.small)):
+    found = kernel_forms({"main": func}, target)["main"]
+    for name, kernel in (("fast", found.fast), ("small", found.small), ("rows", found.rows)):
         if kernel is not None:
             yield name, inplace_form(kernel, ()), kernel.workspace, ()
             for pair in kernel.inplace:
@@ -84,7 +84,7 @@ def differing_forms(func: tirx.PrimFunc, seed: int = 0, target: tvm.target.Targe
     arrays = [poison(p) if i in written else random_array(p, generator) for i, p in enumerate(func.params)]
     expected = call(func, arrays, target=target)
     wrong = []
-    for name, form, scratch, shared in forms(func):
+    for name, form, scratch, shared in forms(func, target):
         found = call(form, [*arrays, *map(poison, scratch)], shared, target)
         if any(found[i].tobytes() != expected[i].tobytes() for i in written):
             wrong.append(name)

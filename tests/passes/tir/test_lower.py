@@ -9,7 +9,8 @@ from tvm_memopt.passes.tir.lower import has_scratch_views, lower_to_flat_buffers
 from tvm_memopt.passes.tir.workspace import kernel_forms
 
 from . import kernels
-from .running import differing_forms, flat, fused_target, machine_code, named
+from .running import HOST, differing_forms, flat, fused_target, machine_code, named
+
 
 def narrow(dtype: str):
     x = te.placeholder((40, 40), name="x", dtype=dtype)
@@ -62,11 +63,28 @@ def bits_of_scratch(A: T.Buffer((512,), "float32"), B: T.Buffer((512,), "int32")
         B[i] = bits[i]
 
 
-def test_a_kernel_with_views_of_another_type_is_left_as_it_is():
-    kernel = kernel_forms({"main": bits_of_scratch})["main"].fast
-    assert has_scratch_views(kernel.func)
+def test_scratch_with_views_of_another_type_becomes_a_parameter():
+    kernel = kernel_forms({"main": bits_of_scratch}, HOST)["main"].fast
+    assert not has_scratch_views(kernel.func)
+    assert (kernel.workspace_nbytes, kernel.kept_nbytes) == (2048, 0)
+    assert differing_forms(bits_of_scratch) == []
+
+
+@T.prim_func(s_tir=True)
+def bits_inside_a_loop(A: T.Buffer((4, 512), "float32"), B: T.Buffer((4, 512), "int32")):
+    for i in T.parallel(4):
+        S = T.alloc_buffer((512,))
+        bits = T.decl_buffer((512,), "int32", data=S.data)
+        for j in range(512):
+            S[j] = A[i, j] + T.float32(1)
+        for j in range(512):
+            B[i, j] = bits[j]
+
+
+def test_a_kernel_with_such_views_inside_a_loop_is_left_as_it_is():
+    kernel = kernel_forms({"main": bits_inside_a_loop}, HOST)["main"].fast
     assert kernel.original is not None
-    assert (kernel.workspace, kernel.inplace, kernel.kept_nbytes) == ((), (), 2048)
+    assert (kernel.workspace, kernel.inplace) == ((), ())
 
 
 def test_options_of_the_pass_context_reach_the_early_lowering():

@@ -8,7 +8,7 @@ from tvm_memopt.passes.tir.sharing import share_outputs
 from tvm_memopt.passes.tir.workspace import kernel_forms
 
 from . import kernels
-from .running import call, differing_forms, flat, pairs, random_array, scratch_buffers
+from .running import HOST, call, differing_forms, flat, pairs, random_array, scratch_buffers
 
 
 @pytest.mark.parametrize("func", kernels.NEVER_IN_PLACE, ids=kernels.name_of)
@@ -68,7 +68,7 @@ def test_the_accumulator_of_a_convolution_lives_in_its_output():
 
 
 def test_folding_and_sharing_leave_a_convolution_without_scratch():
-    found = kernel_forms({"main": kernels.conv_bias_relu()})["main"]
+    found = kernel_forms({"main": kernels.conv_bias_relu()}, HOST)["main"]
     assert found.original_nbytes == 4 * 4 * (14 * 14 + 12 * 12)
     assert found.fast.scratch_nbytes == found.fast.workspace_nbytes == 4 * 4 * 14 * 14
     assert found.small is not None
@@ -77,7 +77,7 @@ def test_folding_and_sharing_leave_a_convolution_without_scratch():
 
 def test_a_batch_norm_chain_runs_in_place():
     func = kernels.batch_norm_chain()
-    kernel = kernel_forms({"main": func})["main"].fast
+    kernel = kernel_forms({"main": func}, HOST)["main"].fast
     assert kernel.scratch_nbytes == 0
     assert kernel.inplace == ((0, 4),)
     assert differing_forms(func) == []
@@ -124,7 +124,7 @@ def test_two_pairs_of_one_kernel_may_share_at_once():
 
     from tvm_memopt.passes.relax.apply import inplace_form
 
-    kernel = kernel_forms({"main": two_of_each})["main"].fast
+    kernel = kernel_forms({"main": two_of_each}, HOST)["main"].fast
     assert set(kernel.inplace) == {(0, 2), (1, 3), (0, 3)}
     generator = np.random.default_rng(1)
     arrays = [random_array(p, generator) for p in two_of_each.params]
@@ -139,6 +139,6 @@ def test_emission_without_pairs_takes_tvms_own_kernel_where_nothing_changed():
 
     x = te.placeholder((512,), name="x", dtype="float32")
     func = te.create_prim_func([x, topi.nn.relu(x)])
-    kernel = kernel_forms({"main": func})["main"].fast
+    kernel = kernel_forms({"main": func}, HOST)["main"].fast
     assert inplace_form(kernel, ()).same_as(func)
     assert isinstance(inplace_form(kernel, ((0, 1),)), tirx.PrimFunc)

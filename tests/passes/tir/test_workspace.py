@@ -7,11 +7,11 @@ from tvm.script import tirx as T
 from tvm_memopt.passes.tir.workspace import STACK_NBYTES, WORKSPACE_ALIGNMENT, kernel_forms, scratch_nbytes
 
 from . import kernels
-from .running import differing_forms, flat
+from .running import HOST, differing_forms, flat
 
 
 def fast(func):
-    return kernel_forms({"main": func})["main"].fast
+    return kernel_forms({"main": func}, HOST)["main"].fast
 
 
 def test_scratch_that_fits_nowhere_becomes_a_parameter_behind_the_others():
@@ -87,7 +87,7 @@ def test_stack_scratch_is_neither_lifted_nor_counted_as_kept():
     kernel = fast(te.create_prim_func([x, topi.nn.softmax(x)]))
     assert kernel.workspace == ()
     assert kernel.scratch_nbytes == 0
-    assert 0 < kernel.stack_nbytes
+    assert kernel.stack_nbytes > 0
 
 
 def test_the_stack_limit_is_that_of_tvm():
@@ -107,8 +107,8 @@ def test_parameters_that_a_kernel_writes_are_known():
 
 
 def test_the_small_form_is_kept_only_where_it_needs_less():
-    assert kernel_forms({"main": kernels.batch_norm_chain()})["main"].small is None
-    found = kernel_forms({"main": kernels.conv_bias_relu()})["main"]
+    assert kernel_forms({"main": kernels.batch_norm_chain()}, HOST)["main"].small is None
+    found = kernel_forms({"main": kernels.conv_bias_relu()}, HOST)["main"]
     assert found.smallest is found.small
 
 

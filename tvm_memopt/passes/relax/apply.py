@@ -170,13 +170,14 @@ def _emit_kernel(emitter: _Emitter, step: int, operation: Operation) -> None:
     kernel = emitter.kernels[operation.callee or ""]
     call = _substitute(emitter, operation.value)
     scratch = _emit_workspace(emitter, kernel, operation.callee or "", step)
+    position = kernel.workspace_position
     if isinstance(operation.value.op, tvm.ir.GlobalVar):
-        position = kernel.workspace_position
         arguments = [*call.args[:position], *scratch, *call.args[position:]]
         emitter.builder.emit(relax.Call(callee, arguments, call.attrs, call.ty_args), "_")
     else:
-        tensors = relax.Tuple([*call.args[1].fields, *scratch])
-        emitter.builder.emit(relax.Call(call.op, [callee, tensors, *call.args[2:]], call.attrs, call.ty_args), "_")
+        fields = call.args[1].fields  # tensors, then the shape that fills the scalar parameters
+        packed = relax.Tuple([*fields[:position], *scratch, *fields[position:]])
+        emitter.builder.emit(relax.Call(call.op, [callee, packed, *call.args[2:]], call.attrs, call.ty_args), "_")
 
 
 def _emit_workspace(emitter: _Emitter, kernel: Kernel, name: str, step: int) -> list[relax.Expr]:
@@ -237,9 +238,13 @@ def _value_of(emitter: _Emitter, variable: Var) -> relax.Expr:
     made = emitter.views.get(variable)
     if made is not None and made[0].same_as(source):
         return made[1]
-    call = relax.Call(
-        operation.value.op, [source, *operation.value.args[1:]], operation.value.attrs, operation.value.ty_args
-    )
-    view = emitter.builder.emit(call, variable.name)
+    view = emitter.builder.emit(_view_call(operation, source), variable.name)
     emitter.views[variable] = (source, view)
     return view
+
+
+def _view_call(operation: Operation, source: relax.Expr) -> relax.Call:
+    call = operation.value
+    if operation.name == "reshape":  # a default pipeline would legalise it into a copy
+        return relax.op.memory.view(source, call.args[1], str(operation.result.ty.dtype), 0)
+    return relax.Call(call.op, [source, *call.args[1:]], call.attrs, call.ty_args)

@@ -7,9 +7,18 @@ import logging
 from collections.abc import Callable, Mapping
 
 import tvm
+import tvm_ffi
 from tvm import relax
 
-from tvm_memopt.errors import InfeasibleBudgetError, NoPlanError
+from tvm_memopt.errors import (
+    BudgetError,
+    FrontendError,
+    GraphError,
+    InfeasibleBudgetError,
+    MemoptError,
+    NoPlanError,
+    PlanError,
+)
 from tvm_memopt.graph import Plan, graph_to_json, plan_to_json
 from tvm_memopt.passes.relax.lowering import current_target, passes_after_plan, passes_before_plan
 from tvm_memopt.passes.relax.planning import FunctionPlan, PlannedModule, PlanOptions, extract_module, plan_module
@@ -19,6 +28,10 @@ from tvm_memopt.solvers.verdict import budget_message
 GRAPH_ATTR = "memopt.graph"
 PLAN_ATTR = "memopt.plan"
 _log = logging.getLogger("tvm_memopt")
+
+# What a pass raises goes through native code, which knows only registered classes: others become RuntimeError.
+for _error in (MemoptError, GraphError, FrontendError, BudgetError, InfeasibleBudgetError, NoPlanError, PlanError):
+    tvm_ffi.register_error(_error.__name__, _error)
 
 
 def pipeline(

@@ -9,6 +9,7 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
+from tvm_memopt.errors import PlanError
 from tvm_memopt.graph import Graph, Plan, check, given_order, parse_budget
 from tvm_memopt.passes.relax.apply import emit_function, inplace_form
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
@@ -95,7 +96,7 @@ def extract_module(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOp
     programs, skipped = _parse_all(mod)
     called = {op.callee for program in programs.values() for op in program.operations if op.callee}
     funcs = {name: mod[name] for name in sorted(called)}
-    forms = kernel_forms(funcs)
+    forms = kernel_forms(funcs, target)
     costs = measured_costs(funcs, target) if options.measure_costs else estimated_costs(funcs, target)
     kernels = {name: f.fast if options.fold_data_movement == "never" else f.smallest for name, f in forms.items()}
     functions = {
@@ -109,8 +110,16 @@ def solve_module(
 ) -> PlannedModule:
     """Graphs and plans of all functions of a lowered module; ``mod`` is not rewritten."""
     extracted = extract_module(mod, target, options)
+    _require_function(options.plan, extracted)
     functions = {name: _plan_function(e, extracted.forms, options, solver) for name, e in extracted.functions.items()}
     return PlannedModule(mod, functions, extracted.skipped, extracted.forms)
+
+
+def _require_function(plan: Plan | None, extracted: ExtractedModule) -> None:
+    graphs = [e.graph.name for e in extracted.functions.values()]
+    if plan is not None and plan.graph not in graphs:
+        expected = " or ".join(graphs) or "none, since nothing is planned"
+        raise PlanError(f"the plan is for graph {plan.graph!r}, expected {expected}")
 
 
 def plan_module(

@@ -50,8 +50,8 @@ def measured_costs(
     """Measured seconds by kernel name on this machine, kept on disk by structural hash, target and device.
 
     The least of several runs on zero-filled arguments: on a shared machine the least is the steadiest.
-    Kernels with symbolic dimensions or scalar parameters fall back to the roofline. Raises MemoptError when the target's
-    code cannot run here.
+    Kernels with symbolic dimensions or scalar parameters fall back to the roofline. Raises MemoptError when
+    the target's code cannot run here.
     """
     if target.kind.name != "llvm" or not _runs_here(target):
         raise MemoptError(

@@ -18,6 +18,7 @@ from tvm import tirx
 from tvm_memopt.graph.bounds import align_up
 from tvm_memopt.passes.tir.inline import inline_data_movement
 from tvm_memopt.passes.tir.lower import has_scratch_views, lower_to_flat_buffers
+from tvm_memopt.passes.tir.rounding import fuses_multiply_add, keeps_products_on_the_stack
 from tvm_memopt.passes.tir.rows import buffer_rows
 from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, with_statements
 from tvm_memopt.passes.tir.statements import STACK_NBYTES, Var, analyze, flatten_statements, nbytes_of
@@ -32,7 +33,7 @@ class Kernel:
     ``func``: flat, its lifted scratch buffers appended to the parameters. ``workspace``: those buffers.
     ``kept_nbytes``: scratch that TVM still allocates itself; ``stack_nbytes``: scratch on the stack.
     ``original``: TVM's own PrimFunc where ``func`` is no more than its lowering; it is what calls get
-    that share no parameters. ``fixed``: nothing else may be emitted.
+    that share no parameters. ``fixed``: no two parameters may be one memory.
     """
 
     func: tirx.PrimFunc
@@ -89,12 +90,14 @@ class Kernel:
 class KernelForms:
     """The forms of one PrimFunc. ``fast`` has TVM's own loops; ``small`` folds data movement into its
     readers and needs less workspace (None where that gains nothing). ``original`` is the PrimFunc as TVM
-    fused it, ``original_nbytes`` the scratch of TVM's own build, stack left out."""
+    fused it, ``original_nbytes`` the scratch of TVM's own build, stack left out. ``steady``: in another
+    form values could be rounded otherwise."""
 
     fast: Kernel
     small: Kernel | None
     original: tirx.PrimFunc
     original_nbytes: int
+    steady: bool = False
 
     @property
     def smallest(self) -> Kernel:
@@ -104,22 +107,33 @@ class KernelForms:
     @cached_property
     def rows(self) -> Kernel | None:
         """The form that moves data a few rows at a time; None where that is not less than ``fast``."""
-        func = buffer_rows(self.original)
+        func = None if self.steady else buffer_rows(self.original)
         if func is None:
             return None
-        kernel = _lift(share_outputs(_lower({"rows": func})["rows"]))
+        kernel = _kernel(func, _lower({"rows": func})["rows"])
         return kernel if kernel.scratch_nbytes < self.fast.scratch_nbytes and not kernel.kept_nbytes else None
 
 
-def kernel_forms(kernels: dict[str, tirx.PrimFunc]) -> dict[str, KernelForms]:
-    """The forms of each PrimFunc, by name. Kernels in a form that is not understood keep their scratch."""
+def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | None = None) -> dict[str, KernelForms]:
+    """The forms of each PrimFunc, by name, that compute the same bits on ``target`` (None: on any).
+
+    Kernels in a form that is not understood keep their scratch.
+    """
     lowered = _lower(kernels)
-    fast = {name: _kernel(kernels[name], func) for name, func in lowered.items()}
-    wanting = {name: kernels[name] for name, kernel in fast.items() if kernel.workspace or kernel.kept_nbytes}
-    folded = {name: f for name, func in wanting.items() if (f := inline_data_movement(func)) is not None}
+    fused = fuses_multiply_add(target)
+    steady = {name for name, func in lowered.items() if fused and keeps_products_on_the_stack(func)}
+    fast = {name: _kernel(kernels[name], func, name in steady) for name, func in lowered.items()}
+    wanting = [name for name, kernel in fast.items() if (kernel.workspace or kernel.kept_nbytes) and name not in steady]
+    folded = {name: f for name in wanting if (f := inline_data_movement(kernels[name])) is not None}
     small = {name: _kernel(folded[name], func) for name, func in _lower(folded).items()}
     return {
-        name: KernelForms(kernel, _if_smaller(small.get(name), kernel), kernels[name], scratch_nbytes(lowered[name]))
+        name: KernelForms(
+            kernel,
+            _if_smaller(small.get(name), kernel),
+            kernels[name],
+            scratch_nbytes(lowered[name]),
+            name in steady,
+        )
         for name, kernel in fast.items()
     }
 
@@ -155,16 +169,23 @@ def _all_allocations(func: tirx.PrimFunc) -> list[Var]:
     return found
 
 
-def _kernel(original: tirx.PrimFunc, flat: tirx.PrimFunc) -> Kernel:
-    if has_scratch_views(flat):
+def _kernel(original: tirx.PrimFunc, flat: tirx.PrimFunc, fixed: bool = False) -> Kernel:
+    kernel = replace(_lift(share_outputs(flat)), fixed=fixed)
+    if has_scratch_views(kernel.func):  # inside a loop, say: out of reach, so TVM's own form it is
         return replace(_with_scratch(flat, ()), original=original, fixed=True)
-    kernel = _lift(share_outputs(flat))
     return replace(kernel, original=original) if kernel.func.same_as(flat) else kernel
 
 
 def _lift(func: tirx.PrimFunc) -> Kernel:
+    """Scratch too large for the stack becomes parameters; so does what still has views of another element
+    type, whatever its size, since TVM's second StorageRewrite does not see them."""
     kernel = analyze(func)
-    lifted = [b for b in kernel.allocations() if (nbytes_of(b) or 0) > STACK_NBYTES and str(b.scope()) == "global"]
+    viewed = set(kernel.root.values())
+    lifted = [
+        b
+        for b in kernel.allocations()
+        if str(b.scope()) == "global" and ((nbytes_of(b) or 0) > STACK_NBYTES or (b in viewed and nbytes_of(b)))
+    ]
     rest = [
         s
         for s in flatten_statements(func)

@@ -1,8 +1,8 @@
 """Exact placement in C++: does everything fit below a capacity, and how small can the arena be?
 
 Buffers are vectors: ``first`` and ``last`` step (inclusive), ``nbytes``, and pairs (dying input, output)
-that may share one offset in the step where they meet. A search sees each chain of pairs as one item, so
-proofs hold for the chosen chains; ``proved`` is said only where it holds for every choice.
+that may share one offset in the step where they meet. The native search takes the choice of pairs as
+given, chain by chain; here the choices are tried in turn, and "proved" is said when none was left out.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Buffer, Lifetimes
 from tvm_memopt.solvers import native
-from tvm_memopt.solvers.layout.chains import sharing_chains
+from tvm_memopt.solvers.layout.chains import best_pairs
 from tvm_memopt.solvers.layout.load import load_bound
+from tvm_memopt.solvers.request import Deadline
 
 SWITCHES: Mapping[str, str] = {
     "inference": "Raise each section's floor to the lowest offset that any of its buffers can still take.",
@@ -34,13 +35,13 @@ SWITCHES: Mapping[str, str] = {
 """Name -> what it does, in the order of the bits in native/layout_switches.h; all on by default."""
 
 MOST_NBYTES = 2**61  # sizes and their sum per step stay below: the native search counts in int64
-_MEMORY_NBYTES = 1 << 30
-_FOREVER = 1e9  # seconds
+_MEMORY_NBYTES = 1 << 30  # for failed states
+_MOST_CHOICES = 32  # of pairs that share; beyond, only the heaviest and none are searched
 
 
 @dataclass(frozen=True)
 class Found:
-    """``offsets`` beside the buffers, None where nothing was found; no arena below ``bound`` is possible.
+    """``offsets`` beside the buffers, None where nothing was found; no arena below ``bound_nbytes`` is possible.
 
     ``proved``: fit found a placement or proved that there is none; minimise proved the arena least.
     """
@@ -49,7 +50,18 @@ class Found:
     arena_nbytes: int | None
     bound_nbytes: int
     proved: bool
-    nodes: int
+    nodes: int = 0
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a search may spend; it ends soon after ``flag[0]``, an int32, is set. ``disabled``: names of SWITCHES."""
+
+    seconds: float = 1e9
+    seed: int = 0
+    threads: int = 1
+    flag: np.ndarray | None = None
+    disabled: Collection[str] = ()
 
 
 def fit(
@@ -60,24 +72,14 @@ def fit(
     *,
     alignment: int = 1,
     inplace: Sequence[tuple[int, int]] = (),
-    seconds: float = _FOREVER,
-    seed: int = 0,
-    threads: int = 1,
-    flag: np.ndarray | None = None,
-    disabled: Collection[str] = (),
+    effort: Effort = Effort(),
 ) -> Found:
     """A placement in at most ``capacity`` bytes, or the proof that there is none, or neither in the time.
 
-    ``flag`` is an int32 vector: the search returns soon after its first element is set. Raises BudgetError
-    for sizes and lives that make no sense.
+    Raises BudgetError for sizes and lives that make no sense.
     """
-    lives = _lifetimes(first, last, nbytes, inplace)
-    bound = load_bound(lives, alignment)
-    if bound > capacity:
-        return Found(None, None, bound, True, 0)
-    found = _search(lives, alignment, capacity, bound, seconds, seed, threads, flag, disabled)
-    holds = found.bound_nbytes if _chains_are_certain(lives) else bound
-    return Found(found.offsets, found.arena_nbytes, holds, found.offsets is not None or holds > capacity, found.nodes)
+    lives = make_lifetimes(first, last, nbytes, inplace)
+    return search(lives, alignment, effort, capacity=capacity)
 
 
 def minimise(
@@ -88,37 +90,44 @@ def minimise(
     alignment: int = 1,
     inplace: Sequence[tuple[int, int]] = (),
     target: int = 0,
-    seconds: float = _FOREVER,
-    seed: int = 0,
-    threads: int = 1,
-    flag: np.ndarray | None = None,
-    disabled: Collection[str] = (),
+    effort: Effort = Effort(),
 ) -> Found:
-    """The smallest arena that is found, or the first of at most ``target`` bytes; as fit otherwise."""
-    lives = _lifetimes(first, last, nbytes, inplace)
+    """The smallest arena that is found, or the first of at most ``target`` bytes; always has an answer."""
+    return search(make_lifetimes(first, last, nbytes, inplace), alignment, effort, target=target)
+
+
+def search(
+    lives: Lifetimes, alignment: int, effort: Effort, *, capacity: int | None = None, target: int = 0
+) -> Found:
+    """``fit`` in ``capacity`` bytes where it is given, else ``minimise``, for the lifetimes of a schedule."""
     bound = load_bound(lives, alignment)
-    found = _search(lives, alignment, -1, max(bound, target), seconds, seed, threads, flag, disabled)
-    holds = max(bound, found.bound_nbytes if _chains_are_certain(lives) else 0)
-    return Found(found.offsets, found.arena_nbytes, holds, found.arena_nbytes == holds, found.nodes)
+    if capacity is not None and bound > capacity:
+        return Found(None, None, bound, True)
+    goal = max(bound, target if capacity is None else capacity)
+    choices, complete = _choices_of_pairs(lives)
+    deadline, nodes, least = Deadline(effort.seconds), 0, 2**62
+    offsets, arena = None, 2**62
+    for rank, pairs in enumerate(choices):
+        share = deadline.remaining / (len(choices) - rank)
+        found = _search_chains(lives, pairs, alignment, effort, share, -1 if capacity is None else capacity, goal)
+        nodes, least = nodes + found.nodes, min(least, found.bound_nbytes)
+        if found.arena_nbytes is not None and found.arena_nbytes < arena:
+            offsets, arena = found.offsets, found.arena_nbytes
+        if arena <= goal:
+            break
+    proved_bound = min(max(bound, least) if complete else bound, arena)
+    if offsets is None:
+        return Found(None, None, proved_bound, capacity is not None and proved_bound > capacity, nodes)
+    return Found(offsets, arena, proved_bound, capacity is not None or arena == proved_bound, nodes)
 
 
-def greedy(
-    first: Sequence[int],
-    last: Sequence[int],
-    nbytes: Sequence[int],
-    *,
-    alignment: int = 1,
-    inplace: Sequence[tuple[int, int]] = (),
-    seconds: float = _FOREVER,
-    flag: np.ndarray | None = None,
-) -> Found:
-    """The best of the greedy rules, O(n log n) for the quickest of them; always has an answer."""
-    lives = _lifetimes(first, last, nbytes, inplace)
-    offsets, report = np.zeros(len(first), np.int64), np.zeros(3, np.int64)
-    vectors = _vectors(lives)
-    native.library().layout_greedy(*vectors, alignment, seconds, _flag(flag), offsets, report)
+def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort()) -> Found:
+    """The best of the greedy rules, the quickest of them in O(n log n); always has an answer."""
+    offsets, report = np.zeros(len(lives.buffers), np.int64), np.zeros(3, np.int64)
+    vectors = _vectors(lives, best_pairs(lives))
+    native.library().layout_greedy(*vectors, alignment, effort.seconds, _flag(effort), offsets, report)
     arena, bound = int(report[0]), load_bound(lives, alignment)
-    return Found(tuple(offsets.tolist()), arena, bound, arena == bound, 0)
+    return Found(tuple(offsets.tolist()), arena, bound, arena == bound)
 
 
 def switch_bits(disabled: Collection[str]) -> int:
@@ -126,61 +135,70 @@ def switch_bits(disabled: Collection[str]) -> int:
     return sum(1 << bit for bit, name in enumerate(SWITCHES) if name in disabled)
 
 
-def _search(
+def make_lifetimes(
+    first: Sequence[int], last: Sequence[int], nbytes: Sequence[int], inplace: Sequence[tuple[int, int]] = ()
+) -> Lifetimes:
+    """The buffers over their distinct moments: time may be counted in any unit. Raises BudgetError."""
+    for index, (begin, end, size) in enumerate(zip(first, last, nbytes, strict=True)):
+        if end < begin:
+            raise BudgetError(f"buffer {index}: lives from {begin} to {end}, expected last >= first")
+        if size < 0:
+            raise BudgetError(f"buffer {index}: has {size} bytes, expected 0 or more")
+    if sum(nbytes) >= MOST_NBYTES:
+        raise BudgetError(f"the buffers have {sum(nbytes)} bytes in all, expected less than {MOST_NBYTES}")
+    for source, target in inplace:
+        if not first[source] < last[source] == first[target]:
+            raise BudgetError(f"in-place pair ({source}, {target}): the input must die where the output begins")
+    moments = sorted({*first, *last})
+    step = {moment: index for index, moment in enumerate(moments)}
+    lives = zip(first, last, nbytes, strict=True)
+    buffers = tuple(Buffer(i, step[begin], step[end], size) for i, (begin, end, size) in enumerate(lives))
+    return Lifetimes(buffers, tuple(inplace), len(moments))
+
+
+def _choices_of_pairs(lives: Lifetimes) -> tuple[list[dict[int, int]], bool]:
+    """Which pairs share, as output -> input: the heaviest first, none, then all others if they are few.
+
+    Also whether these are all. In a valid placement each input and each output shares at most once.
+    """
+    sharing = [(s, t) for s, t in lives.inplace if lives.buffers[s].nbytes and lives.buffers[t].nbytes]
+    choices: list[dict[int, int]] = [{}]
+    for source, target in sharing:
+        choices += [{**c, target: source} for c in choices if target not in c and source not in c.values()]
+        if len(choices) > _MOST_CHOICES:
+            break
+    heaviest = best_pairs(lives)
+    if len(choices) > _MOST_CHOICES:
+        return [heaviest, {}], False
+    return sorted(choices, key=lambda c: (c != heaviest, len(c))), True
+
+
+def _search_chains(
     lives: Lifetimes,
+    source_of: Mapping[int, int],
     alignment: int,
-    capacity: int,
-    target: int,
+    effort: Effort,
     seconds: float,
-    seed: int,
-    threads: int,
-    flag: np.ndarray | None,
-    disabled: Collection[str],
+    capacity: int,
+    goal: int,
 ) -> Found:
-    bits = switch_bits(disabled)
-    options = np.array([alignment, capacity, target, seed, threads, bits, _MEMORY_NBYTES], np.int64)
+    bits = switch_bits(effort.disabled)
+    options = np.array([alignment, capacity, goal, effort.seed, effort.threads, bits, _MEMORY_NBYTES], np.int64)
     offsets, report = np.zeros(len(lives.buffers), np.int64), np.zeros(4, np.int64)
-    native.library().layout_search(*_vectors(lives), options, seconds, _flag(flag), offsets, report)
+    native.library().layout_search(*_vectors(lives, source_of), options, seconds, _flag(effort), offsets, report)
     found, arena, bound, nodes = report.tolist()
     return Found(tuple(offsets.tolist()) if found else None, arena if found else None, bound, False, nodes)
 
 
-def _lifetimes(
-    first: Sequence[int], last: Sequence[int], nbytes: Sequence[int], inplace: Sequence[tuple[int, int]]
-) -> Lifetimes:
-    """The buffers over their distinct moments: time may be counted in any unit."""
-    for index, (begin, end, size) in enumerate(zip(first, last, nbytes, strict=True)):
-        if end < begin:
-            raise BudgetError(f"buffer {index}: lives from {begin} to {end}, expected last >= first")
-        if not 0 <= size:
-            raise BudgetError(f"buffer {index}: has {size} bytes, expected 0 or more")
-    if sum(nbytes) >= MOST_NBYTES:
-        raise BudgetError(f"the buffers have {sum(nbytes)} bytes in all, expected less than {MOST_NBYTES}")
-    moments = sorted({*first, *last})
-    step = {moment: index for index, moment in enumerate(moments)}
-    buffers = tuple(
-        Buffer(index, step[begin], step[end], size)
-        for index, (begin, end, size) in enumerate(zip(first, last, nbytes, strict=True))
-    )
-    for source, target in inplace:
-        if last[source] != first[target]:
-            raise BudgetError(f"in-place pair ({source}, {target}): the input must die where the output begins")
-    return Lifetimes(buffers, tuple(inplace), len(moments))
-
-
-def _vectors(lives: Lifetimes) -> tuple[np.ndarray, ...]:
+def _vectors(lives: Lifetimes, source_of: Mapping[int, int]) -> tuple[np.ndarray, ...]:
+    """first, last, nbytes, and a number that the members of one chain share."""
     chain = np.arange(len(lives.buffers), dtype=np.int64)
-    for members in sharing_chains(lives):
-        chain[list(members)] = members[0]
+    for target in sorted(source_of, key=lambda t: lives.buffers[t].first):
+        chain[target] = chain[source_of[target]]
     first = native.vector([b.first for b in lives.buffers])
     last = native.vector([b.last for b in lives.buffers])
     return first, last, native.vector([b.nbytes for b in lives.buffers]), chain
 
 
-def _chains_are_certain(lives: Lifetimes) -> bool:
-    """Whether a proof for the chosen chains holds for all: there is nothing to choose."""
-    return not lives.inplace
-
-
-def _flag(flag: np.ndarray | None) -> np.ndarray:
-    return np.zeros(1, np.int32) if flag is None else flag
+def _flag(effort: Effort) -> np.ndarray:
+    return np.zeros(1, np.int32) if effort.flag is None else effort.flag

@@ -260,7 +260,7 @@ struct Greedy {
   int method = -1;  // 0-3: replay (+1 best fit, +2 backwards); 4-8: stacked; 9-13: first fit; 14-18: best fit
 };
 
-constexpr int64_t kMostOverlaps = 20'000'000;  // beyond, first and best fit in a given order take too long
+constexpr int64_t kMostOverlaps = 8'000'000;  // beyond, first and best fit in a given order take too long
 
 // The best of all rules; stops at an arena of `target` bytes. Replay always ends, so there is always an answer.
 inline Greedy best_greedy(const Problem& p, int64_t target, const Control& control) {

@@ -28,6 +28,7 @@ struct Found {
 constexpr int32_t kMostItems = 4000;  // of a component: memory grows with its square
 constexpr int64_t kFirstNodes = 1000;
 constexpr int kPreferences = 3;
+constexpr double kTightnesses[] = {0.0, 10.0, 40.0};
 
 // 1, 1, 2, 1, 1, 2, 4, 1, ...: within a factor of log(n) of the best restarts (Luby, Sinclair, Zuckerman 1993).
 inline int64_t luby(int64_t index) {
@@ -98,7 +99,9 @@ class Rung {
         default: priority[i] = height + width * 1e-6; break;
       }
     }
-    search_.prefer(std::move(priority), run < kPreferences ? 0.0 : 1.0, task_.seed * 1000003 + thread * 7919 + runs_);
+    const double tightness = kTightnesses[run / kPreferences % std::size(kTightnesses)];
+    const double noise = run < kPreferences ? 0.0 : 1.0;
+    search_.prefer(std::move(priority), noise, tightness, task_.seed * 1000003 + thread * 7919 + runs_);
   }
 
   const Problem& p_;

@@ -9,48 +9,16 @@
 #pragma once
 
 #include <limits>
-#include <memory>
 
 #include "control.h"
 #include "layout_memo.h"
 #include "layout_problem.h"
+#include "layout_stack.h"
 #include "layout_switches.h"
 
 namespace memopt::layout {
 
 enum class Outcome { kFits, kFails, kStopped };
-
-// Memory for the arrays of one branch; what was taken after a mark is given back at once.
-class Stack {
- public:
-  template <typename V>
-  V* take(size_t count) {
-    const size_t nbytes = (count * sizeof(V) + 15) / 16 * 16;
-    while (block_ < blocks_.size() && used_ + nbytes > blocks_[block_].size) ++block_, used_ = 0;
-    if (block_ == blocks_.size()) {
-      const size_t size = std::max<size_t>(nbytes, 1 << 18);
-      blocks_.push_back({std::make_unique<std::byte[]>(size), size});
-      used_ = 0;
-    }
-    used_ += nbytes;
-    return reinterpret_cast<V*>(blocks_[block_].bytes.get() + used_ - nbytes);
-  }
-
-  struct Mark {
-    Stack& stack;
-    size_t block, used;
-    explicit Mark(Stack& s) : stack(s), block(s.block_), used(s.used_) {}
-    ~Mark() { stack.block_ = block, stack.used_ = used; }
-  };
-
- private:
-  struct Block {
-    std::unique_ptr<std::byte[]> bytes;
-    size_t size;
-  };
-  std::vector<Block> blocks_;
-  size_t block_ = 0, used_ = 0;
-};
 
 // N: int32_t where the capacity in units is small, since the loops over sections then run twice as fast.
 template <typename N>
@@ -93,8 +61,9 @@ class Search {
   }
 
   // The order in which the items of a section are tried: largest first, times a random factor up to 1 + noise.
-  void prefer(std::vector<double> priority, double noise, uint64_t seed) {
-    priority_ = std::move(priority), noise_ = noise, random_ = Random(seed);
+  // `tightness`: how much the choice of a section looks at what can be wasted there rather than at the number of ways.
+  void prefer(std::vector<double> priority, double noise, double tightness, uint64_t seed) {
+    priority_ = std::move(priority), noise_ = noise, tightness_ = tightness, random_ = Random(seed);
   }
 
   int64_t nodes() const { return nodes_; }
@@ -103,7 +72,6 @@ class Search {
  private:
   using Items = std::span<const int32_t>;
   static constexpr N kWall = std::numeric_limits<N>::max() / 2;
-  static constexpr double kTightnessWeight = 10.0;  // tried: 0 to 40
   static constexpr size_t kHeader = 3 * sizeof(int32_t) / sizeof(uint16_t);
 
   bool on(Switch which) const { return (disabled_ & which) == 0; }
@@ -202,7 +170,7 @@ class Search {
       count_[s] = count += count_[s];
       if (!valley_[s]) continue;
       const double ways = on(kFailFirst) ? count + (slack_[s] > 0) : static_cast<double>(floor_[s]) / capacity_;
-      const double rank = ways + (on(kTightness) ? kTightnessWeight * slack_[s] / capacity_ : 0.0);
+      const double rank = ways + (on(kTightness) ? tightness_ * slack_[s] / capacity_ : 0.0);
       if (rank < least) least = rank, best = s;
     }
     return best;
@@ -311,7 +279,8 @@ class Search {
   }
 
   // The lowest offset above its floor at which something can begin over `section`: an item that reaches beyond
-  // the valley has one already, another must lie on the top of something that is not placed yet.
+  // the valley has one already; another lies on the top of something that is not placed yet, and not over `section`
+  // itself if it is the lowest there.
   N next_level(Items items, int32_t section) const {
     if (slack_[section] <= 0) return kWall;
     if (!on(kLevels)) return floor_[section] + 1;
@@ -325,7 +294,7 @@ class Search {
       }
       for (const int32_t j : items) {
         if (p_.lo[j] >= p_.hi[i]) break;
-        if (j == i || p_.hi[j] <= p_.lo[i]) continue;
+        if (p_.hi[j] <= p_.lo[i] || (p_.lo[j] <= section && section < p_.hi[j])) continue;
         level = std::min<N>(level, lowest_[j] + least_height(j, p_.lo[i], p_.hi[i]));
       }
     }
@@ -396,7 +365,7 @@ class Search {
   Stack stack_;
   Random random_{0};
   bool narrow_ = false;
-  double noise_ = 0, capacity_ = 0;
+  double noise_ = 0, tightness_ = 0, capacity_ = 0;
   int64_t nodes_ = 0, last_node_ = 0;
   std::vector<int64_t> initial_slack_, offset_, cover_begin_;
   std::vector<N> top_, size_, floor_, slack_, lowest_;  // lowest_: the least offset each item can take

@@ -138,6 +138,7 @@ namespace {
 
 constexpr size_t kFirstReach = 16;  // ops probed before the bounds are taken again, tightest first
 constexpr size_t kReachGrowth = 2;
+constexpr size_t kRefreshed = 4;  // bounds taken again, for each op that may be probed
 
 }  // namespace
 
@@ -152,28 +153,30 @@ Forcing::Forcing(const Problem& problem, int64_t budget)
 
 int64_t Forcing::largest() const { return bound_.empty() ? 0 : *std::max_element(bound_.begin(), bound_.end()); }
 
-bool Forcing::run(const Control& control) {
+bool Forcing::run(size_t most, const Control& control) {
   StepCut cut(*problem_, precedence_);
   for (size_t reach = kFirstReach; !control.stopped();) {
-    if (!refresh(cut, control)) return false;
-    reach = std::min(reach, order_.size());
+    if (!refresh(most, cut, control)) return false;
+    reach = std::min({reach, most, order_.size()});
     const size_t arcs = precedence_.arcs().size();
-    open_score_ = -1;
+    open_score_ = 0;
+    open_op_ = -1;
     open_pair_ = {-1, -1};
     for (size_t i = 0; i < reach && !control.stopped(); ++i) {
       if (!probe(order_[i], cut, control)) return false;
     }
-    if (getenv("DBG2")) fprintf(stderr, "   tightest %ld arcs %zu reach %zu\n", largest(), precedence_.arcs().size(), reach);
     if (precedence_.arcs().size() != arcs) continue;
-    if (reach == order_.size()) break;
+    if (reach == std::min(most, order_.size())) break;
     reach *= kReachGrowth;
   }
   return true;
 }
 
-// Takes the bounds again that may have grown most; false if one exceeds the budget.
-bool Forcing::refresh(StepCut& cut, const Control& control) {
-  for (int32_t op = 0; op < problem_->ops && !control.stopped(); ++op) {
+// Takes the bounds of the ops again that were tightest, where the ops beside them changed; false if one exceeds the budget.
+bool Forcing::refresh(size_t most, StepCut& cut, const Control& control) {
+  const size_t count = std::min(order_.size(), kRefreshed * most);
+  for (size_t i = 0; i < count && !control.stopped(); ++i) {
+    const int32_t op = order_[i];
     const int32_t free_ops = precedence_.free_beside(op);
     if (free_ops == free_at_bound_[op]) continue;
     free_at_bound_[op] = free_ops;
@@ -186,7 +189,7 @@ bool Forcing::refresh(StepCut& cut, const Control& control) {
 
 // Adds what the step of one op forces; false if that is a contradiction.
 bool Forcing::probe(int32_t op, StepCut& cut, const Control& control) {
-  if (arcs_at_probe_[op] == precedence_.arcs().size() && open_score_ >= 0) return true;
+  if (arcs_at_probe_[op] == precedence_.arcs().size() && open_op_ >= 0) return true;
   arcs_at_probe_[op] = precedence_.arcs().size();
   bound_[op] = std::max(bound_[op], cut.bound(op));
   const int64_t slack = budget_ - bound_[op];
@@ -201,10 +204,10 @@ bool Forcing::probe(int32_t op, StepCut& cut, const Control& control) {
     if (earlier > slack && later > slack) return false;
     if (earlier > slack) arcs.emplace_back(op, other);
     if (later > slack) arcs.emplace_back(other, op);
-    const double score = (std::min(earlier, later) + 0.1 * std::max(earlier, later)) / static_cast<double>(slack + 1);
-    if (earlier <= slack && later <= slack && score > open_score_) {
+    const int64_t score = earlier + later;
+    if (earlier <= slack && later <= slack && score > open_score_ && (open_op_ < 0 || open_op_ == op)) {
       open_score_ = score;
-      if (getenv("DBG2")) fprintf(stderr, "     pair %d %d slack %ld earlier %ld later %ld\n", op, other, slack, earlier, later);
+      open_op_ = op;
       open_pair_ = earlier <= later ? std::pair{other, op} : std::pair{op, other};
     }
   }

@@ -74,8 +74,8 @@ class Forcing {
  public:
   Forcing(const Problem& problem, int64_t budget);
 
-  // Adds what the budget forces. False if that shows that no order is within it.
-  bool run(const Control& control);
+  // Adds what the steps of the `most` tightest ops force. False if that shows that no order is within the budget.
+  bool run(size_t most, const Control& control);
 
   // Adds that a runs before b. False if b runs before a already.
   bool add(int32_t a, int32_t b) { return precedence_.add(a, b); }
@@ -90,7 +90,7 @@ class Forcing {
   std::pair<int32_t, int32_t> open_pair() const { return open_pair_; }
 
  private:
-  bool refresh(StepCut& cut, const Control& control);
+  bool refresh(size_t most, StepCut& cut, const Control& control);
   bool probe(int32_t op, StepCut& cut, const Control& control);
 
   const Problem* problem_;
@@ -101,7 +101,8 @@ class Forcing {
   std::vector<int32_t> free_at_bound_; // ops without a fixed place beside the op, when its bound was taken
   std::vector<size_t> arcs_at_probe_;
   std::pair<int32_t, int32_t> open_pair_{-1, -1};
-  double open_score_ = 0;
+  int64_t open_score_ = 0;
+  int32_t open_op_ = -1;
 };
 
 // The problem with the added arcs as dependences, its ops renumbered along a valid order, which is returned.

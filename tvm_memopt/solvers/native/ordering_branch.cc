@@ -1,10 +1,15 @@
 #include "ordering_branch.h"
 
+#include <map>
+
 namespace memopt {
 
 namespace {
 
-constexpr int64_t kStatesAtNode = 20'000;
+constexpr int64_t kStatesAtNode = 2'000;
+constexpr size_t kReachAtRoot = 256;
+constexpr size_t kReach = 16;
+constexpr int64_t kFirstNodes = 32;  // before the first restart
 
 class Branching {
  public:
@@ -13,38 +18,70 @@ class Branching {
 
   BranchDecision run() {
     Forcing root(problem_, budget_);
-    BranchDecision decision;
-    decision.verdict = node(root, 0, decision);
-    if (decision.verdict == Verdict::kInfeasible) decision.bound = budget_ + 1;
-    return decision;
+    const bool possible = !switches_.forcing || root.run(kReachAtRoot, control_);
+    decision_.bound = possible ? std::min(root.largest(), budget_ + 1) : budget_ + 1;
+    if (!possible) {
+      decision_.verdict = Verdict::kInfeasible;
+      return decision_;
+    }
+    for (nodes_left_ = kFirstNodes; decision_.verdict == Verdict::kUnknown && !control_.stopped();) {
+      const int64_t nodes = nodes_left_;
+      decision_.verdict = node(root, 0);
+      if (nodes_left_ > 0) break;
+      nodes_left_ = nodes * 2;
+    }
+    if (decision_.verdict == Verdict::kInfeasible) decision_.bound = budget_ + 1;
+    return decision_;
   }
 
  private:
-  Verdict node(Forcing& forcing, int32_t depth, BranchDecision& decision) {
-    if (switches_.forcing && !forcing.run(control_)) return Verdict::kInfeasible;
-    if (depth == 0) decision.bound = std::min(forcing.largest(), budget_ + 1);
-    if (getenv("DBG")) fprintf(stderr, "   depth %d largest %ld arcs %zu pair %d %d\n", depth, forcing.largest(), forcing.precedence().arcs().size(), forcing.open_pair().first, forcing.open_pair().second);
-    const auto [a, b] = forcing.open_pair();
+  using Pair = std::pair<int32_t, int32_t>;
+
+  Verdict node(const Forcing& forcing, int32_t depth) {
+    const auto [a, b] = choose(forcing);
     const bool last = !switches_.branching || !switches_.forcing || a < 0;
+    const Verdict found = search(forcing, last);
+    if (found != Verdict::kUnknown || last) return found;
+    bool unknown = false, blamed = false;
+    for (const auto& [first, second] : {Pair{a, b}, Pair{b, a}}) {
+      if (control_.stopped() || --nodes_left_ <= 0) return Verdict::kUnknown;
+      Forcing child = forcing;
+      if (!child.add(first, second) || !child.run(kReach, control_)) {
+        if (!blamed) ++blame_[std::minmax(a, b)];
+        blamed = true;
+        continue;
+      }
+      const Verdict verdict = node(child, depth + 1);
+      if (verdict == Verdict::kFeasible) return verdict;
+      unknown = unknown || verdict == Verdict::kUnknown;
+    }
+    return unknown ? Verdict::kUnknown : Verdict::kInfeasible;
+  }
+
+  // The open pair that was blamed most for contradictions, else the one the tightest step suggests.
+  Pair choose(const Forcing& forcing) const {
+    Pair best = forcing.open_pair();
+    int64_t most = 0;
+    for (const auto& [pair, count] : blame_) {
+      const bool open = !forcing.precedence().before(pair.first, pair.second) && !forcing.precedence().before(pair.second, pair.first);
+      if (open && count > most) {
+        most = count;
+        best = pair;
+      }
+    }
+    return best;
+  }
+
+  Verdict search(const Forcing& forcing, bool last) {
     Problem tight = problem_;
     const auto place = tightened(tight, forcing.precedence());
     SearchLimits limits = limits_;
     if (!last) limits.states = std::min(limits.states, kStatesAtNode);
     const auto found = decide(tight, budget_, switches_.search, limits, control_);
     if (found.verdict == Verdict::kFeasible) {
-      for (int32_t op : found.order) decision.order.push_back(place[op]);
+      for (int32_t op : found.order) decision_.order.push_back(place[op]);
     }
-    if (found.verdict != Verdict::kUnknown || last || control_.stopped()) return found.verdict;
-    bool unknown = false;
-    for (const auto& [first, second] : {std::pair{a, b}, std::pair{b, a}}) {
-      Forcing child = forcing;
-      if (!child.add(first, second)) continue;
-      const Verdict verdict = node(child, depth + 1, decision);
-      if (verdict == Verdict::kFeasible) return verdict;
-      unknown = unknown || verdict == Verdict::kUnknown;
-      if (control_.stopped()) return Verdict::kUnknown;
-    }
-    return unknown ? Verdict::kUnknown : Verdict::kInfeasible;
+    return found.verdict;
   }
 
   const Problem& problem_;
@@ -52,6 +89,9 @@ class Branching {
   BranchSwitches switches_;
   SearchLimits limits_;
   const Control& control_;
+  BranchDecision decision_;
+  int64_t nodes_left_ = 0;
+  std::map<Pair, int64_t> blame_;
 };
 
 }  // namespace

@@ -65,7 +65,6 @@ Decision decide(const Problem& problem, int64_t budget, SearchSwitches switches,
     const SearchLimits now{std::min(states, limits.states - decision.states), limits.memory};
     const auto found = reverse ? attempt<true>(middle.problem(), budget, switches, now, control)
                                : attempt<false>(middle.problem(), budget, switches, now, control);
-    if (getenv("DBG")) fprintf(stderr, "  %s n=%d live=%ld limit %ld states %ld settled %zu verdict %d\n", reverse ? "rev" : "fwd", middle.problem().ops, middle.problem().start_live, now.states, found.states, found.trail.size(), (int)found.verdict);
     decision.states += found.states;
     decision.verdict = found.verdict;
     if (found.verdict == Verdict::kInfeasible) break;

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 
 from tvm_memopt.graph import Graph
-from tvm_memopt.solvers.native import library, vector
+from tvm_memopt.solvers.native import vector
 
 MAX_TOTAL_NBYTES = 2**62  # sums of bytes stay within 64 bits
 
@@ -88,7 +88,7 @@ def _kept_rows(rows: Sequence[Sequence[int]], flat: np.ndarray, number: np.ndarr
 def _sums(rows: Sequence[Sequence[int]], values: np.ndarray) -> np.ndarray:
     totals = np.concatenate([[0], np.cumsum(values[_flat(rows)])])
     starts = _starts(rows)
-    return (totals[starts[1:]] - totals[starts[:-1]]).astype(np.int64)
+    return vector(totals[starts[1:]] - totals[starts[:-1]])
 
 
 def _pairs(graph: Graph, op: int, number: np.ndarray) -> list[tuple[int, int, int]]:
@@ -99,6 +99,3 @@ def _pairs(graph: Graph, op: int, number: np.ndarray) -> list[tuple[int, int, in
         for source, target in pairs
         if number[source] >= 0 and graph.planned[target]
     ]
-
-
-__all__ = ["PackedProblem", "library", "packed_problem"]

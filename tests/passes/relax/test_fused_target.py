@@ -1,0 +1,34 @@
+"""Targets that multiply and add in one rounding: which pairs are fused must not depend on the plan."""
+
+from __future__ import annotations
+
+import pytest
+from tvm import relax
+
+from tests.passes.tir.running import fused_target
+from tvm_memopt.api import lower
+from tvm_memopt.passes.relax.build import build_unmodified
+from tvm_memopt.passes.relax.planning import PlanOptions, plan_module
+from tvm_memopt.runtime import outputs_equal, run_module
+
+from . import networks
+from .running import assert_planned_right, random_arrays
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("fold", ["auto", "never"])
+def test_networks_keep_their_outputs(name, fold):
+    assert_planned_right(networks.NETWORKS[name](), modes=("bytecode",), target=fused_target(), fold_data_movement=fold)
+
+
+@pytest.mark.parametrize("side", [7, 18])
+def test_random_networks_keep_their_outputs(side):
+    target = fused_target()
+    module = networks.together([networks.random_network(seed, side) for seed in range(500, 512)])
+    inputs = random_arrays([(side, side)] * 2)
+    lowered, _ = lower(module, target)
+    with target:
+        planned = plan_module(lowered, target, PlanOptions(time_limit=0.5))
+    found, expected = relax.build(planned.mod, target), build_unmodified(module, target)
+    for name in planned.functions:
+        assert outputs_equal(*(run_module(m, inputs, function=name) for m in (found, expected))), name

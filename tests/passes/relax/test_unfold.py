@@ -1,0 +1,102 @@
+"""TVM's own loops come back where the arena has room for their scratch."""
+
+from __future__ import annotations
+
+import pytest
+import tvm
+from tvm import relax
+from tvm.relax import op
+
+from tvm_memopt import testing
+from tvm_memopt.api import lower
+from tvm_memopt.passes.relax.build import build_unmodified
+from tvm_memopt.passes.relax.planning import PlanOptions, emit_module, solve_module
+from tvm_memopt.passes.tir.statements import nbytes_of
+from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
+
+from . import networks
+from .running import HOST, one_function, random_arrays, tensor
+
+INPUTS = random_arrays([(1, 4, 12, 12)])
+
+
+def wide_end() -> tvm.IRModule:
+    """A small padded convolution before an operation that needs far more memory."""
+    x = tensor("x", (1, 4, 12, 12))
+
+    def body(b: relax.BlockBuilder) -> relax.Expr:
+        small = b.emit(op.nn.relu(b.emit(op.nn.conv2d(x, networks.constant(4, 4, 3, 3), padding=1))))
+        flat = b.emit(op.reshape(small, (24, 24)))
+        square = b.emit(op.matmul(b.emit(op.permute_dims(flat)), flat))
+        wide = b.emit(op.concat([square] * 8, axis=0))
+        return op.sum(b.emit(op.matmul(wide, flat)), axis=[0])
+
+    return one_function([x], body)
+
+
+def only_a_convolution() -> tvm.IRModule:
+    x = tensor("x", (1, 4, 12, 12))
+    return one_function([x], lambda b: op.nn.conv2d(x, networks.constant(4, 4, 3, 3), padding=1))
+
+
+def planned(module: tvm.IRModule, fold: str):
+    lowered, target = lower(module, HOST)
+    with target:
+        found = solve_module(lowered, target, PlanOptions(time_limit=1, fold_data_movement=fold))
+    return found, emit_module(lowered, found, caller_arena=False)
+
+
+@pytest.fixture(scope="module")
+def roomy():
+    return planned(wide_end(), "auto")
+
+
+def test_a_kernel_with_room_gets_its_own_loops_back(roomy):
+    function = roomy[0].functions["main"]
+    (name,) = function.unfolded
+    assert "conv2d" in name
+    assert function.unfolded[name].kernel is function.kernels[name] is roomy[0].forms[name].fast
+    assert function.kernels[name].workspace_nbytes == 4 * 4 * 14 * 14
+
+
+def test_the_scratch_lies_in_free_bytes_of_the_arena(roomy):
+    function = roomy[0].functions["main"]
+    for unfolded in function.unfolded.values():
+        for step, offsets in unfolded.offsets.items():
+            held = [a for a in function.plan.allocations if a.first <= step <= a.last and a.tensor is not None]
+            ranges = [(a.offset, a.end) for a in held if a.nbytes]
+            for offset, buffer in zip(offsets, unfolded.kernel.workspace, strict=True):
+                end = offset + nbytes_of(buffer)
+                assert offset % 64 == 0
+                assert end <= function.plan.arena_nbytes
+                assert all(end <= low or high <= offset for low, high in ranges)
+                ranges.append((offset, end))
+
+
+def test_no_byte_more_is_used_than_in_the_folded_form(roomy):
+    always = planned(wide_end(), "always")[0].functions["main"]
+    assert not always.unfolded
+    assert roomy[0].functions["main"].plan.arena_nbytes == always.plan.arena_nbytes
+
+
+def test_a_kernel_without_room_pads_on_the_stack_or_not_at_all():
+    function = planned(only_a_convolution(), "auto")[0].functions["main"]
+    assert function.plan.arena_nbytes == 0
+    assert all(kernel.scratch_nbytes == 0 for kernel in function.kernels.values())
+
+
+@pytest.mark.parametrize("fold", ["auto", "always", "never"])
+def test_every_choice_gives_equal_outputs_and_no_scratch_of_tvms(fold):
+    found, module = planned(wide_end(), fold)
+    plan = found.functions["main"].plan
+    built = relax.build(module, HOST)
+    expected = run_module(build_unmodified(wide_end(), HOST), INPUTS)
+    assert outputs_equal(run_module(built, INPUTS), expected)
+    measured = measure_memory(built, INPUTS)
+    assert (measured.arena_nbytes, measured.workspace_requested_nbytes) == (plan.arena_nbytes, 0)
+
+
+def test_scratch_overwrites_nothing_that_lives(roomy):
+    function = roomy[0].functions["main"]
+    found = poison_run(relax.build(roomy[1], HOST), INPUTS, testing.dead_after(function.graph, function.plan))
+    assert found.clean

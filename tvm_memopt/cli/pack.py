@@ -1,0 +1,102 @@
+"""``tvm-memopt pack BUFFERS.csv -o placed.csv``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tvm_memopt.cli.console import emit, note, stage
+from tvm_memopt.cli.options import json_option
+from tvm_memopt.cli.plan import make_request
+from tvm_memopt.errors import InfeasibleBudgetError, NoPlanError
+
+if TYPE_CHECKING:
+    from tvm_memopt.graph import Lifetimes
+    from tvm_memopt.solvers.layout.exact import Found
+    from tvm_memopt.solvers.request import Request
+
+
+@click.command("pack")
+@click.argument("buffers", metavar="BUFFERS.csv")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the buffers with their offsets.")
+@click.option("--capacity", type=int, metavar="BYTES", help="Only fit in so many bytes; default: the smallest arena.")
+@click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to search.")
+@click.option("--threads", type=int, metavar="N", help="Threads to search with; default: all processors.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of randomised searches.")
+@json_option
+def command(
+    buffers: str, output: str, capacity: int | None, time_limit: float, threads: int | None, seed: int, as_json: bool
+) -> None:
+    """Find addresses for the buffers of BUFFERS.csv (id,lower,upper,size) and add a column "offset".
+
+    A buffer is alive in the half-open range [lower, upper). Ctrl-C ends the search and keeps the best
+    addresses so far.
+
+    \b
+    Examples:
+      tvm-memopt pack buffers.csv -o placed.csv
+      tvm-memopt pack buffers.csv -o placed.csv --capacity 1048576 --time-limit 60
+    """
+    from tvm_memopt.solvers.layout.buffers_csv import read_buffers, write_placed
+
+    request = make_request(time_limit, threads, seed)
+    table = read_buffers(buffers)
+    started = time.monotonic()
+    with stage("searching"):
+        found = _search(table.lives, request, capacity)
+    seconds = time.monotonic() - started
+    offsets = _offsets(buffers, found, capacity)
+    write_placed(table, offsets, output)
+    document = {
+        "buffers": len(table.rows),
+        "arena_nbytes": found.arena_nbytes,
+        "lower_bound_nbytes": found.bound_nbytes,
+        "capacity_nbytes": capacity,
+        "status": "optimal" if found.arena_nbytes == found.bound_nbytes else "feasible",
+        "seconds": seconds,
+        "nodes": found.nodes,
+        "seed": seed,
+    }
+    emit(as_json, document, f"{output}: {_text(document)}")
+
+
+def _search(lives: Lifetimes, request: Request, capacity: int | None) -> Found:
+    from tvm_memopt.solvers.layout.exact import Effort, search
+    from tvm_memopt.solvers.native import call_interruptibly
+
+    def run(flag: Any) -> Found:
+        effort = Effort(request.time_limit, request.seed, request.threads, flag)
+        return search(lives, 1, effort, capacity=capacity)
+
+    try:
+        return call_interruptibly(run)
+    except KeyboardInterrupt as pressed:
+        found: Found | None = getattr(pressed, "result", None)
+        if found is None:
+            raise
+        note("interrupted: these are the best addresses so far")
+        return found
+
+
+def _offsets(source: str, found: Found, capacity: int | None) -> tuple[int, ...]:
+    if found.offsets is not None:
+        return found.offsets
+    if found.proved:
+        raise InfeasibleBudgetError(
+            f"{source}: the capacity of {capacity} bytes cannot be met: at least {found.bound_nbytes} bytes are needed"
+        )
+    raise NoPlanError(
+        f"{source}: no placement in {capacity} bytes was found in the time limit; proved is only that less than "
+        f"{found.bound_nbytes} is impossible: allow more time or a larger capacity"
+    )
+
+
+def _text(document: dict[str, Any]) -> str:
+    bound = document["lower_bound_nbytes"]
+    gap = document["arena_nbytes"] - bound
+    return (
+        f"{document['buffers']:,} buffers, arena {document['arena_nbytes']:,} bytes, bound {bound:,}"
+        f"{f' (gap {gap:,})' if gap else ''}, {document['status']}, {document['seconds']:.2f} s"
+    )
