@@ -1,6 +1,6 @@
 import pytest
 
-VERBS = ("graph", "plan", "check", "optimize", "run", "show")
+VERBS = ("graph", "plan", "check", "optimize", "pack", "run", "show")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -11,6 +11,7 @@ SWITCHES: Mapping[str, str] = {
     "best-fit": "In greedy placement, try the tightest gap as well as the lowest.",
     "inplace": "Let an output lie on the input that dies in the same op.",
     "boosting": "Repeat greedy placement, moving up what ended too high, until that stops helping.",
+    "native": "Close the gap that greedy placement leaves by the exact search in C++, where it was built.",
     "cp-sat": "Close the gap that greedy placement leaves by exact search.",
     "decompose": "In exact placement, solve stretches of time that no buffer crosses one by one.",
 }

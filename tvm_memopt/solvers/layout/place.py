@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from tvm_memopt.graph import Lifetimes
 from tvm_memopt.solvers.layout.boosting import boosted_placement
@@ -15,6 +16,12 @@ from tvm_memopt.solvers.layout.placement import Placement, arena_of
 from tvm_memopt.solvers.layout.replay import replay
 from tvm_memopt.solvers.request import Deadline
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvm_memopt.solvers.layout.exact import Found
+
+_NATIVE_SHARE = 0.7  # of what is left: CP-SAT seldom adds to it
 _MOST_EXACT_BUFFERS = 3000  # beyond, building the model alone eats a usual deadline
 
 
@@ -65,9 +72,13 @@ def refine(
     threads: int = 1,
     disabled: frozenset[str] = frozenset(),
 ) -> Placement:
-    """``placement`` improved by boosting, then improved or proved by CP-SAT."""
+    """``placement`` improved or proved by the native search; where a gap is left, by boosting and CP-SAT."""
     effort = _Effort(alignment, deadline, seed, threads)
     goal = max(placement.lower_bound_nbytes, target or 0)
+    if "native" not in disabled and placement.arena_nbytes > goal:
+        placement = _search_natively(lives, placement, effort, target or 0, disabled)
+    if _enough(placement, target) or deadline.passed:
+        return placement
     if "boosting" not in disabled and placement.arena_nbytes > goal:
         placement = _boost(lives, placement, goal, effort, "inplace" not in disabled)
     if "cp-sat" in disabled or _enough(placement, target):
@@ -86,6 +97,31 @@ def refine(
     arena = arena_of(lives, offsets)
     method = "CP-SAT" if arena < placement.arena_nbytes else placement.method
     return Placement(tuple(offsets), arena, min(proved, arena), method)
+
+
+def _search_natively(
+    lives: Lifetimes, placement: Placement, effort: _Effort, target: int, disabled: frozenset[str]
+) -> Placement:
+    """``placement`` improved or proved by the exact search in C++; as it is where that was not built."""
+    from tvm_memopt.solvers import native
+
+    if not native.available():
+        return placement
+    from tvm_memopt.solvers.layout.exact import Effort, search
+
+    apart = "inplace" in disabled
+    free = Lifetimes(lives.buffers, (), lives.steps) if apart else lives
+    seconds = effort.deadline.remaining * _NATIVE_SHARE
+
+    def call(flag: np.ndarray) -> Found:
+        spend = Effort(seconds, effort.seed, effort.threads, flag, disabled)
+        return search(free, effort.alignment, spend, target=max(target, placement.lower_bound_nbytes))
+
+    found = native.call_interruptibly(call)
+    bound = placement.lower_bound_nbytes if apart else max(placement.lower_bound_nbytes, found.bound_nbytes)
+    if found.offsets is None or found.arena_nbytes is None or found.arena_nbytes >= placement.arena_nbytes:
+        return replace(placement, lower_bound_nbytes=min(bound, placement.arena_nbytes))
+    return Placement(found.offsets, found.arena_nbytes, min(bound, found.arena_nbytes), "exact search")
 
 
 @dataclass(frozen=True)

@@ -52,25 +52,27 @@ def vector(values: Any) -> np.ndarray:
 def call_interruptibly(call: Callable[[np.ndarray], _T]) -> _T:
     """Run ``call(flag)`` in a thread; Ctrl-C sets ``flag[0]``, on which native searches return their best.
 
-    The KeyboardInterrupt is raised again after the call has ended, as attribute ``result`` of the exception
-    holds what it returned.
+    The KeyboardInterrupt is raised again after the call has ended; its attribute ``result`` holds what the
+    call returned.
     """
     flag = np.zeros(1, np.int32)
     outcome: list[Any] = []
     failure: list[BaseException] = []
+    done = threading.Event()  # an interrupt inside Thread.join would mark the running thread as ended
 
     def work() -> None:
         try:
             outcome.append(call(flag))
         except BaseException as error:
             failure.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    threading.Thread(target=work, daemon=True).start()
     interrupt: KeyboardInterrupt | None = None
-    while thread.is_alive():
+    while not done.is_set():
         try:
-            thread.join(_POLL_SECONDS)
+            done.wait(_POLL_SECONDS)
         except KeyboardInterrupt as pressed:
             flag[0], interrupt = 1, pressed
     if failure:

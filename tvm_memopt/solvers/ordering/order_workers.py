@@ -21,7 +21,7 @@ _MOST_STATES = 2**40
 _FIRST_BRANCH_SECONDS = 0.2
 _BRANCH_GROWTH = 5.0
 _FIRST_ANNEAL_SECONDS_PER_OP = 3e-4
-_LEAST_ANNEAL_SECONDS = 0.1
+_LEAST_ANNEAL_SECONDS = 0.02
 _ANNEAL_GROWTH = 1.5
 _LONGEST_ANNEAL_SECONDS = 10.0
 _IMPROVEMENTS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.005, 0.0)  # of the gap, tried as targets from the bold one down
@@ -153,7 +153,7 @@ def _decide(worker: Worker, plan: SegmentPlan, segment: Segment, order: np.ndarr
     worker.overtaken_at = target + 1
     options = worker.options(forcing=False, states=plan.states)
     verdict = _ask(worker, segment, order, target, options, worker.seconds)
-    if verdict is native.Verdict.UNKNOWN:
+    if verdict is not native.Verdict.FEASIBLE:
         plan.rung += 1
     if plan.rung == len(_IMPROVEMENTS):
         plan.rung, plan.states = 0, min(4 * plan.states, _MOST_STATES)
