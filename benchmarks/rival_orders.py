@@ -57,7 +57,7 @@ def xla_post_order(graph: Graph) -> Order:
 
 def onnx_runtime(graph: Graph) -> Order:
     """Operands first, the last named one first."""
-    return _post_order(graph, lambda ops: reversed(ops))
+    return _post_order(graph, reversed)
 
 
 def _list_schedule(graph: Graph, priority: Callable[[int, int, int], tuple[int, ...]]) -> Order:

@@ -57,12 +57,12 @@ def assert_planned_right(
     return planned, plan
 
 
-def run_twice(mod: tvm.IRModule, inputs: Sequence[np.ndarray], mode: str = "bytecode") -> list[bytes]:
+def run_twice(executable: object, inputs: Sequence[np.ndarray]) -> list[bytes]:
     """Outputs of two calls of one machine, the first kept over the second."""
     from tvm_memopt.runtime.execute import call, to_arrays, to_tensors
     from tvm_memopt.runtime.loading import entry, load_machine
 
-    main = entry(load_machine(relax.build(mod, HOST, exec_mode=mode)), "main")
+    main = entry(load_machine(executable), "main")
     first = call(main, to_tensors(inputs))
     call(main, to_tensors([np.zeros_like(a) for a in inputs]))
     again = call(main, to_tensors(inputs))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
+import tvm
 from tvm import relax
 from tvm.relax import op
 from tvm.script import ir as I
 from tvm.script import relax as R
 
 from tvm_memopt import testing
+from tvm_memopt.graph import Graph, Plan, find_violations, graph_from_json
 from tvm_memopt.passes.relax.apply import ARENA_PARAMETER
 from tvm_memopt.passes.relax.build import build_unmodified
-from tvm_memopt.runtime import measure_memory, run_module
+from tvm_memopt.passes.relax.pipeline import GRAPH_ATTR
+from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
 
 from . import networks
 from .running import (
@@ -30,32 +35,60 @@ from .running import (
 SHAPES = {"residual": [(1, 4, 10, 10)], "transformer": [(12, 24)], "branches": [(16, 24), (24, 8)], "chain": [(32, 32)]}
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_networks_keep_their_outputs_in_both_modes(name):
-    planned, plan = assert_planned_right(networks.NETWORKS[name]())
-    assert testing.arena_nbytes(planned)["main"] == plan.arena_nbytes > 0
+@dataclass(frozen=True)
+class Case:
+    """A network, planned and compiled in both modes, beside TVM's own build."""
+
+    inputs: list[np.ndarray]
+    graph: Graph
+    plan: Plan
+    planned: tvm.IRModule
+    builds: dict[str, tuple[object, object]]
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_the_arena_that_is_allocated_is_the_planned_one(name):
-    planned, plan = optimised(networks.NETWORKS[name]())
-    measured = measure_memory(relax.build(planned, HOST), random_arrays(SHAPES[name]))
-    assert (measured.arena_nbytes, measured.storage_nbytes) == (plan.arena_nbytes, plan.arena_nbytes)
-    assert measured.growth_nbytes == 0
+@pytest.fixture(scope="module", params=networks.NETWORKS)
+def case(request):
+    module = networks.NETWORKS[request.param]()
+    planned, plan = optimised(module)
+    builds = {
+        mode: (relax.build(planned, HOST, exec_mode=mode), build_unmodified(module, HOST, exec_mode=mode))
+        for mode in MODES
+    }
+    graph = graph_from_json(str(planned["main"].attrs[GRAPH_ATTR]))
+    return Case(random_arrays(SHAPES[request.param]), graph, plan, planned, builds)
 
 
-def test_no_kernel_of_a_convolution_network_takes_scratch_from_tvm():
-    module = networks.residual_network()
-    inputs = random_arrays(SHAPES["residual"])
-    planned, _ = optimised(module)
-    stock = measure_memory(build_unmodified(module, HOST), inputs)
-    measured = measure_memory(relax.build(planned, HOST), inputs)
-    assert measured.workspace_requested_nbytes == 0 < stock.workspace_requested_nbytes
-    assert measured.peak_nbytes < stock.peak_nbytes
+@pytest.fixture(scope="module")
+def measured(case):
+    return [measure_memory(built, case.inputs) for built in case.builds["bytecode"]]
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["residual", "branches"])
+def test_networks_keep_their_outputs(case, mode):
+    assert outputs_equal(*(run_module(built, case.inputs) for built in case.builds[mode]))
+
+
+def test_the_arena_that_is_allocated_is_the_planned_one(case, measured):
+    planned, _ = measured
+    assert not find_violations(case.graph, case.plan)
+    assert testing.arena_nbytes(case.planned)["main"] == case.plan.arena_nbytes > 0
+    assert (planned.arena_nbytes, planned.storage_nbytes) == (case.plan.arena_nbytes, case.plan.arena_nbytes)
+    assert planned.growth_nbytes == 0
+
+
+def test_a_planned_build_takes_no_more_memory_than_tvms(measured):
+    planned, stock = measured
+    assert planned.workspace_requested_nbytes == 0
+    assert planned.peak_nbytes <= stock.peak_nbytes
+
+
+def test_bytes_that_the_plan_calls_dead_are_dead(case):
+    found = poison_run(case.builds["bytecode"][0], case.inputs, testing.dead_after(case.graph, case.plan))
+    assert found.clean
+    assert found.arena_nbytes == case.plan.arena_nbytes
+
+
+@pytest.mark.parametrize(("name", "mode"), [("residual", "bytecode"), ("branches", "compiled")])
 def test_an_arena_of_the_caller_gives_equal_outputs_over_two_calls(name, mode):
     module = networks.NETWORKS[name]()
     planned, plan = optimised(module, caller_arena=True)
@@ -65,17 +98,14 @@ def test_an_arena_of_the_caller_gives_equal_outputs_over_two_calls(name, mode):
     inputs = random_arrays(SHAPES[name])
     dirty = np.full(plan.arena_nbytes, 255, "uint8")
     expected = b"".join(a.tobytes() for a in run_module(build_unmodified(module, HOST, exec_mode=mode), inputs))
-    assert run_twice(planned, [*inputs, dirty], mode) == [expected, expected]
-    measured = measure_memory(relax.build(planned, HOST), [*inputs, dirty])
-    assert measured.storage_nbytes == 0
+    built = relax.build(planned, HOST, exec_mode=mode)
+    assert run_twice(built, [*inputs, dirty]) == [expected, expected]
+    assert measure_memory(built, [*inputs, dirty]).storage_nbytes == 0
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_outputs_of_one_call_outlive_the_next(mode):
-    module = networks.branches_and_joins()
-    planned, _ = optimised(module)
-    inputs = random_arrays(SHAPES["branches"])
-    first, again = run_twice(planned, inputs, mode)
+def test_outputs_of_one_call_outlive_the_next(case, mode):
+    first, again = run_twice(case.builds[mode][0], case.inputs)
     assert first == again
 
 
@@ -116,7 +146,7 @@ def test_in_place_chains_use_the_memory_of_one_tensor():
             d = R.multiply(c, x)
             return R.matmul(d, x)
 
-    planned, plan = assert_planned_right(InPlace, random_arrays([(64, 64)]))
+    planned, plan = assert_planned_right(InPlace, random_arrays([(64, 64)]), MODES[:1])
     assert plan.arena_nbytes == 64 * 64 * 4
     assert sum("_inplace" in v.name_hint for v, _ in planned.functions_items()) == 3
     assert optimised(InPlace, inplace=False)[1].arena_nbytes == 2 * 64 * 64 * 4
@@ -132,7 +162,7 @@ def test_an_in_place_output_of_another_shape_lies_over_its_input():
             c = R.exp(b)
             return R.nn.softmax(c)
 
-    _, plan = assert_planned_right(Reshaped, random_arrays([(64, 64)]))
+    _, plan = assert_planned_right(Reshaped, random_arrays([(64, 64)]), MODES[1:])
     assert plan.arena_nbytes < 3 * 64 * 64 * 4
 
 
@@ -148,7 +178,7 @@ def test_other_element_types(dtype):
         left, right = (b.emit(relax.TupleGetItem(parts, i)) for i in range(2))
         return b.emit(mix(b.emit(mix(left, right)), y))
 
-    assert_planned_right(one_function([x, y], body))
+    assert_planned_right(one_function([x, y], body), modes=MODES[:1])
 
 
 def test_a_comparison_and_a_choice_mix_element_types():
@@ -161,7 +191,7 @@ def test_a_comparison_and_a_choice_mix_element_types():
         whole = b.emit(op.astype(b.emit(op.matmul(chosen, x)), "int32"))
         return relax.Tuple([larger, whole, b.emit(op.astype(whole, "float16"))])
 
-    assert_planned_right(one_function([x, y], body))
+    assert_planned_right(one_function([x, y], body), modes=MODES[:1])
 
 
 def test_empty_tensors_take_no_bytes():
@@ -175,7 +205,7 @@ def test_empty_tensors_take_no_bytes():
             return (R.matmul(c, b), R.concat([a, a], axis=0))
 
     inputs = [np.zeros((0, 4), "float32"), *random_arrays([(3, 4)])]
-    _, plan = assert_planned_right(Empty, inputs)
+    _, plan = assert_planned_right(Empty, inputs, MODES[:1])
     assert 0 < plan.arena_nbytes <= 3 * 64
 
 
@@ -206,7 +236,7 @@ def test_a_view_at_an_offset_keeps_its_part():
             z = R.exp(moved)
             return R.matmul(z, x)
 
-    assert_planned_right(Part, random_arrays([(64, 64)]))
+    assert_planned_right(Part, random_arrays([(64, 64)]), MODES[:1])
 
 
 def test_parameters_keep_their_names_and_the_function_its_attributes():

@@ -16,12 +16,11 @@ from .running import assert_planned_right, random_arrays
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)
-@pytest.mark.parametrize("fold", ["auto", "never"])
-def test_networks_keep_their_outputs(name, fold):
-    assert_planned_right(networks.NETWORKS[name](), modes=("bytecode",), target=fused_target(), fold_data_movement=fold)
+def test_networks_keep_their_outputs(name):
+    assert_planned_right(networks.NETWORKS[name](), modes=("bytecode",), target=fused_target())
 
 
-@pytest.mark.parametrize("side", [7, 18])
+@pytest.mark.parametrize("side", [8])
 def test_random_networks_keep_their_outputs(side):
     target = fused_target()
     module = networks.together([networks.random_network(seed, side) for seed in range(500, 512)])

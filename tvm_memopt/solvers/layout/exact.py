@@ -96,9 +96,7 @@ def minimise(
     return search(make_lifetimes(first, last, nbytes, inplace), alignment, effort, target=target)
 
 
-def search(
-    lives: Lifetimes, alignment: int, effort: Effort, *, capacity: int | None = None, target: int = 0
-) -> Found:
+def search(lives: Lifetimes, alignment: int, effort: Effort, *, capacity: int | None = None, target: int = 0) -> Found:
     """``fit`` in ``capacity`` bytes where it is given, else ``minimise``, for the lifetimes of a schedule."""
     bound = load_bound(lives, alignment)
     if capacity is not None and bound > capacity:
