@@ -37,6 +37,18 @@ def residual_network(size: int = 10, channels: int = 4) -> tvm.IRModule:
     return one_function([x], body)
 
 
+def small_network() -> tvm.IRModule:
+    """One padded convolution with a skip, a view and a matrix product: (1,4,10,10) to (1,10)."""
+    x = tensor("x", (1, 4, 10, 10))
+
+    def body(b: relax.BlockBuilder) -> relax.Expr:
+        found = b.emit(op.nn.relu(b.emit(op.nn.conv2d(x, constant(4, 4, 3, 3), padding=1))))
+        flat = b.emit(op.reshape(b.emit(op.add(found, x)), (1, 400)))
+        return op.nn.softmax(b.emit(op.matmul(flat, constant(400, 10))))
+
+    return one_function([x], body)
+
+
 def transformer_block(tokens: int = 12, width: int = 24) -> tvm.IRModule:
     """Layer norm, one attention head, residuals and a feed-forward part."""
     x = tensor("x", (tokens, width))

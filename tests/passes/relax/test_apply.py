@@ -254,3 +254,22 @@ def test_extraction_does_not_change_the_users_module():
     optimised(module)
     extracted(module)
     assert module.script(show_meta=True) == before
+
+
+def test_a_tuple_of_tensors_may_be_a_parameter():
+    @I.ir_module
+    class Tuples:
+        @R.function
+        def main(pair: R.Tuple(R.Tensor((64, 64), "float32"), R.Tensor((64, 64), "float32"))):
+            first, second = pair[0], pair[1]
+            product = R.matmul(first, second)
+            return (R.matmul(R.nn.relu(product), first), pair[1])
+
+    planned, plan = optimised(Tuples)
+    assert plan.arena_nbytes > 0
+    arrays = random_arrays([(64, 64)] * 2)
+    machine = relax.VirtualMachine(relax.build(planned, HOST), tvm.cpu())
+    found, same = machine["main"](tuple(map(tvm.runtime.tensor, arrays)))
+    first, second = (a.astype("float64") for a in arrays)
+    np.testing.assert_allclose(found.numpy(), np.maximum(first @ second, 0) @ first, rtol=1e-3, atol=1e-3)
+    assert same.numpy().tobytes() == arrays[1].tobytes()

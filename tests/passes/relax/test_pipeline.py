@@ -29,7 +29,7 @@ INPUTS = random_arrays([(1, 4, 10, 10)])
 
 @pytest.fixture(scope="module")
 def module():
-    return networks.residual_network()
+    return networks.small_network()
 
 
 @pytest.fixture(scope="module")

@@ -93,3 +93,18 @@ def test_a_pooled_product_is_equal_in_every_form():
 
 def test_kernels_without_such_products_run_in_place_on_every_target():
     assert kernel_forms({"main": kernels.batch_norm_chain()})["main"].fast.inplace == ((0, 4),)
+
+
+def test_no_form_brings_a_product_to_the_stack():
+    """Folded, the product no longer shares the larger memory of what follows it."""
+    x = te.placeholder((1, 3, 3, 16), name="x", dtype="float32")
+    scale, shift, last = (te.placeholder((3, 1, 1), name=n, dtype="float32") for n in "stu")
+    weight = te.placeholder((3, 1, 1, 1), name="w", dtype="float32")
+    found = topi.nn.depthwise_conv2d_nchw(topi.nn.relu(topi.add(topi.multiply(x, scale), shift)), weight, 1, 1, 1)
+    changed = topi.add(topi.multiply(topi.subtract(topi.nn.relu(found), last), scale), shift)
+    func = te.create_prim_func([x, scale, shift, last, weight, changed])
+    assert not keeps_products_on_the_stack(flat(func))
+    assert kernel_forms({"main": func}, PLAIN)["main"].small is not None
+    for kernels_of_target in (kernel_forms({"main": func}), kernel_forms({"main": func}, fused_target())):
+        assert (kernels_of_target["main"].small, kernels_of_target["main"].rows) == (None, None)
+    assert differing_forms(func, target=fused_target()) == []

@@ -3,7 +3,7 @@
 Targets that multiply and add in one instruction round once where the code generator sees both together.
 Over buffers on the stack it sees through memory: their loops are short enough to be unrolled, and whether
 a product that is stored there meets the addition that reads it depends on all the code around. A kernel
-with such a product keeps the loops and the parameters that TVM gave it.
+with such a product keeps the loops and the parameters that TVM gave it, and no other gets a form with one.
 """
 
 from __future__ import annotations

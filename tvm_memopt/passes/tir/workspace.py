@@ -90,14 +90,14 @@ class Kernel:
 class KernelForms:
     """The forms of one PrimFunc. ``fast`` has TVM's own loops; ``small`` folds data movement into its
     readers and needs less workspace (None where that gains nothing). ``original`` is the PrimFunc as TVM
-    fused it, ``original_nbytes`` the scratch of TVM's own build, stack left out. ``steady``: in another
-    form values could be rounded otherwise."""
+    fused it, ``original_nbytes`` the scratch of TVM's own build, stack left out. ``fused``: the target
+    may multiply and add with one rounding."""
 
     fast: Kernel
     small: Kernel | None
     original: tirx.PrimFunc
     original_nbytes: int
-    steady: bool = False
+    fused: bool = True
 
     @property
     def smallest(self) -> Kernel:
@@ -107,10 +107,11 @@ class KernelForms:
     @cached_property
     def rows(self) -> Kernel | None:
         """The form that moves data a few rows at a time; None where that is not less than ``fast``."""
-        func = None if self.steady else buffer_rows(self.original)
-        if func is None:
+        func = None if self.fast.fixed else buffer_rows(self.original)
+        flat = None if func is None else _lower({"rows": func})["rows"]
+        if flat is None or (self.fused and keeps_products_on_the_stack(flat)):
             return None
-        kernel = _kernel(func, _lower({"rows": func})["rows"])
+        kernel = _kernel(func, flat)
         return kernel if kernel.scratch_nbytes < self.fast.scratch_nbytes and not kernel.kept_nbytes else None
 
 
@@ -119,20 +120,19 @@ def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | 
 
     Kernels in a form that is not understood keep their scratch.
     """
-    lowered = _lower(kernels)
-    fused = fuses_multiply_add(target)
-    steady = {name for name, func in lowered.items() if fused and keeps_products_on_the_stack(func)}
-    fast = {name: _kernel(kernels[name], func, name in steady) for name, func in lowered.items()}
-    wanting = [name for name, kernel in fast.items() if (kernel.workspace or kernel.kept_nbytes) and name not in steady]
+    lowered, fused = _lower(kernels), fuses_multiply_add(target)
+    unsteady = {name for name, func in lowered.items() if fused and keeps_products_on_the_stack(func)}
+    fast = {name: _kernel(kernels[name], func, name in unsteady) for name, func in lowered.items()}
+    wanting = [n for n, kernel in fast.items() if kernel.scratch_nbytes and n not in unsteady]
     folded = {name: f for name in wanting if (f := inline_data_movement(kernels[name])) is not None}
-    small = {name: _kernel(folded[name], func) for name, func in _lower(folded).items()}
+    small = {
+        name: _kernel(folded[name], func)
+        for name, func in _lower(folded).items()
+        if not (fused and keeps_products_on_the_stack(func))
+    }
     return {
         name: KernelForms(
-            kernel,
-            _if_smaller(small.get(name), kernel),
-            kernels[name],
-            scratch_nbytes(lowered[name]),
-            name in steady,
+            kernel, _if_smaller(small.get(name), kernel), kernels[name], scratch_nbytes(lowered[name]), fused
         )
         for name, kernel in fast.items()
     }

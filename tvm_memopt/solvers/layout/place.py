@@ -114,7 +114,7 @@ def _search_natively(
     seconds = effort.deadline.remaining * _NATIVE_SHARE
 
     def call(flag: np.ndarray) -> Found:
-        spend = Effort(seconds, effort.seed, effort.threads, flag, disabled)
+        spend = Effort(seconds, effort.seed, 1, flag, disabled)  # one thread: the same seed gives the same plan
         return search(free, effort.alignment, spend, target=max(target, placement.lower_bound_nbytes))
 
     found = native.call_interruptibly(call)
