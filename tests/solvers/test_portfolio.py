@@ -124,7 +124,7 @@ def test_same_seed_gives_the_same_plan() -> None:
         assert outcome(solve(graph, request)) == outcome(solve(graph, request))
 
 
-@pytest.mark.parametrize("stage", ["given order", "constructive orders", "beam of width 8", "addresses of order 0"])
+@pytest.mark.parametrize("stage", ["given order", "constructive orders", "order search", "addresses of order 0"])
 def test_ctrl_c_at_any_stage_returns_the_best_plan_so_far(stage: str) -> None:
     graph = layered_graph(150, seed=1)
     seen: list[str] = []
@@ -143,7 +143,7 @@ def test_ctrl_c_at_any_stage_returns_the_best_plan_so_far(stage: str) -> None:
 def test_ctrl_c_inside_exact_placement_returns_at_once() -> None:
     pytest.importorskip("ortools", reason="the exact placement needs OR-tools")
     graph = layered_graph(250, seed=1)
-    disabled = frozenset({"beam", "constructive", "boosting"})
+    disabled = frozenset({"native", "beam", "constructive", "boosting"})
 
     def interrupt_soon(news: Progress) -> None:
         if news.stage.startswith("addresses"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm_memopt.graph import Graph, Lifetimes, Plan, check, given_order, lifetimes, working_set_bound
 from tvm_memopt.graph.liveness import profile_of
@@ -14,10 +14,16 @@ from tvm_memopt.solvers.ordering import ORDERINGS, beam_search
 from tvm_memopt.solvers.ordering.downsets import downset_space
 from tvm_memopt.solvers.request import Deadline, Progress, Request
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvm_memopt.solvers.ordering.search import OrderResult
+
 _BEAM_WIDTHS = (8, 32, 128, 512, 2048, 8192)
 _PLACED_AT_ONCE = 2  # constructive orders that get addresses before the beam starts
 _REFINED = 4  # orders that exact placement is tried on
-_BEAM_SHARE = 0.6  # of the time limit, while the best order's addresses leave a gap
+_FEW_OPS = 64  # so few are tried by a narrow beam before the native search is loaded
+_ORDER_SHARE = 0.6  # of the time limit, while the best order's addresses leave a gap
 _PLACE_SHARE = 0.1  # of the time limit, for the greedy addresses of one order
 _CHECK_SECONDS = 5e-8  # the final check, per buffer and step
 
@@ -109,7 +115,7 @@ def _run(search: _Search) -> None:
     reserve = _CHECK_SECONDS * sum(b.last - b.first + 1 for b in given.lives.buffers)
     search.deadline = search.clock.within(max(search.clock.remaining - reserve, search.clock.remaining / 2))
     _place(search, given)
-    for stage in (_constructive_orders, _beams, _better_addresses):
+    for stage in (_constructive_orders, _better_orders, _better_addresses):
         if search.done or search.deadline.passed:
             break
         stage(search)
@@ -129,15 +135,77 @@ def _constructive_orders(search: _Search) -> None:
         _place(search, candidate)
 
 
-def _beams(search: _Search) -> None:
-    if "beam" in search.request.disabled or search.peak <= search.plain_bound:
+def _better_orders(search: _Search) -> None:
+    if search.peak <= search.plain_bound:
         return
+    if len(search.graph.ops) <= _FEW_OPS and _beams(search, _BEAM_WIDTHS[:1]):
+        return
+    from tvm_memopt.solvers import native  # numpy comes along: easy graphs do without
+
+    if "native" not in search.request.disabled and native.available():
+        _native_orders(search)
+    else:
+        _beams(search, _BEAM_WIDTHS)
+
+
+def _order_seconds(search: _Search) -> float:
+    """What the orders may still take: a part of the time while addresses leave a gap too."""
+    gap = search.arena is None or search.arena > search.peak
+    share = _ORDER_SHARE * search.request.time_limit - search.clock.elapsed if gap else search.deadline.remaining
+    return min(share, search.deadline.remaining)
+
+
+def _native_orders(search: _Search) -> None:
+    """The order search in C++; under a budget it ends as soon as an order's peak is within."""
+    seconds = _order_seconds(search)
+    if seconds <= 0:
+        return
+    from tvm_memopt.solvers.native import call_interruptibly
+    from tvm_memopt.solvers.ordering.search import search_order
+
+    request, budget = search.request, search.request.budget_nbytes
+    search.stage("order search")
+
+    def call(flag: np.ndarray) -> OrderResult:
+        def listen(peak: int, bound: int, method: str) -> None:
+            search.order_bound = max(search.order_bound, bound)
+            search.stage(f"order search: peak {peak} by {method}")
+            if budget is not None and (bound > budget or peak <= budget < search.peak):
+                flag[0] = 1
+
+        return search_order(
+            search.graph,
+            seconds=seconds,
+            seed=request.seed,
+            threads=request.threads,
+            flag=flag,
+            start_orders=[candidate.order for candidate in search.candidates],
+            disabled=request.disabled,
+            progress=listen,
+        )
+
+    pressed: KeyboardInterrupt | None = None
+    try:
+        found = call_interruptibly(call)
+    except KeyboardInterrupt as interrupt:
+        pressed, found = interrupt, interrupt.result  # type: ignore[attr-defined]
+    search.order_bound = max(search.order_bound, found.bound)
+    search.proved_order = found.proved
+    if found.peak < search.peak:
+        _place(search, _evaluate(search, found.method, found.order))
+    if pressed is not None:
+        raise pressed
+
+
+def _beams(search: _Search, widths: tuple[int, ...]) -> bool:
+    """Beams in plain Python; whether they left nothing to search."""
+    if "beam" in search.request.disabled:
+        return False
     space = downset_space(search.graph)
-    for width in _BEAM_WIDTHS:
-        gap = search.arena is None or search.arena > search.peak
-        share = _BEAM_SHARE * search.request.time_limit - search.clock.elapsed if gap else search.deadline.remaining
-        if search.done or search.proved_order or share <= 0 or search.deadline.passed:
-            return
+    for width in widths:
+        share = _order_seconds(search)
+        if search.done or search.proved_order or share <= 0:
+            break
         search.stage(f"beam of width {width}")
         found = beam_search(
             search.graph,
@@ -151,6 +219,7 @@ def _beams(search: _Search) -> None:
             _place(search, _evaluate(search, f"beam of width {width}", found.order))
         if found.proved:
             search.order_bound, search.proved_order = max(search.order_bound, found.peak_nbytes), True
+    return search.done or search.proved_order
 
 
 def _incumbent(search: _Search) -> int:

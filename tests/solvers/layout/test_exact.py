@@ -13,7 +13,8 @@ from tvm_memopt.graph.overlap import overlapping
 from tvm_memopt.solvers import native
 from tvm_memopt.solvers.layout import load_bound
 from tvm_memopt.solvers.layout.buffers_csv import read_buffers
-from tvm_memopt.solvers.layout.exact import SWITCHES, Effort, Found, fit, greedy, minimise, search
+from tvm_memopt.solvers.layout.exact import Effort, Found, fit, greedy, minimise, search
+from tvm_memopt.solvers.layout.exact_switches import LAYOUT_SWITCHES
 from tvm_memopt.solvers.layout.valleys import fits_by_valleys, least_arena_by_valleys
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the native core was not built")
@@ -66,7 +67,7 @@ def test_eight_buffers_fit_exactly_where_the_python_twin_says_so(lives: Lifetime
             assert found.arena_nbytes <= capacity
 
 
-@pytest.mark.parametrize("switch", SWITCHES)
+@pytest.mark.parametrize("switch", LAYOUT_SWITCHES)
 @given(lives=buffer_sets(max_buffers=6), alignment=ALIGNMENTS)
 @settings(max_examples=40, deadline=None)
 def test_each_switch_off_leaves_the_answer_as_it_is(switch: str, lives: Lifetimes, alignment: int) -> None:
@@ -80,7 +81,7 @@ def test_each_switch_off_leaves_the_answer_as_it_is(switch: str, lives: Lifetime
 @given(buffer_sets(max_buffers=7))
 @settings(max_examples=40, deadline=None)
 def test_all_switches_off_leave_the_answer_as_it_is(lives: Lifetimes) -> None:
-    found = search(without_pairs(lives), 1, Effort(seconds=60, disabled=set(SWITCHES)))
+    found = search(without_pairs(lives), 1, Effort(seconds=60, disabled=set(LAYOUT_SWITCHES)))
     assert found.proved
     assert found.arena_nbytes == least_arena_by_valleys(without_pairs(lives), 1)
 

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from tests.solvers.brute_force import held_bytes, least_peak
 from tests.solvers.ordering.native_tools import assert_valid, needs_library, rich_graphs, some_order, whole
 from tests.solvers.strategies import SEEDS, diamond
-from tvm_memopt.graph import Graph, layered_graph, live_profile, peak_live
+from tvm_memopt.graph import Graph, given_order, layered_graph, live_profile, peak_live
 from tvm_memopt.solvers.native import ordering as native
 from tvm_memopt.solvers.native.ordering import DecideOptions, Verdict, Window
 from tvm_memopt.solvers.native.problem import packed_problem
 
 pytestmark = needs_library
 LONG = 60.0
+ENDLESS = 2**62  # work
 OPTIONS = {
     "all": DecideOptions(),
     "no safe moves": DecideOptions(safe_moves=False),
@@ -34,7 +35,7 @@ def test_verdict_is_that_of_all_orders(name: str, graph: Graph, seed: int, off: 
     for budget in {least, least - 1, max(0, least + off)}:
         problem, order = packed_problem(graph), native.order_vector(some_order(graph, seed))
         assert problem is not None
-        verdict, bound = native.decide(problem, order, whole(graph), budget, OPTIONS[name], LONG, native.new_flag())
+        verdict, bound, _ = native.decide(problem, order, whole(graph), budget, OPTIONS[name], LONG, native.new_flag())
         if name != "branching alone":
             assert verdict is (Verdict.FEASIBLE if budget >= least else Verdict.INFEASIBLE)
         assert bound <= least
@@ -57,7 +58,7 @@ def test_window_alone_is_rearranged_and_best_among_its_orders(graph: Graph, seed
     assert problem is not None
     for options in (DecideOptions(), DecideOptions(forcing=True)):
         flag, window = native.new_flag(), Window(first, last)
-        assert native.step_bound(problem, order, window, LONG, flag) <= least or first == last
+        assert native.step_bound(problem, order, window, ENDLESS, LONG, flag)[0] <= least or first == last
         if first < last:
             assert native.decide(problem, order, window, least - 1, options, LONG, flag)[0] is Verdict.INFEASIBLE
             assert native.decide(problem, order, window, least, options, LONG, flag)[0] is Verdict.FEASIBLE
@@ -81,7 +82,7 @@ def _orders(graph: Graph, done: tuple[int, ...], ops: tuple[int, ...]) -> list[t
 def test_step_bound_never_exceeds_the_least_peak_nor_misses_a_working_set(graph: Graph, seed: int) -> None:
     problem, order = packed_problem(graph), native.order_vector(some_order(graph, seed))
     assert problem is not None
-    bound = native.step_bound(problem, order, whole(graph), LONG, native.new_flag())
+    bound, _ = native.step_bound(problem, order, whole(graph), ENDLESS, LONG, native.new_flag())
     assert bound <= least_peak(graph)
 
 
@@ -92,7 +93,7 @@ def test_step_bound_without_sharing_is_the_largest_least_step_of_any_op(graph: G
     problem = packed_problem(graph)
     assert problem is not None
     order = native.order_vector(range(len(graph.ops)))
-    bound = native.step_bound(problem, order, whole(graph), LONG, native.new_flag())
+    bound, _ = native.step_bound(problem, order, whole(graph), ENDLESS, LONG, native.new_flag())
     late = [op for op, before in enumerate(graph.predecessors) if before]  # the first step has bytes of its own
     assert bound >= max((_least_step(graph, op) for op in late), default=0)
 
@@ -111,10 +112,10 @@ def test_limits_leave_the_answer_open() -> None:
     assert problem is not None
     given = native.order_vector(range(60))
     plain = DecideOptions(safe_moves=False, valleys=False, both_ends=False, states=10)
-    verdict, _ = native.decide(problem, given, whole(graph), 1, plain, LONG, native.new_flag())
+    verdict, *_ = native.decide(problem, given, whole(graph), 1, plain, LONG, native.new_flag())
     assert verdict is Verdict.INFEASIBLE  # no step fits: nothing was cut short
     budget = native.construct(problem, native.Construction.RANDOM, repeats=200)[1] - 1
-    verdict, _ = native.decide(problem, given, whole(graph), budget, plain, LONG, native.new_flag())
+    verdict, *_ = native.decide(problem, given, whole(graph), budget, plain, LONG, native.new_flag())
     assert verdict is Verdict.UNKNOWN
     flag = native.new_flag()
     flag[0] = 1
@@ -127,6 +128,24 @@ def test_diamond_needs_120_bytes() -> None:
     problem = packed_problem(diamond())
     assert problem is not None
     order = native.order_vector(range(6))
-    assert native.decide(problem, order, whole(diamond()), 119, DecideOptions(), LONG, native.new_flag()) == (0, 120)
+    assert native.decide(problem, order, whole(diamond()), 119, DecideOptions(), LONG, native.new_flag())[:2] == (
+        0,
+        120,
+    )
     assert native.decide(problem, order, whole(diamond()), 120, DecideOptions(), LONG, native.new_flag())[0] == 1
     assert peak_live(diamond(), order.tolist()) == 120
+
+
+def test_work_limit_ends_the_search_at_the_same_place_every_time() -> None:
+    graph = layered_graph(300, seed=1)
+    problem = packed_problem(graph)
+    assert problem is not None
+    budget = peak_live(graph, given_order(graph)) * 9 // 10
+    for forcing in (False, True):
+        options = DecideOptions(forcing=forcing, work=1_000_000)
+        runs = []
+        for _ in range(2):
+            order = native.order_vector(given_order(graph))
+            verdict, bound, work = native.decide(problem, order, whole(graph), budget, options, LONG, native.new_flag())
+            runs.append((verdict, bound, work, order.tolist()))
+        assert runs[0] == runs[1]

@@ -122,5 +122,5 @@ def test_window_outside_the_order_is_refused() -> None:
     assert problem is not None
     order, flag = native.order_vector(range(3)), native.new_flag()
     with pytest.raises(ValueError, match="window 0 to 4"):
-        native.step_bound(problem, order, native.Window(0, 4), 1.0, flag)
-    assert native.step_bound(problem, np.array([0, 1, 2], np.int32), whole(chain(3)), 1.0, flag) == 128
+        native.step_bound(problem, order, native.Window(0, 4), 2**62, 1.0, flag)
+    assert native.step_bound(problem, np.array([0, 1, 2], np.int32), whole(chain(3)), 2**62, 1.0, flag)[0] == 128

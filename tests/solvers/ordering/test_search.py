@@ -71,6 +71,16 @@ def test_published_graphs_are_solved_to_proof(name: str, peak: int) -> None:
 
 
 @needs_library
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_same_seed_and_threads_give_the_same_order(threads: int) -> None:
+    for seed in range(5):
+        graph = layered_graph(60, seed=seed)
+        runs = [search_order(graph, seconds=LONG, seed=5, threads=threads) for _ in range(3)]
+        assert all(run.proved for run in runs)
+        assert len({run.order for run in runs}) == 1
+
+
+@needs_library
 def test_set_flag_ends_the_search_with_a_valid_order() -> None:
     graph = layered_graph(1500, seed=0)
     flag = np.zeros(1, np.int32)

@@ -16,23 +16,9 @@ from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Buffer, Lifetimes
 from tvm_memopt.solvers import native
 from tvm_memopt.solvers.layout.chains import best_pairs
+from tvm_memopt.solvers.layout.exact_switches import LAYOUT_SWITCHES
 from tvm_memopt.solvers.layout.load import load_bound
 from tvm_memopt.solvers.request import Deadline
-
-SWITCHES: Mapping[str, str] = {
-    "inference": "Raise each section's floor to the lowest offset that any of its buffers can still take.",
-    "support": "Place a buffer only on top of another or on the ground: others can be pushed down.",
-    "decompose": "Search stretches of time apart once no unplaced buffer crosses between them.",
-    "memory": "Remember failed states and do not search one twice.",
-    "fail-first": "Branch on the section with the fewest buffers that can lie on its floor.",
-    "tightness": "Among those, prefer the section with the fewest bytes to waste.",
-    "twins": "Of unplaced buffers with equal life and size, try only one.",
-    "levels": "A section left empty is raised to the next top that can be reached, not by one unit.",
-    "restarts": "Stop after a number of nodes and start again with another order of choice.",
-    "ladder": "Ask for the bound, the middle and just below the incumbent in turns.",
-    "greedy": "Begin with the best of the greedy placements.",
-}
-"""Name -> what it does, in the order of the bits in native/layout_switches.h; all on by default."""
 
 MOST_NBYTES = 2**61  # sizes and their sum per step stay below: the native search counts in int64
 _MEMORY_NBYTES = 1 << 30  # for failed states
@@ -55,7 +41,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Effort:
-    """What a search may spend; it ends soon after ``flag[0]``, an int32, is set. ``disabled``: names of SWITCHES."""
+    """What a search may spend; it ends soon after ``flag[0]``, an int32, is set.
+
+    ``disabled``: names of LAYOUT_SWITCHES.
+    """
 
     seconds: float = 1e9
     seed: int = 0
@@ -130,7 +119,7 @@ def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort()) -> Found
 
 def switch_bits(disabled: Collection[str]) -> int:
     """Bits of the switches in ``disabled``; names of other parts of the search are passed over."""
-    return sum(1 << bit for bit, name in enumerate(SWITCHES) if name in disabled)
+    return sum(1 << bit for bit, name in enumerate(LAYOUT_SWITCHES) if name in disabled)
 
 
 def make_lifetimes(

@@ -4,22 +4,29 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 
 namespace memopt {
 
-// Wall-clock deadline and a flag that Python sets on Ctrl-C; cheap enough to ask in a hot loop.
+// Wall-clock deadline, a flag that Python sets on Ctrl-C, and a limit on work; cheap enough to ask in a hot loop.
+// Work is counted in elementary steps, the same on every machine and run: where it ends a search, the answer does
+// not depend on the clock. Only one thread may spend it.
 class Control {
  public:
-  Control(double seconds, const int32_t* interrupt)
+  Control(double seconds, const int32_t* interrupt, int64_t work = std::numeric_limits<int64_t>::max())
       : ends_(Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds))),
-        interrupt_(interrupt) {}
+        interrupt_(interrupt),
+        work_(work) {}
 
   bool stopped() const {
     if (stopped_.load(std::memory_order_relaxed)) return true;
     const bool flagged = interrupt_ != nullptr && *static_cast<const volatile int32_t*>(interrupt_) != 0;
-    if (flagged || Clock::now() >= ends_) stopped_.store(true, std::memory_order_relaxed);
+    if (flagged || spent_ >= work_ || Clock::now() >= ends_) stopped_.store(true, std::memory_order_relaxed);
     return stopped_.load(std::memory_order_relaxed);
   }
+
+  void spend(int64_t work) const { spent_ += work; }
+  int64_t spent() const { return spent_; }
 
   void stop() const { stopped_.store(true, std::memory_order_relaxed); }
 
@@ -27,6 +34,8 @@ class Control {
   using Clock = std::chrono::steady_clock;
   Clock::time_point ends_;
   const int32_t* interrupt_;
+  int64_t work_;
+  mutable int64_t spent_ = 0;
   mutable std::atomic<bool> stopped_{false};
 };
 

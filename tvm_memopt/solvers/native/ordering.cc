@@ -81,24 +81,28 @@ int64_t order_construct(TensorView index, TensorView bytes, TensorView order, in
   return best_peak;
 }
 
-// A lower bound on the window's peak over all orders of its ops: the best that the time allows.
-int64_t order_bound(TensorView index, TensorView bytes, TensorView order, int64_t first, int64_t last, double seconds, TensorView flag) {
+// A lower bound on the window's peak over all orders of its ops: the best that work and time allow.
+int64_t order_bound(TensorView index, TensorView bytes, TensorView order, int64_t first, int64_t last, int64_t work,
+                    double seconds, TensorView flag, TensorView done) {
   const Window window(index, bytes, order, first, last);
   const auto held = profile_of(window.problem, identity_order(window.problem.ops));
   auto heaviest = identity_order(window.problem.ops);
   std::stable_sort(heaviest.begin(), heaviest.end(), [&](int32_t a, int32_t b) { return held[a] > held[b]; });
-  return step_bound(window.problem, heaviest, Control(seconds, flag_of(flag)));
+  const Control control(seconds, flag_of(flag), work);
+  const int64_t bound = step_bound(window.problem, heaviest, control);
+  as_span<int64_t>(done, "done")[0] = control.spent();
+  return bound;
 }
 
 // Looks for an order of the window within the budget. `options`: safe moves, valleys, both ends, forcing,
-// branching (0 or 1), most states, most bytes. `results`: visited states, lower bound (0: none).
+// branching (0 or 1), most states, most bytes, most work. `results`: work done, lower bound (0: none).
 // Returns 0 when there is none, 1 when `order` now is one, 2 when that stayed open.
 int64_t order_decide(TensorView index, TensorView bytes, TensorView order, int64_t first, int64_t last, int64_t budget,
                      TensorView options, double seconds, TensorView flag, TensorView results) {
   Window window(index, bytes, order, first, last);
   const auto option = as_span<const int64_t>(options, "options");
   const auto result = as_span<int64_t>(results, "results");
-  const Control control(seconds, flag_of(flag));
+  const Control control(seconds, flag_of(flag), option[7]);
   const SearchSwitches search{option[0] != 0, option[1] != 0, option[2] != 0};
   const SearchLimits limits{option[5], static_cast<size_t>(option[6])};
   Verdict verdict;
@@ -112,21 +116,21 @@ int64_t order_decide(TensorView index, TensorView bytes, TensorView order, int64
     const auto decision = decide(window.problem, budget, search, limits, control);
     verdict = decision.verdict;
     found = decision.order;
-    result[0] = decision.states;
     result[1] = verdict == Verdict::kInfeasible ? budget + 1 : 0;
   }
+  result[0] = control.spent();
   if (verdict == Verdict::kFeasible) window.write(found);
   return static_cast<int64_t>(verdict);
 }
 
-// Anneals the window. `options`: smooth, block moves (0 or 1), moves (0: by time), seed, target peak.
+// Anneals the window. `options`: smooth, block moves (0 or 1), moves, seed, target peak.
 // `results`: moves tried. Returns the window's peak.
 int64_t order_anneal(TensorView index, TensorView bytes, TensorView order, int64_t first, int64_t last, TensorView options,
                      double hot, double cold, double seconds, TensorView flag, TensorView results) {
   Window window(index, bytes, order, first, last);
   const auto option = as_span<const int64_t>(options, "options");
-  const AnnealOptions chosen{{option[0] != 0, option[1] != 0}, seconds, option[2], hot, cold, static_cast<uint64_t>(option[3]), option[4]};
-  const auto found = anneal(window.problem, chosen, Control(option[2] > 0 ? 1e9 : seconds, flag_of(flag)), as_span<int64_t>(results, "results")[0]);
+  const AnnealOptions chosen{{option[0] != 0, option[1] != 0}, option[2], hot, cold, static_cast<uint64_t>(option[3]), option[4]};
+  const auto found = anneal(window.problem, chosen, Control(seconds, flag_of(flag)), as_span<int64_t>(results, "results")[0]);
   const int64_t peak = peak_of(window.problem, found);
   window.write(found);
   return peak;

@@ -12,6 +12,8 @@ from tvm_memopt.solvers.native import library
 from tvm_memopt.solvers.native.problem import PackedProblem
 
 LARGEST = 2**62
+UNLIMITED = 2**62
+WORK_PER_SECOND = 300_000_000  # of decide(), roughly
 
 
 class Construction(IntEnum):
@@ -51,6 +53,7 @@ class DecideOptions:
     ``both_ends``: search from the end as well, and cut off what either end settles.
     ``forcing``: precedences that minimum cuts force under the budget.
     ``branching``: where all that leaves it open, try both orders of a pair of ops.
+    ``work``: elementary steps, the same on every run; about WORK_PER_SECOND of them take a second.
     """
 
     safe_moves: bool = True
@@ -58,23 +61,23 @@ class DecideOptions:
     both_ends: bool = True
     forcing: bool = False
     branching: bool = True
-    states: int = 100_000
+    states: int = UNLIMITED
     memory_nbytes: int = 2**30
+    work: int = UNLIMITED
 
 
 @dataclass(frozen=True)
 class AnnealOptions:
     """``smooth``: weigh all steps near the peak, not the peak alone. ``block_moves``: an op may push a neighbour on.
 
-    ``hot`` and ``cold``: first and last temperature as shares of the starting peak. ``moves``: how many to try,
-    the same for the same seed whatever the clock says; 0: as many as the seconds allow.
+    ``hot`` and ``cold``: first and last temperature as shares of the starting peak. ``moves``: how many to try.
     """
 
     smooth: bool = True
     block_moves: bool = True
     hot: float = 0.01
     cold: float = 0.00003
-    moves: int = 0
+    moves: int = 100_000
     seed: int = 0
     target: int = 0
 
@@ -119,10 +122,16 @@ def construct(
     return order, int(peak)
 
 
-def step_bound(problem: PackedProblem, order: np.ndarray, window: Window, seconds: float, flag: np.ndarray) -> int:
-    """No order of the window's ops has a smaller peak within it: per op a minimum cut, heaviest steps first."""
-    arguments = problem.index, problem.bytes, order, window.first, window.last, seconds, flag
-    return int(library().order_bound(*arguments))
+def step_bound(
+    problem: PackedProblem, order: np.ndarray, window: Window, work: int, seconds: float, flag: np.ndarray
+) -> tuple[int, int]:
+    """(bound, work done): no order of the window's ops has a smaller peak within it.
+
+    Per op a minimum cut, heaviest steps first.
+    """
+    done = np.zeros(1, np.int64)
+    arguments = problem.index, problem.bytes, order, window.first, window.last, work, seconds, flag, done
+    return int(library().order_bound(*arguments)), int(done[0])
 
 
 def decide(
@@ -133,13 +142,16 @@ def decide(
     options: DecideOptions,
     seconds: float,
     flag: np.ndarray,
-) -> tuple[Verdict, int]:
-    """(verdict, lower bound or 0): is there an order of the window within ``budget``? If so, ``order`` becomes one."""
+) -> tuple[Verdict, int, int]:
+    """(verdict, lower bound or 0, work done): is there an order of the window within ``budget``?
+
+    If so, ``order`` becomes one.
+    """
     switches = options.safe_moves, options.valleys, options.both_ends, options.forcing, options.branching
-    packed = np.array([*switches, options.states, options.memory_nbytes], np.int64)
+    packed = np.array([*switches, options.states, options.memory_nbytes, options.work], np.int64)
     results = np.zeros(2, np.int64)
     arguments = problem.index, problem.bytes, order, window.first, window.last, budget, packed, seconds, flag, results
-    return Verdict(library().order_decide(*arguments)), int(results[1])
+    return Verdict(library().order_decide(*arguments)), int(results[1]), int(results[0])
 
 
 def anneal(

@@ -225,22 +225,19 @@ class Slots {
 class Annealing {
  public:
   Annealing(const Problem& problem, const AnnealOptions& options, const Control& control)
-      : problem_(problem), options_(options), control_(control), clock_(options.seconds, nullptr), slots_(problem), random_(options.seed) {
+      : problem_(problem), options_(options), control_(control), slots_(problem), random_(options.seed) {
     best_ = identity_order(problem.ops);
     best_peak_ = slots_.peak();
     scale_ = static_cast<double>(std::max<int64_t>(1, best_peak_));
   }
 
   std::vector<int32_t> run(int64_t& made) {
-    const auto started = std::chrono::steady_clock::now();
     made = 0;
     if (problem_.ops < 2) return best_;
     const int64_t respread = kSpreadEvery * problem_.ops;
     for (;; ++made) {
       if (made % 256 == 0) {
-        const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
-        const double done = options_.moves > 0 ? static_cast<double>(made) / static_cast<double>(options_.moves)
-                                               : spent.count() / options_.seconds;
+        const double done = static_cast<double>(made) / static_cast<double>(options_.moves);
         if (done >= 1 || best_peak_ <= options_.target || control_.stopped()) break;
         temperature_ = scale_ * options_.hot * std::pow(options_.cold / options_.hot, done);
       }
@@ -322,7 +319,6 @@ class Annealing {
   const Problem& problem_;
   AnnealOptions options_;
   const Control& control_;
-  Control clock_;
   Slots slots_;
   Random random_;
   std::vector<int32_t> best_;

@@ -13,8 +13,7 @@ struct AnnealSwitches {
 
 struct AnnealOptions {
   AnnealSwitches switches;
-  double seconds = 1.0;
-  int64_t moves = 0;        // 0: until the time is up; else the schedule runs over so many moves
+  int64_t moves = 100'000;  // the temperature falls over so many
   double hot = 0.01;        // first and last temperature, as parts of the starting peak
   double cold = 0.00003;
   uint64_t seed = 0;

@@ -52,6 +52,7 @@ int64_t StepCut::bound(int32_t op) {
 int64_t StepCut::build(int32_t op) {
   flow.reset();
   free_ops.clear();
+  built_ += problem_.ops + problem_.tensors;
   for (int32_t other = 0; other < problem_.ops; ++other) {
     if (precedence_.before(other, op)) {
       node_[other] = Flow::kSource;
@@ -128,6 +129,7 @@ int64_t step_bound(const Problem& problem, std::span<const int32_t> first, const
     if (weighed[op] || control.stopped()) return;
     weighed[op] = 1;
     largest = std::max(largest, cut.bound(op));
+    control.spend(cut.take_work());
   };
   for (int32_t op : first) weigh(op);
   for (int32_t op = 0; op < problem.ops; ++op) weigh(op);
@@ -181,6 +183,7 @@ bool Forcing::refresh(size_t most, StepCut& cut, const Control& control) {
     if (free_ops == free_at_bound_[op]) continue;
     free_at_bound_[op] = free_ops;
     bound_[op] = std::max(bound_[op], cut.bound(op));
+    control.spend(cut.take_work());
     if (bound_[op] > budget_) return false;
   }
   std::stable_sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) { return bound_[a] > bound_[b]; });
@@ -201,6 +204,7 @@ bool Forcing::probe(int32_t op, StepCut& cut, const Control& control) {
     const int32_t node = cut.node(other);
     const int64_t earlier = reaches[node] ? cut.flow.forced(node, true, slack) : 0;
     const int64_t later = reached[node] ? cut.flow.forced(node, false, slack) : 0;
+    control.spend(cut.take_work());
     if (earlier > slack && later > slack) return false;
     if (earlier > slack) arcs.emplace_back(op, other);
     if (later > slack) arcs.emplace_back(other, op);
@@ -211,6 +215,7 @@ bool Forcing::probe(int32_t op, StepCut& cut, const Control& control) {
       open_pair_ = earlier <= later ? std::pair{other, op} : std::pair{op, other};
     }
   }
+  control.spend(static_cast<int64_t>(arcs.size()) * problem_->ops);
   return std::all_of(arcs.begin(), arcs.end(), [&](const auto& arc) { return precedence_.add(arc.first, arc.second); });
 }
 

@@ -50,6 +50,9 @@ class StepCut {
   // A bound on the step of `op`; `flow` and `node` describe the cut afterwards.
   int64_t bound(int32_t op);
 
+  // Elementary steps since it was asked last.
+  int64_t take_work() { return flow.take_work() + std::exchange(built_, 0); }
+
   Flow flow;
   // Ops that may run before or after the op of the last bound(), and their nodes.
   std::vector<int32_t> free_ops;
@@ -64,6 +67,7 @@ class StepCut {
   const Precedence& precedence_;
   std::vector<int32_t> node_;
   std::vector<int64_t> share_;  // per tensor: bytes that an output of the op may take over
+  int64_t built_ = 0;
 };
 
 // The largest bound over the steps of all ops, those of `first` before the rest; what the time allows.

@@ -9,6 +9,7 @@ namespace {
 constexpr int64_t kStatesAtNode = 2'000;
 constexpr size_t kReachAtRoot = 256;
 constexpr size_t kReach = 16;
+constexpr int64_t kOpsCopied = 32;  // precedences copied in one unit of work
 constexpr int64_t kFirstNodes = 32;  // before the first restart
 
 class Branching {
@@ -46,6 +47,7 @@ class Branching {
     for (const auto& [first, second] : {Pair{a, b}, Pair{b, a}}) {
       if (control_.stopped() || --nodes_left_ <= 0) return Verdict::kUnknown;
       Forcing child = forcing;
+      control_.spend(static_cast<int64_t>(problem_.ops) * problem_.ops / kOpsCopied);
       if (!child.add(first, second) || !child.run(kReach, control_)) {
         if (!blamed) ++blame_[std::minmax(a, b)];
         blamed = true;

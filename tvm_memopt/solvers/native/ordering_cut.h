@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <utility>
 
 #include "ordering_state.h"
 
@@ -31,6 +32,9 @@ class Flow {
     half(from, to, capacity);
     half(to, from, 0);
   }
+
+  // Elementary steps since it was asked last.
+  int64_t take_work() { return std::exchange(work_, 0); }
 
   // The value of a maximum flow.
   int64_t run() { return augment(kSource, kSink, kInfinite); }
@@ -81,6 +85,7 @@ class Flow {
 
  private:
   void half(int32_t from, int32_t to, int64_t capacity) {
+    ++work_;
     to_.push_back(to);
     next_.push_back(head_[from]);
     room_.push_back(capacity);
@@ -99,10 +104,12 @@ class Flow {
 
   bool levels(int32_t from, int32_t to) {
     level_.assign(head_.size(), -1);
+    work_ += static_cast<int64_t>(head_.size());
     queue_.assign(1, from);
     level_[from] = 0;
     for (size_t i = 0; i < queue_.size(); ++i) {
       for (int32_t e = head_[queue_[i]]; e >= 0; e = next_[e]) {
+        ++work_;
         if (room_[e] > 0 && level_[to_[e]] < 0) {
           level_[to_[e]] = level_[queue_[i]] + 1;
           if (to_[e] == to) return true;
@@ -119,7 +126,8 @@ class Flow {
     int32_t at = from;
     while (at != to) {
       int32_t& e = cursor_[at];
-      while (e >= 0 && !(room_[e] > 0 && level_[to_[e]] == level_[at] + 1)) e = next_[e];
+      ++work_;
+      while (e >= 0 && !(room_[e] > 0 && level_[to_[e]] == level_[at] + 1)) e = next_[e], ++work_;
       if (e >= 0) {
         path_.push_back(e);
         at = to_[e];
@@ -144,6 +152,7 @@ class Flow {
   std::vector<int32_t> head_, to_, next_, level_, queue_, cursor_, path_;
   std::vector<int64_t> room_;
   std::vector<std::pair<int32_t, int64_t>> pushed_;  // since it was cleared last
+  int64_t work_ = 0;
 };
 
 // Live bytes of the sets between two executed sets, as a cut: source side = executed. A tensor that opens
@@ -152,6 +161,8 @@ template <bool kReverse>
 class LatticeCut {
  public:
   explicit LatticeCut(const Problem& problem) : problem_(problem), number_(problem.ops, -1), stamp_(problem.tensors, 0) {}
+
+  int64_t take_work() { return flow_.take_work(); }
 
   // Whether no set between `state` without `ops` and `state` has fewer live bytes than `state`. If one has,
   // `least` is the largest such set of fewest bytes, as a subsequence of `ops`.

@@ -80,6 +80,8 @@ class SetMemo {
   std::vector<uint32_t> slots_;
 };
 
+constexpr int64_t kStepWork = 40;  // elementary steps to run an op and take it back
+
 enum class Verdict { kInfeasible, kFeasible, kUnknown };
 
 struct SearchSwitches {
@@ -120,6 +122,7 @@ class DownsetSearch {
         pop_frame();
         continue;
       }
+      control.spend(std::exchange(work_, 0) + cut_.take_work());
       if (states_ >= limits.states || ((states_ & 63) == 0 && (control.stopped() || memo_.nbytes() > limits.memory))) {
         settle();
         return Verdict::kUnknown;
@@ -151,6 +154,7 @@ class DownsetSearch {
   void execute(int32_t op) {
     state_.run(op);
     trail_.push_back(op);
+    work_ += kStepWork;
   }
 
   void unwind(size_t length) {
@@ -207,6 +211,7 @@ class DownsetSearch {
   // The state was just reached by running ops from trail position `before` on.
   void visit(size_t before) {
     ++states_;
+    work_ += kStepWork + static_cast<int64_t>(state_.executed().size());
     const bool hopeless = memo_.contains(state_.executed());
     if (switches_.valleys && cross_valley(hopeless)) return;
     if (hopeless) {
@@ -286,6 +291,7 @@ class DownsetSearch {
   std::vector<Child> children_;
   int32_t settled_ = 0;
   int64_t states_ = 0;
+  int64_t work_ = 0;
 };
 
 }  // namespace memopt

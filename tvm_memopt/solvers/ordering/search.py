@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,13 +15,13 @@ from tvm_memopt.solvers.native.problem import PackedProblem, packed_problem
 from tvm_memopt.solvers.ordering.dfs import dfs
 from tvm_memopt.solvers.ordering.greedy import greedy_delta, greedy_peak
 from tvm_memopt.solvers.ordering.kahn import kahn
-from tvm_memopt.solvers.ordering.order_workers import Crew, Worker, bound_segments, make_workers
+from tvm_memopt.solvers.ordering.order_workers import Crew, Worker, bound_segments, make_workers, play_round
 from tvm_memopt.solvers.ordering.segments import SearchState, search_state
 from tvm_memopt.solvers.request import Deadline
 
-_POLL_SECONDS = 0.01
 _RANDOM_ORDERS = 100
 _RANDOM_SHARE = 0.02  # of the time
+_RANDOM_OPS_PER_SECOND = 3_000_000  # roughly
 _PYTHON_ORDERS = {"kahn": kahn, "dfs": dfs, "greedy-peak": greedy_peak, "greedy-delta": greedy_delta}
 
 ProgressCall = Callable[[int, int, str], None]
@@ -57,7 +55,8 @@ def search_order(
 ) -> OrderResult:
     """The order of least peak that is found in ``seconds``; it ends at once when the peak is proved least.
 
-    Never worse than the given order and ``start_orders``. Setting ``flag[0]`` ends it soon with the best so far.
+    Never worse than the given order and ``start_orders``; the same for the same seed and thread count where the
+    time does not end it. Setting ``flag[0]`` ends it soon with the best so far.
     ``disabled``: names of ORDER_SWITCHES. ``progress(peak, bound, method)`` is called from this thread.
     Without the native library only the constructive orders are tried.
     """
@@ -72,11 +71,10 @@ def search_order(
         return _constructed(graph, starts, deadline, disabled)
     order, method = _best_start(problem, starts, deadline, seed, flag, disabled)
     state = search_state(problem, order, method, cut="cut-points" not in disabled)
-    crew = Crew(state, deadline, disabled)
-    if "step-bounds" not in disabled and not flag[0]:
-        bound_segments(crew, flag)
-    if not (state.proved or deadline.passed or flag[0]):
-        _work(make_workers(crew, seed, threads), crew, flag, progress)
+    crew = Crew(state, deadline, disabled, flag)
+    if "step-bounds" not in disabled:
+        bound_segments(crew)
+    _work(make_workers(crew, seed, threads), crew, progress)
     return _result(state, deadline, crew)
 
 
@@ -102,43 +100,30 @@ def _best_start(
     disabled: frozenset[str],
 ) -> tuple[np.ndarray, str]:
     orders = [(native.order_vector(order), name) for name, order in starts]
+    most = int(_RANDOM_SHARE * _RANDOM_OPS_PER_SECOND * (deadline.ends - deadline.started))
     candidates = [(int(native.profile(problem, order).max()), order, name) for order, name in orders]
     if "constructive-orders" not in disabled:
         for how in native.Construction:
             if deadline.passed or flag[0]:
                 break
             many = how is native.Construction.RANDOM
-            seconds = _RANDOM_SHARE * deadline.remaining if many else deadline.remaining
+            repeats = max(1, min(_RANDOM_ORDERS, most // problem.ops)) if many else 1
             order, peak = native.construct(
-                problem, how, seed=seed, repeats=_RANDOM_ORDERS if many else 1, seconds=seconds, flag=flag
+                problem, how, seed=seed, repeats=repeats, seconds=deadline.remaining, flag=flag
             )
             candidates.append((peak, order, how.name.lower().replace("_", "-")))
     _, order, name = min(candidates, key=lambda c: c[0])
     return order, name
 
 
-def _work(workers: list[Worker], crew: Crew, flag: np.ndarray, progress: ProgressCall | None) -> None:
-    """Let the workers run until the answer is proved, the time is up or the flag is set."""
-    threads = [threading.Thread(target=worker.run, daemon=True) for worker in workers]
-    for thread in threads:
-        thread.start()
+def _work(workers: list[Worker], crew: Crew, progress: ProgressCall | None) -> None:
+    """Play rounds until the answer is proved, the time is up or the flag is set."""
     told = -1
-    try:
-        while any(thread.is_alive() for thread in threads):
-            time.sleep(_POLL_SECONDS)
-            state = crew.state
-            if flag[0] or crew.deadline.passed or state.proved or crew.failures:
-                crew.stop()
-            crew.release_settled()
-            if progress and told != state.version:
-                told = state.version
-                progress(state.peak, state.bound, state.worst()[0].found_by)
-    finally:  # Ctrl-C in this thread, or a failing listener, must not leave searches behind
-        crew.stop()
-        for thread in threads:
-            thread.join()
-    if crew.failures:
-        raise crew.failures[0]
+    while workers and not (crew.state.proved or crew.stopped):
+        play_round(workers, crew)
+        if progress and told != crew.state.version:
+            told = crew.state.version
+            progress(crew.state.peak, crew.state.bound, crew.state.worst()[0].found_by)
 
 
 def _result(state: SearchState, deadline: Deadline, crew: Crew) -> OrderResult:
