@@ -172,3 +172,15 @@ def test_progress_tells_an_arena_that_only_shrinks() -> None:
     assert arenas == sorted(arenas, reverse=True)
     assert arenas[-1] == plan.arena_nbytes
     assert (news[0].stage, news[-1].stage) == ("given order", "done")
+
+
+def test_ten_thousand_ops_interrupted_in_the_order_search_yield_a_valid_plan() -> None:
+    graph = layered_graph(10_000, seed=0)
+
+    def interrupt(news: Progress) -> None:
+        if news.stage == "order search":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    plan = solve(graph, Request(time_limit=600, progress=interrupt))
+    assert plan.solver["interrupted"]
+    assert find_violations(graph, plan) == []

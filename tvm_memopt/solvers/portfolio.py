@@ -23,6 +23,7 @@ _BEAM_WIDTHS = (8, 32, 128, 512, 2048, 8192)
 _PLACED_AT_ONCE = 2  # constructive orders that get addresses before the beam starts
 _REFINED = 4  # orders that exact placement is tried on
 _FEW_OPS = 64  # so few are tried by a narrow beam before the native search is loaded
+_MANY_OPS = 2000  # the native search makes the classical orders of so many itself
 _ORDER_SHARE = 0.6  # of the time limit, while the best order's addresses leave a gap
 _PLACE_SHARE = 0.1  # of the time limit, for the greedy addresses of one order
 _CHECK_SECONDS = 5e-8  # the final check, per buffer and step
@@ -38,9 +39,11 @@ def solve(graph: Graph, request: Request | None = None) -> Plan:
         _run(search)
     except KeyboardInterrupt:
         search.interrupted = True
-    plan = _finish(search)
-    check(graph, plan)
-    return plan
+    try:
+        return _finish(search)
+    except KeyboardInterrupt:  # pressed while the plan was written down; pressed again, it is given up
+        search.interrupted = True
+        return _finish(search)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def _run(search: _Search) -> None:
 
 
 def _constructive_orders(search: _Search) -> None:
-    if "constructive" in search.request.disabled:
+    if "constructive" in search.request.disabled or (len(search.graph.ops) > _MANY_OPS and _uses_native(search)):
         return
     search.stage("constructive orders")
     for method, ordering in ORDERINGS.items():
@@ -140,12 +143,16 @@ def _better_orders(search: _Search) -> None:
         return
     if len(search.graph.ops) <= _FEW_OPS and _beams(search, _BEAM_WIDTHS[:1]):
         return
-    from tvm_memopt.solvers import native  # numpy comes along: easy graphs do without
-
-    if "native" not in search.request.disabled and native.available():
+    if _uses_native(search):
         _native_orders(search)
     else:
         _beams(search, _BEAM_WIDTHS)
+
+
+def _uses_native(search: _Search) -> bool:
+    from tvm_memopt.solvers import native  # numpy comes along: easy graphs do without
+
+    return "native" not in search.request.disabled and native.available()
 
 
 def _order_seconds(search: _Search) -> float:
@@ -295,7 +302,7 @@ def _finish(search: _Search) -> Plan:
         _keep(search, given, place_greedily(given.lives, search.graph.alignment, Deadline(0)))
     assert search.best is not None
     candidate, placement = search.best
-    return assemble(
+    plan = assemble(
         search.graph,
         candidate.order,
         candidate.lives,
@@ -305,6 +312,8 @@ def _finish(search: _Search) -> Plan:
         any_plan_bound=search.bound,
         solver=_explanation(search, candidate, placement),
     )
+    check(search.graph, plan)
+    return plan
 
 
 def _explanation(search: _Search, candidate: _Candidate, placement: Placement) -> dict[str, Any]:

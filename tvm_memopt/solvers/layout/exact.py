@@ -108,10 +108,13 @@ def search(lives: Lifetimes, alignment: int, effort: Effort, *, capacity: int | 
     return Found(offsets, arena, proved_bound, capacity is not None or arena == proved_bound, nodes)
 
 
-def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort()) -> Found:
-    """The best of the greedy rules, the quickest of them in O(n log n); always has an answer."""
+def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort(), *, inplace: bool = True) -> Found:
+    """The best of the greedy rules, the quickest of them in O(n log n); always has an answer.
+
+    ``inplace``: the pairs that save most share an offset.
+    """
     offsets, report = np.zeros(len(lives.buffers), np.int64), np.zeros(3, np.int64)
-    vectors = _vectors(lives, best_pairs(lives))
+    vectors = _vectors(lives, best_pairs(lives) if inplace else {})
     native.library().layout_greedy(*vectors, alignment, effort.seconds, _flag(effort), offsets, report)
     arena, bound = int(report[0]), load_bound(lives, alignment)
     return Found(tuple(offsets.tolist()), arena, bound, arena == bound)

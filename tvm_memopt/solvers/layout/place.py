@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tvm_memopt.solvers.layout.exact import Found
 
 _NATIVE_SHARE = 0.7  # of what is left: CP-SAT seldom adds to it
+_FEW_BUFFERS = 300  # so few are placed before the native search is loaded
 _MOST_EXACT_BUFFERS = 3000  # beyond, building the model alone eats a usual deadline
 
 
@@ -51,13 +52,15 @@ def place_greedily(
     """The best of the greedy family; stops at the load bound or at ``target``. Always has an answer."""
     bound = load_bound(lives, alignment)
     best: Placement | None = None
-    for method, offsets in _attempts(lives, alignment, deadline, disabled):
+    many = len(lives.buffers) > _FEW_BUFFERS and "native" not in disabled
+    attempts = _native_attempts if many and _is_native() else _attempts
+    for method, offsets in attempts(lives, alignment, deadline, disabled):
         arena = arena_of(lives, offsets)
         if best is None or arena < best.arena_nbytes:
             best = Placement(tuple(offsets), arena, bound, method)
         if _enough(best, target):
             break
-    assert best is not None  # replay comes first and always ends
+    assert best is not None  # the first attempt always ends
     return best
 
 
@@ -169,9 +172,27 @@ def _boost(lives: Lifetimes, placement: Placement, goal: int, effort: _Effort, i
     return Placement(tuple(offsets), found[0], placement.lower_bound_nbytes, "boosted first fit")
 
 
+def _is_native() -> bool:
+    from tvm_memopt.solvers import native  # numpy comes along
+
+    return native.available()
+
+
+def _native_attempts(
+    lives: Lifetimes, alignment: int, deadline: Deadline, disabled: frozenset[str]
+) -> Iterator[tuple[str, Sequence[int]]]:
+    """The same family in C++, for many buffers."""
+    from tvm_memopt.solvers.layout.exact import Effort, greedy
+
+    for shared in (True, False) if "inplace" not in disabled and lives.inplace else (False,):
+        found = greedy(lives, alignment, Effort(deadline.remaining, disabled=disabled), inplace=shared)
+        assert found.offsets is not None
+        yield "greedy" + (", in-place pairs apart" if lives.inplace and not shared else ""), found.offsets
+
+
 def _attempts(
     lives: Lifetimes, alignment: int, deadline: Deadline, disabled: frozenset[str]
-) -> Iterator[tuple[str, list[int]]]:
+) -> Iterator[tuple[str, Sequence[int]]]:
     """(method, offsets), quickest first. Pairs are tried shared and, since that ties buffers, apart."""
     inplace = "inplace" not in disabled
     yield "replay in time order", replay(lives, alignment, inplace)

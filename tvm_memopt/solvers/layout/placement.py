@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tvm_memopt.graph import Lifetimes
@@ -25,7 +26,7 @@ class Placement:
         return self.arena_nbytes <= self.lower_bound_nbytes
 
 
-def arena_of(lives: Lifetimes, offsets: list[int]) -> int:
+def arena_of(lives: Lifetimes, offsets: Sequence[int]) -> int:
     """Bytes from 0 to the end of the topmost buffer."""
     return max((offset + b.nbytes for offset, b in zip(offsets, lives.buffers, strict=True)), default=0)
 

@@ -7,8 +7,10 @@ use the twins.
 
 from __future__ import annotations
 
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,7 +60,7 @@ def call_interruptibly(call: Callable[[np.ndarray], _T]) -> _T:
     flag = np.zeros(1, np.int32)
     outcome: list[Any] = []
     failure: list[BaseException] = []
-    done = threading.Event()  # an interrupt inside Thread.join would mark the running thread as ended
+    done = threading.Event()
 
     def work() -> None:
         try:
@@ -68,17 +70,36 @@ def call_interruptibly(call: Callable[[np.ndarray], _T]) -> _T:
         finally:
             done.set()
 
-    threading.Thread(target=work, daemon=True).start()
-    interrupt: KeyboardInterrupt | None = None
-    while not done.is_set():
-        try:
-            done.wait(_POLL_SECONDS)
-        except KeyboardInterrupt as pressed:
-            flag[0], interrupt = 1, pressed
+    thread = threading.Thread(target=work, daemon=True)
+    with _interrupts_set(flag) as pressed:
+        thread.start()
+        while not done.wait(_POLL_SECONDS):
+            pass
     if failure:
         raise failure[0]
-    if interrupt is not None:
-        interrupt.result = outcome[0]  # type: ignore[attr-defined]
-        raise interrupt
     result: _T = outcome[0]
+    if pressed:
+        interrupt = KeyboardInterrupt()
+        interrupt.result = result  # type: ignore[attr-defined]
+        raise interrupt
     return result
+
+
+@contextmanager
+def _interrupts_set(flag: np.ndarray) -> Iterator[list[int]]:
+    """Ctrl-C sets ``flag[0]`` and is noted in the list, instead of an exception at just any place."""
+    pressed: list[int] = []
+    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not own or threading.current_thread() is not threading.main_thread():
+        yield pressed  # no KeyboardInterrupt is raised here, or only by a handler that is not ours to replace
+        return
+
+    def note(number: int, _frame: object) -> None:
+        flag[0] = 1
+        pressed.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
