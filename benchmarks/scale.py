@@ -74,7 +74,7 @@ def plan(n: int, time_limit: float) -> dict[str, Any]:
         "nbytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "given_peak": found.solver["given_order_peak_nbytes"],
         "peak": found.peak_live_nbytes,
-        "bound": found.solver["order_bound_nbytes"],
+        "bound": found.solver["order_peak_bound_nbytes"],
         "arena": found.arena_nbytes,
     }
 

@@ -1,6 +1,7 @@
 """The benchmark set: real networks out of ordinary packages, and public architectures with seeded weights.
 
 ``MODELS`` maps a name to its ZooModel; nothing is imported, fetched or built before it is asked for.
+``TRAINING`` holds training steps, which are no part of the set.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from benchmarks.zoo import (
     transformers_models,
 )
 from benchmarks.zoo.model import Input, ZooError, ZooModel
+from benchmarks.zoo.training import TRAINING, TrainingModel
 
-__all__ = ["MODELS", "Input", "ZooError", "ZooModel", "available", "load_inputs"]
+__all__ = ["MODELS", "TRAINING", "Input", "TrainingModel", "ZooError", "ZooModel", "available", "load_inputs"]
 
 _FAMILIES = (
     onnx_models,
@@ -35,7 +37,7 @@ MODELS: dict[str, ZooModel] = {model.name: model for module in _FAMILIES for mod
 def load_inputs(name: str, seed: int = 0) -> list[np.ndarray]:
     """Random inputs of a model, in the order of its main function's parameters; the same seed gives the same arrays."""
     rng = np.random.default_rng(seed)
-    return [item.draw(rng) for item in MODELS[name].inputs]
+    return [item.draw(rng) for item in (TRAINING[name] if name in TRAINING else MODELS[name]).inputs]
 
 
 def available(name: str) -> str | None:

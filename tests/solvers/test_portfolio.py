@@ -30,7 +30,7 @@ def test_best_order_has_the_peak_that_brute_force_finds(graph: Graph) -> None:
     assert min(peaks) == least or plan.arena_nbytes == plan.lower_bound_nbytes
     assert least <= plan.peak_live_nbytes
     if plan.solver["bound_holds_for"] == "schedules without recomputation":
-        assert plan.solver["order_bound_nbytes"] == least
+        assert plan.solver["order_peak_bound_nbytes"] == least <= plan.solver["order_bound_nbytes"]
 
 
 @given(graphs(max_ops=25))
@@ -48,7 +48,8 @@ def test_plan_is_valid_and_no_worse_than_the_given_order(graph: Graph) -> None:
 @given(graph=graphs(max_ops=7))
 @settings(max_examples=30, deadline=None)
 def test_each_switch_off_leaves_a_valid_plan(switch: str, graph: Graph) -> None:
-    plan = solve(graph, replace(FAST, disabled=frozenset({switch})))
+    seconds = 0.2 if switch == "exact-order" else FAST.time_limit  # without it there is no end where bounds are loose
+    plan = solve(graph, replace(FAST, time_limit=seconds, disabled=frozenset({switch})))
     assert find_violations(graph, plan) == []
     if switch == "safe-moves":
         peaks = [peak for _, peak in plan.solver["evaluated"]]
@@ -100,7 +101,7 @@ def test_infeasible_budget_names_the_op_that_needs_more() -> None:
 
 
 def test_budget_that_only_recomputation_could_meet_is_not_called_infeasible() -> None:
-    plan = solve(diamond(), replace(FAST, budget_nbytes=115))
+    plan = solve(diamond(), replace(FAST, budget_nbytes=115, time_limit=1))
     assert (plan.status, plan.solver["order_bound_nbytes"]) == ("unknown", 116)
     assert (plan.arena_nbytes, plan.lower_bound_nbytes) == (120, 110)
 
@@ -114,12 +115,12 @@ def test_sixty_op_layered_graph_is_proved() -> None:
     graph = layered_graph(60, seed=3)
     plan = solve(graph, replace(FAST, disabled=frozenset({"cp-sat"})))
     assert plan.solver["proved_order"]
-    assert plan.solver["order_bound_nbytes"] == min(peak for _, peak in plan.solver["evaluated"])
+    assert plan.solver["order_peak_bound_nbytes"] == min(peak for _, peak in plan.solver["evaluated"])
 
 
 def test_same_seed_gives_the_same_plan() -> None:
     for seed in range(5):
-        graph = random_graph(30, seed=seed, alignment=64)
+        graph = random_graph(20, seed=seed, alignment=64)
         request = Request(time_limit=60, seed=7, threads=2)
         assert outcome(solve(graph, request)) == outcome(solve(graph, request))
 

@@ -57,14 +57,17 @@ def assemble(
     budget: int | None,
     bound: int,
     any_plan_bound: int,
+    cost_bound: float | None = None,
     solver: Mapping[str, Any],
 ) -> Plan:
     """The plan with its status.
 
     ``bound`` holds for every plan without recomputation, ``any_plan_bound`` for every plan: under a
-    budget only the second is claimed, so that "infeasible" can never be undone by recomputing.
+    budget only the second is claimed, so that "infeasible" can never be undone by recomputing. ``cost_bound``
+    holds for every plan within the budget; the base cost always does.
     """
     cost, base_cost = math.fsum(graph.ops[op].cost for op in schedule), graph.base_cost
+    least = base_cost if cost_bound is None else max(base_cost, min(cost_bound, cost))
     claimed = any_plan_bound if budget is not None else max(bound, any_plan_bound)
     return Plan(
         graph=graph.name,
@@ -78,19 +81,19 @@ def assemble(
         peak_live_nbytes=held_peak(lives, placement.offsets),
         cost=cost,
         base_cost=base_cost,
-        status=_status(placement.arena_nbytes, claimed, budget, repeats=cost > base_cost),
+        status=_status(placement.arena_nbytes, claimed, budget, dearer=cost > least),
         lower_bound_nbytes=claimed,
-        cost_bound=base_cost,
+        cost_bound=least,
         budget_nbytes=budget,
         solver=dict(solver),
     )
 
 
-def _status(arena: int, bound: int, budget: int | None, repeats: bool) -> PlanStatus:
+def _status(arena: int, bound: int, budget: int | None, dearer: bool) -> PlanStatus:
     if budget is None:
         return "optimal" if arena == bound else "feasible"
     if bound > budget:
         return "infeasible"
     if arena > budget:
         return "unknown"
-    return "feasible" if repeats else "optimal"
+    return "feasible" if dearer else "optimal"

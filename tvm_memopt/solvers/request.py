@@ -26,12 +26,14 @@ class Request:
 
     ``budget_nbytes``: largest arena, or None for the smallest that is found. ``time_limit``: wall-clock
     seconds, set-up included. ``disabled``: names of search switches to turn off, for ablation.
+    ``start_schedules``: schedules, repeats allowed, of earlier plans to start from.
     ``progress`` is called now and then from the solving thread.
     """
 
     budget_nbytes: int | None = None
     time_limit: float = 10.0
     seed: int = 0
+    start_schedules: tuple[tuple[int, ...], ...] = ()
     threads: int = os.cpu_count() or 1
     disabled: frozenset[str] = frozenset()
     progress: Callable[[Progress], None] | None = None

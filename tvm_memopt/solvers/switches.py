@@ -16,6 +16,7 @@ SWITCHES: Mapping[str, str] = {
     "boosting": "Repeat greedy placement, moving up what ended too high, until that stops helping.",
     "native": "Search orders and addresses in C++, where it was built.",
     "cp-sat": "Close the gap that greedy placement leaves by exact search.",
+    "joint": "Where a gap is left on a small graph, search order and addresses in one model.",
     **ORDER_SWITCHES,
     **LAYOUT_SWITCHES,
 }

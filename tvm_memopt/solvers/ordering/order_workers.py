@@ -30,6 +30,7 @@ _BRANCH_GROWTH = 5
 _ANNEAL_WORK_PER_OP = _SECOND // 3_000
 _LEAST_ANNEAL_WORK = _SECOND // 50
 _ANNEAL_GROWTH = 1.5
+_MOST_GROWTHS = 60
 _MOST_ANNEAL_WORK = 10 * _SECOND
 _MOST_WORK = 2**60
 _IMPROVEMENTS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.005, 0.0)  # of the gap, tried as targets from the bold one down
@@ -268,7 +269,7 @@ def _moves(work: int, deadline: Deadline) -> int:
 
 def _anneal_slice(plan: SegmentPlan, segment: Segment) -> int:
     first = max(_LEAST_ANNEAL_WORK, _ANNEAL_WORK_PER_OP * segment.size)
-    return int(min(first * _ANNEAL_GROWTH**plan.anneals, max(first, _MOST_ANNEAL_WORK)))
+    return int(min(first * _ANNEAL_GROWTH ** min(plan.anneals, _MOST_GROWTHS), max(first, _MOST_ANNEAL_WORK)))
 
 
 _IDEAS: dict[str, Callable[[Worker, SegmentPlan, Task], int]] = {

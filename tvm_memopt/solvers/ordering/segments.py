@@ -88,9 +88,10 @@ def search_state(problem: PackedProblem, order: Sequence[int] | np.ndarray, meth
     vector = native.order_vector(order)
     held = native.profile(problem, vector)
     places = native.forced_cuts(problem, vector) if cut else [0, problem.ops]
-    segments = [
-        Segment(native.Window(first, last), int(held[first:last].max()), 0, method)
-        for first, last in pairwise(places)
-        if first < last
-    ]
+    segments = []
+    for first, last in pairwise(places):
+        if first < last:
+            peak = int(held[first:last].max())
+            alone = last - first == 1  # a single op has no other order
+            segments.append(Segment(native.Window(first, last), peak, peak if alone else 0, method))
     return SearchState(problem, vector, segments, method)

@@ -1,0 +1,71 @@
+"""Closing the gap between an order's best arena and the bound: every order and every address at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tvm_memopt.graph import Graph, lifetimes
+from tvm_memopt.solvers.olla.pieces import pieces_of
+from tvm_memopt.solvers.olla.precedence import JointModel, build, free_triples
+from tvm_memopt.solvers.olla.running import Run, run_cp_sat
+from tvm_memopt.solvers.request import Deadline
+
+_MOST_TRIPLES = 200_000  # about 1 s to build; graphs of some 100 ops with much freedom
+
+
+@dataclass(frozen=True)
+class JointAnswer:
+    """``order`` and ``offsets`` beside ``lifetimes(graph, order).buffers``, None where no smaller arena was found.
+
+    No plan that runs every op once has an arena below ``bound_nbytes``. ``proved``: the search ended, so the
+    arena found, or else the one that was to be beaten, is the least.
+    """
+
+    order: tuple[int, ...] | None
+    offsets: tuple[int, ...] | None
+    bound_nbytes: int
+    proved: bool
+
+
+def improve_jointly(
+    graph: Graph,
+    arena_nbytes: int,
+    lower_bound_nbytes: int,
+    deadline: Deadline,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    hint_order: Sequence[int] | None = None,
+) -> JointAnswer:
+    """The least arena below ``arena_nbytes`` over all orders and placements, given that none is below the bound.
+
+    The same seed gives the same answer unless it is cut short. Ctrl-C raises KeyboardInterrupt with the
+    best answer so far as its attribute ``result``.
+    """
+    pieces = pieces_of(graph)
+    if lower_bound_nbytes >= arena_nbytes:
+        return JointAnswer(None, None, arena_nbytes, True)
+    if deadline.passed or free_triples(pieces) > _MOST_TRIPLES:
+        return JointAnswer(None, None, lower_bound_nbytes, False)
+    joint = build(pieces, lower_bound_nbytes, arena_nbytes - 1)
+    if hint_order is not None:
+        joint.hint(hint_order)
+    run = run_cp_sat(joint.model, deadline, seed, threads)
+    answer = _answer(joint, run, arena_nbytes)
+    if run.interrupt is not None:
+        run.interrupt.result = answer  # type: ignore[attr-defined]
+        raise run.interrupt
+    return answer
+
+
+def _answer(joint: JointModel, run: Run, arena_nbytes: int) -> JointAnswer:
+    if run.word == "none":
+        return JointAnswer(None, None, arena_nbytes, True)
+    bound = max(joint.lower, round(run.solver.best_objective_bound))
+    if run.word == "unknown":
+        return JointAnswer(None, None, bound, False)
+    order = joint.order(run.solver)
+    placed = [run.solver.value(offset) * joint.unit for offset in joint.offsets]
+    offsets = joint.pieces.offsets(lifetimes(joint.pieces.graph, order), order, placed)
+    return JointAnswer(order, tuple(offsets), bound, run.word == "best")

@@ -1,0 +1,87 @@
+"""The stage of the portfolio that runs ops again: a budget means the arena, so addresses are in the loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tvm_memopt.solvers.order_stages import uses_native
+from tvm_memopt.solvers.ordering.aligned import aligned_graph, largest_padding
+from tvm_memopt.solvers.search_state import Candidate, Search, evaluate, place, refine_order
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvm_memopt.solvers.remat import RematResult
+
+_SHARE = 0.6  # of the time that is left, for one search; the rest is for addresses and for another
+_LEAST_SECONDS = 0.05
+_STARTS = 3  # orders to begin with
+
+
+def recompute(search: Search) -> None:
+    """Look for the cheapest schedule whose buffers can be laid out within the budget.
+
+    The search counts bytes as an aligned arena does. Where the addresses then do not fit, it is asked again for so
+    much less as they went over; where they do, again from there for less cost, until the time is up.
+    """
+    if not search.missed or "remat" in search.request.disabled or not uses_native(search):
+        return
+    budget = search.request.budget_nbytes
+    assert budget is not None
+    target, attempt = budget, 0
+    while search.deadline.remaining > _LEAST_SECONDS:
+        search.stage("recomputation" if target == budget else f"recomputation within {target}")
+        found = _search(search, target, attempt)
+        candidate = evaluate(search, "recomputation", found.schedule)
+        place(search, candidate)
+        if found.cost_bound is not None and target == budget and not largest_padding(search.graph):
+            search.cost_bound = max(search.cost_bound, found.cost_bound)
+        if found.peak_nbytes > target:
+            attempt += 1
+            if target == budget:
+                continue
+            target = min(budget, target + (budget - target + 1) // 2)
+            continue
+        over = _overshoot(search, candidate, budget)
+        if over == 0 and (found.status == "optimal" or search.deadline.remaining < _LEAST_SECONDS):
+            return
+        attempt += 1
+        target = max(search.bound, target - over)
+
+
+def _overshoot(search: Search, candidate: Candidate, budget: int) -> int:
+    """Bytes by which the best addresses of the schedule that can be found exceed the budget."""
+    if search.placed[candidate.order].arena_nbytes > budget:
+        refine_order(search, candidate)
+    return max(0, search.placed[candidate.order].arena_nbytes - budget)
+
+
+def _search(search: Search, target: int, attempt: int) -> RematResult:
+    from tvm_memopt.solvers.native import call_interruptibly
+    from tvm_memopt.solvers.remat.search import search_remat
+
+    request, graph = search.request, search.graph
+    seconds = search.deadline.remaining * _SHARE
+    starts = [c.order for c in sorted(search.candidates, key=lambda c: c.peak)[:_STARTS]]
+    if search.best is not None:
+        starts.append(search.best[0].order)
+    starts += request.start_schedules
+
+    def call(flag: np.ndarray) -> RematResult:
+        return search_remat(
+            aligned_graph(graph) if graph.alignment > 1 else graph,
+            target,
+            seconds=seconds,
+            seed=request.seed + attempt,
+            threads=request.threads,
+            flag=flag,
+            start_schedules=starts,
+            disabled=request.disabled,
+        )
+
+    try:
+        return call_interruptibly(call)
+    except KeyboardInterrupt as interrupt:
+        found: RematResult = interrupt.result  # type: ignore[attr-defined]
+        place(search, evaluate(search, "recomputation", found.schedule))
+        raise

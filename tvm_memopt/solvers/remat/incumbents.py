@@ -1,0 +1,85 @@
+"""The schedules that a rematerialisation search has found so far, best first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from tvm_memopt.graph import Graph, peak_live, working_set_bound
+from tvm_memopt.solvers.remat.result import RematResult, Status
+from tvm_memopt.solvers.request import Deadline
+
+_KEPT = 4
+_TOLERANCE = 1e-9  # of a cost
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A valid schedule with its figures and who made it."""
+
+    schedule: tuple[int, ...]
+    cost: float
+    peak: int
+    method: str
+
+
+@dataclass
+class Incumbents:
+    """The few best schedules and what is proved: no schedule within the budget costs less than ``cost_bound``."""
+
+    graph: Graph
+    budget: int
+    clock: Deadline
+    cost_bound: float
+    kept: list[Candidate] = field(default_factory=list)
+    history: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def best(self) -> Candidate:
+        """The cheapest within the budget, else the one of least peak."""
+        return self.kept[0]
+
+    @property
+    def fits(self) -> bool:
+        """Whether some schedule is within the budget."""
+        return self.best.peak <= self.budget
+
+    @property
+    def proved(self) -> bool:
+        """Whether the best schedule costs no more than the bound, or none can be within the budget."""
+        return self.impossible or (self.fits and self.best.cost <= self.cost_bound * (1 + _TOLERANCE))
+
+    @property
+    def impossible(self) -> bool:
+        """Whether some op alone needs more than the budget; live bytes have no padding."""
+        return self._working_set > self.budget
+
+    def __post_init__(self) -> None:
+        self._working_set = working_set_bound(replace(self.graph, alignment=1))[0]
+
+    def add(self, schedule: Sequence[int], method: str) -> bool:
+        """Take a valid schedule in; whether it is the best now."""
+        steps = tuple(schedule)
+        if any(steps == other.schedule for other in self.kept):
+            return False
+        cost = math.fsum(self.graph.ops[op].cost for op in steps)
+        found = Candidate(steps, cost, peak_live(self.graph, steps), method)
+        self.kept = sorted([*self.kept, found], key=self._rank)[:_KEPT]
+        better = self.best is found
+        if better and self.fits:
+            self.history.append((self.clock.elapsed, cost))
+        return better
+
+    def result(self, stats: dict[str, object]) -> RematResult:
+        """The answer as it stands."""
+        status: Status = "feasible" if self.fits else "infeasible" if self.impossible else "unknown"
+        if self.fits and self.proved:
+            status = "optimal"
+        best, bound = self.best, min(self.cost_bound, self.best.cost) if self.fits else self.cost_bound
+        stats = {"seconds": self.clock.elapsed, "method": best.method, **stats}
+        return RematResult(best.schedule, best.cost, best.peak, status, bound, history=tuple(self.history), stats=stats)
+
+    def _rank(self, candidate: Candidate) -> tuple[bool, float, float]:
+        over = candidate.peak > self.budget
+        return (over, candidate.peak, candidate.cost) if over else (over, candidate.cost, len(candidate.schedule))

@@ -1,0 +1,54 @@
+"""Whole numbers for solvers that know nothing else: costs and bytes in units of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from tvm_memopt.graph import Graph
+
+_EXACT_TOTAL = 2**50  # sums of costs stay far from 2^63 with every op run many times
+_ROUNDED_TOTAL = 2**44
+
+
+@dataclass(frozen=True, slots=True)
+class CostScale:
+    """``ops[i]`` units of ``unit`` each are the cost of op i, or a little less where costs were rounded."""
+
+    ops: tuple[int, ...]
+    unit: float
+
+    def cost(self, units: float) -> float:
+        """Units back into the graph's own."""
+        return units * self.unit
+
+
+def scale_costs(graph: Graph) -> CostScale:
+    """Costs over their greatest common divisor; rounded down to 2^-44 of their sum where that is too fine.
+
+    Rounding down keeps every lower bound valid; it stays below the checker's tolerance of 1e-9.
+    """
+    costs = [Fraction(op.cost) for op in graph.ops]
+    total = sum(costs)
+    if not total:
+        return CostScale((0,) * len(costs), 1.0)
+    unit = Fraction(math.gcd(*(c.numerator for c in costs)), math.lcm(*(c.denominator for c in costs)))
+    if total / unit > _EXACT_TOTAL:
+        unit = total / _ROUNDED_TOTAL
+    return CostScale(tuple(int(c / unit) for c in costs), float(unit))
+
+
+def byte_unit(graph: Graph) -> int:
+    """The greatest common divisor of all planned sizes and workspaces; sums of them are its multiples."""
+    sizes = [t.nbytes for t, planned in zip(graph.tensors, graph.planned, strict=True) if planned]
+    return math.gcd(*sizes, *(op.workspace for op in graph.ops)) or 1
+
+
+def stage_position(order: Sequence[int]) -> list[int]:
+    """Per op: its place in ``order``."""
+    position = [0] * len(order)
+    for place, op in enumerate(order):
+        position[op] = place
+    return position

@@ -1,0 +1,149 @@
+"""The rematerialisation search: least cost within a memory budget, order and repeats free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tvm_memopt.graph import Graph, given_order
+from tvm_memopt.solvers.native import available, library
+from tvm_memopt.solvers.native import remat as native
+from tvm_memopt.solvers.ordering.search import search_order
+from tvm_memopt.solvers.remat.incumbents import Incumbents
+from tvm_memopt.solvers.remat.result import RematResult
+from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_tasks
+from tvm_memopt.solvers.request import Deadline
+
+_FIRST_MOVES = 1000  # an op, in the first round
+_LEAST_MOVES = 50_000
+_GROWTH = 1.5  # of the moves from one round of restarts to the next
+_ORDER_SHARE = 0.05  # of the time, for the order search
+_MOST_ORDER_SECONDS = 5.0
+
+ProgressCall = Callable[[float, int, str], None]
+
+
+@dataclass
+class _Search:
+    graph: Graph
+    found: Incumbents
+    crew: Crew
+    threads: int
+    seed: int
+    disabled: frozenset[str]
+    starts: list[tuple[int, ...]]
+    progress: ProgressCall | None
+    rounds: int = 0
+
+    @property
+    def done(self) -> bool:
+        return self.found.proved or self.crew.stopped
+
+    def take(self, schedule: Sequence[int], method: str) -> None:
+        if self.found.add(schedule, method) and self.progress:
+            best = self.found.best
+            self.progress(best.cost, best.peak, best.method)
+
+    def options(self, moves: int) -> native.AnnealOptions:
+        return native.AnnealOptions(
+            moves=moves,
+            adaptive_weight="adaptive-weight" not in self.disabled,
+            guided="guided-repeats" not in self.disabled,
+            chains="chains" not in self.disabled,
+            block_moves="block-moves" not in self.disabled,
+            exchange="exchange" not in self.disabled,
+            target=self.found.cost_bound,
+        )
+
+    def play(self, tasks: Sequence[Task], method: str) -> list[tuple[int, ...]]:
+        schedules = self.crew.play(tasks)
+        for schedule in schedules:
+            self.take(schedule, method)
+        return schedules
+
+
+def search_remat(
+    graph: Graph,
+    budget_nbytes: int,
+    *,
+    seconds: float,
+    seed: int = 0,
+    threads: int = 1,
+    flag: np.ndarray | None = None,
+    start_schedules: Sequence[Sequence[int]] = (),
+    disabled: frozenset[str] = frozenset(),
+    progress: ProgressCall | None = None,
+    cost_bound: float = 0.0,
+    rounds: int | None = None,
+) -> RematResult:
+    """The cheapest schedule with a peak of live bytes within the budget that is found in ``seconds``.
+
+    It ends at once when the cost is proved least. ``start_schedules``: valid schedules; the answer is never worse
+    than they. ``disabled``: names of REMAT_SWITCHES. ``progress(cost, peak, method)`` is called for each better
+    schedule. ``cost_bound``: what is known to be the least cost at least. ``rounds``: end after so many, whatever
+    the clock says, without the order search; the answer is then the same for the same seed and thread count.
+    Ctrl-C and ``flag[0]`` set end it soon with the best so far.
+    """
+    if available():
+        library()  # loaded before the clock starts: only a process's first search waits for it
+    clock = Deadline(seconds)
+    flag = np.zeros(1, np.int32) if flag is None else flag
+    found = Incumbents(graph, budget_nbytes, clock, max(graph.base_cost, cost_bound))
+    given = [given_order(graph), *map(tuple, start_schedules)]
+    for number, schedule in enumerate(given):
+        found.add(schedule, f"start {number - 1}" if number else "given")
+    problem = native.packed_remat(graph) if available() else None
+    if problem is None or found.proved:
+        return found.result({"native": problem is not None, "rounds": 0, "moves": 0})
+    crew = Crew(problem, budget_nbytes, clock, flag)
+    search = _Search(graph, found, crew, threads, seed, disabled, given, progress)
+    try:
+        _run(search, rounds)
+    except KeyboardInterrupt:
+        flag[0] = 1
+    stats = {"native": True, "rounds": search.rounds, "moves": crew.moves, "stopped": bool(flag[0])}
+    return found.result(stats)
+
+
+def _run(search: _Search, rounds: int | None) -> None:
+    moves = max(_LEAST_MOVES, _FIRST_MOVES * len(search.graph.ops))
+    if "order-annealing" not in search.disabled:
+        _anneal_orders(search, moves // 4)
+    if "order-search" not in search.disabled and rounds is None and not search.done:
+        _search_order(search)
+    restarts = "restarts" not in search.disabled
+    while not search.done and (rounds is None or search.rounds < rounds):
+        turn, anew = divmod(search.rounds, 2)
+        options = search.options(int(moves * _GROWTH**turn))
+        first = search.threads * turn
+        if restarts and anew == 0:
+            search.play(restart_tasks(search.starts, options, first, search.threads, search.seed), "restart")
+        else:
+            starts = [candidate.schedule for candidate in search.found.kept]
+            search.play(reheat_tasks(starts, options, first, search.threads, search.seed), "reheat")
+        search.rounds += 1
+
+
+def _anneal_orders(search: _Search, moves: int) -> None:
+    """Orders without repeats that come close to the budget: one may fit, and the others are starts."""
+    options = replace(search.options(moves), repeats=False)
+    tasks = restart_tasks(search.starts[:1], options, 0, search.threads, search.seed)
+    for order in search.play(tasks, "order annealing"):
+        if order not in search.starts:
+            search.starts.append(order)
+
+
+def _search_order(search: _Search) -> None:
+    seconds = min(_MOST_ORDER_SECONDS, _ORDER_SHARE * search.crew.deadline.remaining)
+    orders = [start for start in search.starts if len(start) == len(search.graph.ops)]
+    best = search_order(
+        search.graph, seconds=seconds, seed=search.seed, threads=search.threads, flag=search.crew.flag, start_orders=orders
+    )
+    search.take(best.order, "order search")
+    if best.order not in search.starts:
+        search.starts.append(best.order)
+    if best.bound > search.found.budget:  # no order fits: some op runs twice
+        repeatable = [op.cost for op in search.graph.ops if op.recomputable]
+        search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + min(repeatable, default=0.0))
