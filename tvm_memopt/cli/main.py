@@ -19,6 +19,7 @@ _COMMANDS = {
     "plan": "tvm_memopt.cli.plan",
     "run": "tvm_memopt.cli.run",
     "show": "tvm_memopt.cli.show",
+    "sweep": "tvm_memopt.cli.sweep",
 }
 _HELP = {
     "check": "Say whether a plan is right for a graph.",
@@ -28,6 +29,7 @@ _HELP = {
     "plan": "Model or graph in, plan out.",
     "run": "Run a compiled module and measure its memory and time.",
     "show": "Draw a plan: memory over steps and the address map.",
+    "sweep": "Model or graph in, memory against time out: a plan for each of several budgets.",
 }
 INTERNAL_ERROR = 1
 BAD_INPUT = 2

@@ -57,7 +57,7 @@ def command(
     if graph is None:
         graph = graph_of_model(source, Lowering(**options))
     else:
-        _note_ignored_options(source)
+        note_ignored_options(source)
     if budget is not None:
         request = replace(request, budget_nbytes=parse_budget(budget, graph))
     with search_progress() as progress:
@@ -74,7 +74,8 @@ def make_request(time_limit: float, threads: int | None, seed: int) -> Request:
     return request if threads is None else replace(request, threads=threads)
 
 
-def _note_ignored_options(source: str) -> None:
+def note_ignored_options(source: str) -> None:
+    """Says on stderr which options for models change nothing for a graph."""
     context = click.get_current_context()
     names = [field.name for field in fields(Lowering)]
     given = [

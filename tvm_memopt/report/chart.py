@@ -19,7 +19,7 @@ from tvm_memopt.report.units import byte_ticks, change, clip_text, percent, shor
 FORMATS = ("png", "svg")
 _NAMED_STEPS = 24
 _LEGEND_ENTRIES = 8
-_STYLE = {
+STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
     "font.size": 9,
@@ -57,15 +57,16 @@ def chart_format(path: str | os.PathLike[str]) -> str:
 def write_timeline_chart(timeline: Timeline, path: str | os.PathLike[str]) -> None:
     """write_chart for a plan that is already checked and laid out."""
     kind = chart_format(path)
-    matplotlib = _matplotlib()
-    with matplotlib.rc_context(_STYLE):
+    matplotlib = load_matplotlib()
+    with matplotlib.rc_context(STYLE):
         figure = _draw(timeline)
         with atomic_path(path) as temporary:
             metadata = {"Date": None} if kind == "svg" else {}
             figure.savefig(temporary, format=kind, dpi=160, metadata=metadata, facecolor="white")
 
 
-def _matplotlib() -> Any:
+def load_matplotlib() -> Any:
+    """The module. Raises MemoptError when it is absent."""
     try:
         import matplotlib as module
     except ImportError:

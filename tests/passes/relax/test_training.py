@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 import tvm
 from tvm import relax
@@ -133,5 +131,4 @@ def test_no_later_pass_merges_or_drops_a_repeat(passes, mlp, recomputed, expecte
     assert found.clean
     planned_calls = [mlp.operations[op].callee for op in recomputed.schedule if mlp.operations[op].callee]
     assert [name.removesuffix("_inplace") for name in found.kernels] == planned_calls
-    repeated = Counter(recomputed.schedule)
-    assert any(count > 1 for count in repeated.values())
+    assert len(found.kernels) > len(mlp.graph.ops)

@@ -2,18 +2,18 @@
 
 from itertools import permutations
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from tests.solvers.brute_force import least_arena, least_peak
 from tests.solvers.joint_brute_force import least_joint_arena
 from tests.solvers.packing import Block, Packing, least_packing
 from tests.solvers.strategies import ALIGNMENTS, buffer_sets, chain, diamond, graphs
 from tvm_memopt.errors import PlanError
-from tvm_memopt.graph import Graph, lifetimes
+from tvm_memopt.graph import Graph, given_order, lifetimes
 
 
 @settings(max_examples=150, deadline=None)
-@given(buffer_sets(max_buffers=6), ALIGNMENTS)
+@given(buffer_sets(max_buffers=5), ALIGNMENTS)
 def test_packing_finds_the_least_arena_of_all_placements(lives, alignment):
     blocks = [Block(b.nbytes, -(-b.nbytes // alignment) * alignment) for b in lives.buffers]
     steps = [
@@ -28,6 +28,7 @@ def test_packing_finds_the_least_arena_of_all_placements(lives, alignment):
 @settings(max_examples=30, deadline=None)
 @given(graphs(max_ops=4, max_nbytes=50))
 def test_the_least_joint_arena_is_the_least_over_each_order_in_turn(graph):
+    assume(len(lifetimes(graph, given_order(graph)).buffers) <= 6)  # the plainer one is slow
     found = [least_arena(lifetimes(graph, order), graph.alignment) for order in orders(graph)]
     assert least_joint_arena(graph) == min(found)
 

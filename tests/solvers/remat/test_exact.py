@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.graph.two_branches import KIB, TWO_BRANCHES
 from tests.solvers.remat.brute_force import least_cost
+from tests.solvers.remat.long_skip import fixed_long_skip
 from tests.solvers.strategies import chain, graphs
 from tvm_memopt.errors import BudgetError, PlanError
 from tvm_memopt.graph import Graph, given_order, layered_graph, peak_live, random_graph, working_set_bound
@@ -111,12 +112,12 @@ def test_a_budget_below_the_working_set_is_infeasible():
     assert (found.status, found.scope) == ("infeasible", "every schedule")
 
 
-def test_an_unlucky_budget_above_the_working_set_is_proved_infeasible():
-    graph = random_graph(5, seed=3, alignment=1, fixed=1.0)
-    low = working_set_bound(graph)[0]
-    infeasible = [b for b in range(low, peak_live(graph, given_order(graph))) if least_cost(graph, b) is None]
-    assert infeasible
-    assert solve_exactly(graph, infeasible[-1], time_limit=30).status == "infeasible"
+@pytest.mark.parametrize("method", BOTH)
+def test_a_budget_above_the_working_set_that_no_schedule_meets_is_proved_infeasible(method):
+    graph = fixed_long_skip()
+    assert working_set_bound(graph)[0] < 119
+    assert solve_exactly(graph, 119, method=method, time_limit=30).status == "infeasible"
+    assert solve_exactly(graph, 120, method=method, time_limit=30).status == "optimal"
 
 
 @needs_native

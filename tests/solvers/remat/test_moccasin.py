@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tests.graph.two_branches import KIB, TWO_BRANCHES
 from tests.solvers.remat.brute_force import least_staged_cost
+from tests.solvers.remat.long_skip import fixed_long_skip, long_skip
 from tests.solvers.strategies import chain, graphs
 from tvm_memopt.errors import BudgetError, PlanError
-from tvm_memopt.graph import Graph, Op, Tensor, given_order, parse_budget, peak_live, read_graph, working_set_bound
+from tvm_memopt.graph import Graph, given_order, parse_budget, peak_live, read_graph, working_set_bound
 from tvm_memopt.solvers.remat.moccasin import solve_moccasin
 
 DATA = Path(__file__).parents[2] / "data" / "remat"
@@ -24,20 +25,6 @@ def budget_between(graph: Graph, share: float) -> int:
     low, high = working_set_bound(graph)[0], peak_live(graph, given_order(graph))
     assume(0 < low < high)
     return low + int(share * (high - low))
-
-
-def long_skip() -> Graph:
-    """A cheap, large tensor that is wanted at both ends of a chain: worth computing twice."""
-    names = ("big", "a", "b", "c", "end")
-    sizes = (50, 10, 60, 10, 5)
-    ops = (
-        Op("big", (), (0,), 1.0),
-        Op("a", (0,), (1,), 5.0),
-        Op("b", (1,), (2,), 5.0),
-        Op("c", (2,), (3,), 5.0),
-        Op("end", (0, 3), (4,), 5.0),
-    )
-    return Graph("long-skip", tuple(map(Tensor, names, sizes)), ops, (4,))
 
 
 @TINY
@@ -82,11 +69,8 @@ def test_one_copy_an_op_cannot_recompute():
 
 
 def test_an_op_that_must_run_once_is_not_repeated():
-    graph = long_skip()
-    fixed = Graph(
-        graph.name, graph.tensors, (Op("big", (), (0,), 1.0, recomputable=False), *graph.ops[1:]), graph.outputs
-    )
-    assert solve_moccasin(fixed, 75, log_lengths=False).status == "infeasible"
+    assert solve_moccasin(fixed_long_skip(), 119, log_lengths=False).status == "infeasible"
+    assert solve_moccasin(fixed_long_skip(), 120, log_lengths=False).status == "optimal"
 
 
 def test_another_order_can_make_repeats_needless():

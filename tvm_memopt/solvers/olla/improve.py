@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tvm_memopt.graph import Graph, lifetimes
-from tvm_memopt.solvers.olla.pieces import pieces_of
+from tvm_memopt.solvers.olla.pieces import Pieces, pieces_of
 from tvm_memopt.solvers.olla.precedence import JointModel, build, free_triples
 from tvm_memopt.solvers.olla.running import Run, run_cp_sat
 from tvm_memopt.solvers.request import Deadline
 
 _MOST_TRIPLES = 200_000  # about 1 s to build; graphs of some 100 ops with much freedom
+_MOST_HELD = 40_000  # pieces times ops; graphs of some 150 ops
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ def improve_jointly(
 ) -> JointAnswer:
     """The least arena below ``arena_nbytes`` over all orders and placements, given that none is below the bound.
 
-    The same seed gives the same answer unless it is cut short. Ctrl-C raises KeyboardInterrupt with the
-    best answer so far as its attribute ``result``.
+    A graph of more than some 100 ops is left alone. The same seed gives the same answer unless it is cut
+    short. Ctrl-C raises KeyboardInterrupt with the best answer so far as its attribute ``result``.
     """
     pieces = pieces_of(graph)
     if lower_bound_nbytes >= arena_nbytes:
         return JointAnswer(None, None, arena_nbytes, True)
-    if deadline.passed or free_triples(pieces) > _MOST_TRIPLES:
+    if deadline.passed or _is_too_large(pieces):
         return JointAnswer(None, None, lower_bound_nbytes, False)
     joint = build(pieces, lower_bound_nbytes, arena_nbytes - 1)
     if hint_order is not None:
@@ -57,6 +58,10 @@ def improve_jointly(
         run.interrupt.result = answer  # type: ignore[attr-defined]
         raise run.interrupt
     return answer
+
+
+def _is_too_large(pieces: Pieces) -> bool:
+    return len(pieces.pieces) * len(pieces.graph.ops) > _MOST_HELD or free_triples(pieces) > _MOST_TRIPLES
 
 
 def _answer(joint: JointModel, run: Run, arena_nbytes: int) -> JointAnswer:

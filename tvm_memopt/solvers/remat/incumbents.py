@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tvm_memopt.graph import Graph, peak_live, working_set_bound
@@ -71,7 +71,7 @@ class Incumbents:
             self.history.append((self.clock.elapsed, cost))
         return better
 
-    def result(self, stats: dict[str, object]) -> RematResult:
+    def result(self, stats: Mapping[str, object]) -> RematResult:
         """The answer as it stands."""
         status: Status = "feasible" if self.fits else "infeasible" if self.impossible else "unknown"
         if self.fits and self.proved:

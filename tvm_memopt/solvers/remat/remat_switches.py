@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 REMAT_SWITCHES: Mapping[str, str] = {
     "order-annealing": "Look for an order that fits without a repeat by annealing the order alone first.",
-    "order-search": "Give a small part of the time to the order search: its order is a start, its bound forces a repeat.",
+    "order-search": "Give a small part of the time to the order search: a start, and a bound that forces a repeat.",
     "restarts": "Anneal anew from several orders, in turn with annealing on from the best schedules.",
     "guided-repeats": "Run an op again right before a far read of what it makes, across a step over the budget.",
     "chains": "With an op that runs again, run again what it reads and is no longer held.",

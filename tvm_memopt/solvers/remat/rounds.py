@@ -48,8 +48,8 @@ class Crew:
 
         def work(index: int, task: Task) -> None:
             try:
-                left = self.deadline.remaining
-                found[index], made = native.anneal(self.problem, task.schedule, self.budget, task.options, left, self.flag)
+                limits = task.options, self.deadline.remaining, self.flag
+                found[index], made = native.anneal(self.problem, task.schedule, self.budget, *limits)
                 spent = max(1e-4, time.monotonic() - started)
                 self.moves += made
                 self.rate = made / spent if made else self.rate

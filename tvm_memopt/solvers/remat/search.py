@@ -16,9 +16,10 @@ from tvm_memopt.solvers.remat.result import RematResult
 from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_tasks
 from tvm_memopt.solvers.request import Deadline
 
-_FIRST_MOVES = 1000  # an op, in the first round
-_LEAST_MOVES = 50_000
-_GROWTH = 1.5  # of the moves from one round of restarts to the next
+_FIRST_MOVES = 300  # an op, in the first round
+_MOST_MOVES = 3000  # an op: many restarts of that length find more than few longer ones
+_LEAST_MOVES = 50_000  # a thread and round
+_GROWTH = 1.7, 1.05  # of the moves from one pair of rounds to the next: below that, and of that
 _ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 5.0
 
@@ -108,15 +109,14 @@ def search_remat(
 
 
 def _run(search: _Search, rounds: int | None) -> None:
-    moves = max(_LEAST_MOVES, _FIRST_MOVES * len(search.graph.ops))
     if "order-annealing" not in search.disabled:
-        _anneal_orders(search, moves // 4)
+        _anneal_orders(search, _moves(search.graph, 0))
     if "order-search" not in search.disabled and rounds is None and not search.done:
         _search_order(search)
     restarts = "restarts" not in search.disabled
     while not search.done and (rounds is None or search.rounds < rounds):
         turn, anew = divmod(search.rounds, 2)
-        options = search.options(int(moves * _GROWTH**turn))
+        options = search.options(_moves(search.graph, turn))
         first = search.threads * turn
         if restarts and anew == 0:
             search.play(restart_tasks(search.starts, options, first, search.threads, search.seed), "restart")
@@ -124,6 +124,11 @@ def _run(search: _Search, rounds: int | None) -> None:
             starts = [candidate.schedule for candidate in search.found.kept]
             search.play(reheat_tasks(starts, options, first, search.threads, search.seed), "reheat")
         search.rounds += 1
+
+
+def _moves(graph: Graph, turn: int) -> int:
+    each = min(_FIRST_MOVES * _GROWTH[0] ** min(turn, 20), _MOST_MOVES * _GROWTH[1] ** turn)
+    return max(_LEAST_MOVES, int(each * len(graph.ops)))
 
 
 def _anneal_orders(search: _Search, moves: int) -> None:
@@ -139,7 +144,12 @@ def _search_order(search: _Search) -> None:
     seconds = min(_MOST_ORDER_SECONDS, _ORDER_SHARE * search.crew.deadline.remaining)
     orders = [start for start in search.starts if len(start) == len(search.graph.ops)]
     best = search_order(
-        search.graph, seconds=seconds, seed=search.seed, threads=search.threads, flag=search.crew.flag, start_orders=orders
+        search.graph,
+        seconds=seconds,
+        seed=search.seed,
+        threads=search.threads,
+        flag=search.crew.flag,
+        start_orders=orders,
     )
     search.take(best.order, "order search")
     if best.order not in search.starts:
