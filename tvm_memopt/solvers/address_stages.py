@@ -6,6 +6,7 @@ from tvm_memopt.solvers.layout import Placement
 from tvm_memopt.solvers.layout.placement import arena_of
 from tvm_memopt.solvers.search_state import Search, evaluate, keep, promising, refine_order
 
+_JOINT_SHARE = 0.3  # of the time limit: what it does not find soon it seldom finds
 _REFINED = 4  # orders that exact placement is tried on
 
 
@@ -35,7 +36,7 @@ def joint_search(search: Search) -> None:
             search.graph,
             search.arena,
             search.order_bound,
-            search.deadline,
+            search.deadline.within(_JOINT_SHARE * search.request.time_limit),
             seed=search.request.seed,
             threads=search.request.threads,
             hint_order=search.best[0].order if search.best else None,

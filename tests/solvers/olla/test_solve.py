@@ -117,9 +117,10 @@ def test_scip_has_no_joint_programme():
 
 
 @pytest.mark.parametrize(("mode", "backend"), [("joint", "cp-sat"), ("two-phase", "cp-sat"), ("two-phase", "scip")])
-def test_ctrl_c_returns_the_best_so_far(mode, backend):
+@pytest.mark.parametrize("seconds", [0.3, 1.0])
+def test_ctrl_c_returns_the_best_so_far(seconds, mode, backend):
     graph = random_graph(45, seed=4, reach=30)
-    timer = threading.Timer(1.0, lambda: signal.raise_signal(signal.SIGINT))
+    timer = threading.Timer(seconds, lambda: signal.raise_signal(signal.SIGINT))
     timer.start()
     plan = solve_olla(graph, replace(ONE_THREAD, time_limit=300), mode=mode, backend=backend)
     timer.join()

@@ -49,14 +49,18 @@ def improve_jointly(
         return JointAnswer(None, None, arena_nbytes, True)
     if deadline.passed or _is_too_large(pieces):
         return JointAnswer(None, None, lower_bound_nbytes, False)
-    joint = build(pieces, lower_bound_nbytes, arena_nbytes - 1)
-    if hint_order is not None:
-        joint.hint(hint_order)
-    run = run_cp_sat(joint.model, deadline, seed, threads)
-    answer = _answer(joint, run, arena_nbytes)
-    if run.interrupt is not None:
-        run.interrupt.result = answer  # type: ignore[attr-defined]
-        raise run.interrupt
+    answer = JointAnswer(None, None, lower_bound_nbytes, False)
+    try:
+        joint = build(pieces, lower_bound_nbytes, arena_nbytes - 1)
+        if hint_order is not None:
+            joint.hint(hint_order)
+        run = run_cp_sat(joint.model, deadline, seed, threads)
+        answer = _answer(joint, run, arena_nbytes)
+        if run.interrupt is not None:
+            raise run.interrupt
+    except KeyboardInterrupt as interrupt:
+        interrupt.result = answer  # type: ignore[attr-defined]
+        raise
     return answer
 
 

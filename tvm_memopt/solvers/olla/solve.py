@@ -47,7 +47,10 @@ def solve_olla(
     if incumbent is not None and sorted(incumbent.schedule) == list(range(len(graph.ops))):
         search.keep_plan(incumbent)
     if search.fits_memory and search.best.arena > search.goal:
-        (_solve_joint if mode == "joint" else _solve_in_phases)(search)
+        try:
+            (_solve_joint if mode == "joint" else _solve_in_phases)(search)
+        except KeyboardInterrupt:  # while a programme was written down
+            search.interrupted = True
     plan = search.plan(mode)
     check(graph, plan)
     return plan

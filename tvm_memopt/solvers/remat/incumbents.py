@@ -11,7 +11,8 @@ from tvm_memopt.solvers.remat.result import RematResult, Status
 from tvm_memopt.solvers.request import Deadline
 
 _KEPT = 4
-_TOLERANCE = 1e-9  # of a cost
+TOLERANCE = 1e-9
+"""Costs closer than this part of them are the same: sums of doubles."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Incumbents:
     @property
     def proved(self) -> bool:
         """Whether the best schedule costs no more than the bound, or none can be within the budget."""
-        return self.impossible or (self.fits and self.best.cost <= self.cost_bound * (1 + _TOLERANCE))
+        return self.impossible or (self.fits and self.best.cost <= self.cost_bound * (1 + TOLERANCE))
 
     @property
     def impossible(self) -> bool:

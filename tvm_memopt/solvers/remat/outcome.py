@@ -51,7 +51,7 @@ class Incumbents:
         peak, schedule = self.lowest
         cost = math.fsum(self.graph.ops[op].cost for op in schedule)
         status = "infeasible" if infeasible else "unknown"
-        return RematResult(schedule, cost, peak, status, None, scope, (), found)
+        return RematResult(schedule, cost, peak, status, None if infeasible else bound, scope, (), found)
 
 
 def start(graph: Graph, budget_nbytes: int, order: Sequence[int] | None, clock: Deadline) -> Incumbents:

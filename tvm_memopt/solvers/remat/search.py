@@ -11,7 +11,7 @@ from tvm_memopt.graph import Graph, given_order
 from tvm_memopt.solvers.native import available, library
 from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.ordering.search import search_order
-from tvm_memopt.solvers.remat.incumbents import Incumbents
+from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents
 from tvm_memopt.solvers.remat.result import RematResult
 from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_tasks
 from tvm_memopt.solvers.request import Deadline
@@ -55,7 +55,7 @@ class _Search:
             chains="chains" not in self.disabled,
             block_moves="block-moves" not in self.disabled,
             exchange="exchange" not in self.disabled,
-            target=self.found.cost_bound,
+            target=self.found.cost_bound * (1 + TOLERANCE),
         )
 
     def play(self, tasks: Sequence[Task], method: str) -> list[tuple[int, ...]]:
