@@ -41,6 +41,7 @@ TVM = ["apache-tvm>=0.27.0.post1", "apache-tvm-ffi>=0.1.14.post1,<0.1.15"]  # 0.
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxslim>=0.1.90"]
 TFLITE = ["tflite>=2.18"]
 REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
+REFERENCE = ["highspy>=1.10"]  # Checkmate's MILP, beside which recomputation is measured
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"]
 
 setup(
@@ -58,8 +59,9 @@ setup(
         "onnx": ONNX,
         "tflite": TFLITE,
         "report": REPORT,
+        "reference": REFERENCE,
         "learn": ["torch>=2.4", "xgboost>=2.0"],
-        "dev": [*ONNX, *TFLITE, *REPORT, *TEST, "ruff>=0.6", "mypy>=1.11", "setuptools>=68"],
+        "dev": [*ONNX, *TFLITE, *REPORT, *REFERENCE, *TEST, "ruff>=0.6", "mypy>=1.11", "setuptools>=68"],
     },
     entry_points={"console_scripts": ["tvm-memopt=tvm_memopt.cli.main:main"]},
 )

@@ -106,3 +106,10 @@ def test_ctrl_c_keeps_the_best_so_far(command, tmp_path):
     assert "best addresses so far" in result.err
     document = json.loads(result.out)
     assert max(end for *_, end in placed(tmp_path / "placed.csv")) == document["arena_nbytes"]
+
+
+@pytest.mark.parametrize("capacity", ["0", "-1", "99999999999999999999999", "many"])
+def test_a_capacity_that_is_none_is_refused(command, five, tmp_path, capacity):
+    result = command("pack", five, "-o", tmp_path / "placed.csv", "--capacity", capacity)
+    assert_refused(result, "--capacity", capacity)
+    assert not (tmp_path / "placed.csv").exists()

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 @click.command("pack")
 @click.argument("buffers", metavar="BUFFERS.csv")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the buffers with their offsets.")
-@click.option("--capacity", type=int, metavar="BYTES", help="Only fit in so many bytes; default: the smallest arena.")
+@click.option(
+    "--capacity", type=click.IntRange(1, 2**62), metavar="BYTES",
+    help="Only fit in so many bytes; default: the smallest arena.",
+)  # fmt: skip
 @click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to search.")
 @click.option("--threads", type=int, metavar="N", help="Threads to search with; default: all processors.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of randomised searches.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.order_stages import uses_native
 from tvm_memopt.solvers.ordering.aligned import aligned_graph, largest_padding
+from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE
 from tvm_memopt.solvers.search_state import Candidate, Search, evaluate, place, refine_order
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 _SHARE = 0.6  # of the time that is left, for one search; the rest is for addresses and for another
 _LEAST_SECONDS = 0.05
+_FEW_OPS = 60  # so few are tried exactly
 _STARTS = 3  # orders to begin with
 
 
@@ -28,25 +32,37 @@ def recompute(search: Search) -> None:
         return
     budget = search.request.budget_nbytes
     assert budget is not None
-    target, attempt = budget, 0
-    while search.deadline.remaining > _LEAST_SECONDS:
+    target, attempt, proving = budget, 0, "exact-remat" not in search.request.disabled
+    while search.deadline.remaining > _LEAST_SECONDS and search.bound <= budget:
         search.stage("recomputation" if target == budget else f"recomputation within {target}")
         found = _search(search, target, attempt)
+        attempt += 1
+        if proving and target == budget and found.status != "optimal" and len(search.graph.ops) <= _FEW_OPS:
+            search.stage("recomputation, exactly")
+            proving, found = False, _prove(search, found, budget)
         candidate = evaluate(search, "recomputation", found.schedule)
         place(search, candidate)
-        if found.cost_bound is not None and target == budget and not largest_padding(search.graph):
-            search.cost_bound = max(search.cost_bound, found.cost_bound)
+        if target == budget:
+            _learn(search, found, budget)
+        if found.status == "infeasible" and target == budget:
+            return
         if found.peak_nbytes > target:
-            attempt += 1
-            if target == budget:
-                continue
             target = min(budget, target + (budget - target + 1) // 2)
             continue
         over = _overshoot(search, candidate, budget)
-        if over == 0 and (found.status == "optimal" or search.deadline.remaining < _LEAST_SECONDS):
+        if over == 0 and found.status == "optimal":
             return
-        attempt += 1
         target = max(search.bound, target - over)
+
+
+def _learn(search: Search, found: RematResult, budget: int) -> None:
+    """Take over what is proved of every schedule: with padding, an arena may hold a little more than live bytes do."""
+    if found.scope != EVERY_SCHEDULE or largest_padding(search.graph):
+        return
+    if found.cost_bound is not None:
+        search.cost_bound = max(search.cost_bound, found.cost_bound)
+    if found.status == "infeasible":
+        search.bound = max(search.bound, budget + 1)
 
 
 def _overshoot(search: Search, candidate: Candidate, budget: int) -> int:
@@ -69,7 +85,7 @@ def _search(search: Search, target: int, attempt: int) -> RematResult:
 
     def call(flag: np.ndarray) -> RematResult:
         return search_remat(
-            aligned_graph(graph) if graph.alignment > 1 else graph,
+            _as_laid_out(graph),
             target,
             seconds=seconds,
             seed=request.seed + attempt,
@@ -77,10 +93,40 @@ def _search(search: Search, target: int, attempt: int) -> RematResult:
             flag=flag,
             start_schedules=starts,
             disabled=request.disabled,
+            cost_bound=search.cost_bound,
         )
 
+    return _noted(search, lambda: call_interruptibly(call))
+
+
+def _prove(search: Search, found: RematResult, budget: int) -> RematResult:
+    """``found``, or a better one, with a proof where the exact search ends in its share of the time."""
+    from tvm_memopt.solvers.remat.exact import solve_exactly
+
+    request = search.request
+    return _noted(
+        search,
+        lambda: solve_exactly(
+            _as_laid_out(search.graph),
+            budget,
+            time_limit=search.deadline.remaining * _SHARE,
+            threads=request.threads,
+            seed=request.seed,
+            hint=found.schedule,
+            cost_bound=search.cost_bound,
+            method="search",
+        ),
+    )
+
+
+def _as_laid_out(graph: Graph) -> Graph:
+    return aligned_graph(graph) if graph.alignment > 1 else graph
+
+
+def _noted(search: Search, call: Callable[[], RematResult]) -> RematResult:
+    """The answer of a search; when Ctrl-C ends it, its schedule is placed before that goes on."""
     try:
-        return call_interruptibly(call)
+        return call()
     except KeyboardInterrupt as interrupt:
         found: RematResult = interrupt.result  # type: ignore[attr-defined]
         place(search, evaluate(search, "recomputation", found.schedule))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tvm_memopt.solvers.layout.exact_switches import LAYOUT_SWITCHES
 from tvm_memopt.solvers.ordering.order_switches import ORDER_SWITCHES
+from tvm_memopt.solvers.remat.remat_switches import REMAT_SWITCHES
 
 SWITCHES: Mapping[str, str] = {
     "constructive": "Try the classical orders (Kahn, depth first, greedy) beside the given one.",
@@ -17,7 +18,10 @@ SWITCHES: Mapping[str, str] = {
     "native": "Search orders and addresses in C++, where it was built.",
     "cp-sat": "Close the gap that greedy placement leaves by exact search.",
     "joint": "Where a gap is left on a small graph, search order and addresses in one model.",
+    "remat": "Where a budget is missed by every order, run ops again.",
+    "exact-remat": "On small graphs, prove what recomputation costs at least, or that no schedule keeps the budget.",
     **ORDER_SWITCHES,
+    **REMAT_SWITCHES,
     **LAYOUT_SWITCHES,
 }
 """Name -> what it does; every switch is on by default. "decompose" holds for CP-SAT too."""

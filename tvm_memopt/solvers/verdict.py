@@ -9,6 +9,11 @@ def budget_message(graph: Graph, plan: Plan) -> str:
     """For a plan with status "infeasible" or "unknown": the proof, or the smallest arena that was found."""
     if plan.status == "infeasible":
         nbytes, op_id = working_set_bound(graph)
+        if plan.budget_nbytes is not None and nbytes <= plan.budget_nbytes:
+            return (
+                f"the budget of {plan.budget_nbytes} bytes cannot be met: a search through every schedule, "
+                f"recomputation included, found none; at least {plan.lower_bound_nbytes} bytes are needed"
+            )
         what = "the returned tensors or the inputs" if op_id is None else f"op {op_id} ({graph.ops[op_id].name})"
         return f"the budget of {plan.budget_nbytes} bytes cannot be met: {what} alone needs {nbytes} bytes at once"
     return (

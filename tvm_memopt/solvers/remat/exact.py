@@ -13,14 +13,13 @@ from tvm_memopt.solvers.remat.cp_sat_run import run_cp_sat
 from tvm_memopt.solvers.remat.exact_model import ExactModel, allowed_runs, build_exact, hint_schedule
 from tvm_memopt.solvers.remat.outcome import Incumbents, finished, over_working_set, start
 from tvm_memopt.solvers.remat.recompute_search import packed, search_recompute
-from tvm_memopt.solvers.remat.result import RematResult
+from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.remat.scaling import scale_costs
 from tvm_memopt.solvers.request import Deadline
 
 Method = Literal["auto", "search", "cp-sat"]
 _METHODS = ("auto", "search", "cp-sat")
 _SEARCH_SHARE = 0.7  # of the time limit, before CP-SAT gets the rest
-_EVERY = "every schedule"
 
 
 def solve_exactly(
@@ -80,7 +79,7 @@ class _Task:
     hint: tuple[int, ...] | None = None
     bound: float = 0.0
     infeasible: bool = False
-    scope: str = _EVERY
+    scope: str = EVERY_SCHEDULE
     stats: dict[str, Any] = field(default_factory=dict)
 
     def result(self) -> RematResult:

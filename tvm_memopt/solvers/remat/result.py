@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+EVERY_SCHEDULE = "every schedule"  # a scope
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
 
@@ -24,6 +25,6 @@ class RematResult:
     peak_nbytes: int
     status: Status
     cost_bound: float | None = None
-    scope: str = "every schedule"
+    scope: str = EVERY_SCHEDULE
     history: tuple[tuple[float, float], ...] = ()
     stats: Mapping[str, Any] = field(default_factory=dict)
