@@ -1,6 +1,6 @@
 import pytest
 
-VERBS = ("graph", "plan", "check", "optimize", "pack", "run", "show")
+VERBS = ("graph", "plan", "check", "optimize", "pack", "run", "show", "sweep")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -29,7 +29,7 @@ _HELP = {
     "plan": "Model or graph in, plan out.",
     "run": "Run a compiled module and measure its memory and time.",
     "show": "Draw a plan: memory over steps and the address map.",
-    "sweep": "Model or graph in, memory against time out: a plan for each of several budgets.",
+    "sweep": "Model or graph in, memory against time out.",
 }
 INTERNAL_ERROR = 1
 BAD_INPUT = 2

@@ -1,0 +1,102 @@
+"""The best TDI over time, one small plot for each graph and budget."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.remat_figures import MOCCASIN, final, median_run, published
+from tvm_memopt.atomic import atomic_path
+from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib
+
+_LINES = {  # method: label, colour, width
+    "moccasin-authors": ("MOCCASIN, authors' encoding", "#b794c9", 1.4),
+    "moccasin": ("MOCCASIN", "#7b3fa0", 1.4),
+    "checkmate": ("Checkmate", "#c05621", 1.4),
+    "ours": ("ours (each seed)", "#2b6cb0", 1.1),
+}
+_FIRST_SECONDS = 0.01
+_PAPER = "#8a8a8a"
+
+
+def write_anytime(document: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Draw the rows of ``benchmarks.remat`` into a ``.svg`` or ``.png`` file, by atomic rename.
+
+    Raises MemoptError for another extension or when matplotlib is absent.
+    """
+    kind = chart_format(path)
+    rows = [row for row in document["rows"].values() if "ours" in row["methods"]]
+    graphs = list(dict.fromkeys(row["graph"] for row in rows))
+    budgets = sorted({row["percent"] for row in rows}, reverse=True)
+    with load_matplotlib().rc_context(STYLE):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(1.2 + 2.7 * len(budgets), 1.1 + 1.9 * len(graphs)), layout="constrained")
+        panels = figure.subplots(len(graphs), len(budgets), squeeze=False)
+        for axes in panels.flat:
+            axes.set_visible(False)
+        for row in rows:
+            axes = panels[graphs.index(row["graph"])][budgets.index(row["percent"])]
+            _draw(axes, row, document["seconds"])
+        _label(figure, panels)
+        with atomic_path(path) as temporary:
+            metadata = {"Date": None} if kind == "svg" else {}
+            figure.savefig(temporary, format=kind, dpi=130, metadata=metadata, facecolor="white")
+
+
+def _draw(axes: Any, row: Mapping[str, Any], seconds: float) -> None:
+    axes.set_visible(True)
+    axes.set_title(f"{row['graph']}, {row['percent']:g} %", loc="left", fontsize=9)
+    drawn, missing = [], []
+    for method, (label, colour, width) in _LINES.items():
+        runs = row["methods"].get(method, {"runs": []})["runs"]
+        for run in runs:
+            if run["curve"]:
+                _step(axes, run["curve"], max(seconds, run["seconds"]), color=colour, linewidth=width, label=label)
+                drawn.append(final(run["curve"]) or 0.0)
+            elif run is runs[0]:
+                missing.append(f"{label}: {'proved impossible' if run['status'] == 'infeasible' else 'no plan'}")
+    _levels(axes, row, drawn)
+    if missing:
+        text = "\n".join(missing)
+        axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", ha="left", fontsize=6.5, color="#4a4a4a")
+    axes.set_xscale("log")
+    axes.set_xlim(_FIRST_SECONDS, seconds * 1.15)
+    top = 1.5 * max([*drawn, 0.02])
+    axes.set_ylim(-0.05 * top, top)
+    axes.grid(color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _step(axes: Any, curve: Sequence[Sequence[float]], end: float, **style: Any) -> None:
+    """A stair that goes on to the end; a lone point, the answer of a method that gives one, has a dot."""
+    at = [max(_FIRST_SECONDS, point[0]) for point in curve]
+    values = [point[1] for point in curve]
+    axes.plot([*at, max(end, at[-1])], [*values, values[-1]], drawstyle="steps-post", zorder=3, **style)
+    axes.plot(at[-1:], values[-1:], marker="o", markersize=2.6, linestyle="", color=style["color"], zorder=4)
+
+
+def _levels(axes: Any, row: Mapping[str, Any], drawn: list[float]) -> None:
+    """The published figure, and the bound where it says anything."""
+    paper = published(MOCCASIN, row["graph"], row["percent"])
+    if paper is not None:
+        axes.axhline(paper, color=_PAPER, linestyle="--", linewidth=0.9, label="MOCCASIN, published", zorder=1)
+        drawn.append(paper)
+    bound = median_run(row["methods"]["ours"]["runs"])["bound"]
+    if bound is not None and math.isfinite(bound):
+        axes.axhline(bound, color=_PAPER, linestyle=":", linewidth=0.9, label="no plan costs less", zorder=1)
+
+
+def _label(figure: Any, panels: Any) -> None:
+    for line in panels:
+        line[0].set_ylabel("best TDI, %")
+    for axes in panels[-1]:
+        axes.set_xlabel("seconds")
+    entries: dict[str, Any] = {}
+    for axes in panels.flat:
+        entries |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        entries.values(), entries.keys(), loc="outside lower center", ncols=min(6, len(entries)), frameon=False, fontsize=8
+    )
