@@ -37,6 +37,12 @@ NAMES = ("G1", "G2", "G3", "G4", "CM1", "CM2")
 BUDGETS = (90.0, 80.0, 70.0, 60.0, 50.0)
 DEFAULT_RIVALS = ("moccasin", "checkmate", "rounding", "mincut")
 _SETTINGS = ("seconds", "threads", "seeds")
+_NOTE = """\
+TDI in percent; {seconds:g} s, {threads} threads; ours: median of {seeds} seeds; rivals: TDI and seconds.
+* proved least in the space that the method searches. Time ratio: seconds of MOCCASIN run here (the quicker of its \
+encodings) to its published TDI, over ours; last column: to its own best. >: it ran out of time, so at least."""
+_CUT_NOTE = "torch's setting: of its own budget, which is for the bytes saved; of all settings, the cheapest that fits."
+_CUT_HEADER = ("graph", "%", "torch's setting", "saved bytes", "its TDI %", "its peak %", "our TDI %", "our peak %")
 _MARKS = {"optimal": "*", "infeasible": "proved impossible", "unknown": "none", "not run": "-"}
 
 
@@ -129,12 +135,7 @@ def render(document: Mapping[str, Any]) -> str:
     header += ["planner TDI %", "arena / budget"] if "arena" in present else []
     header += [*rivals, "MOCCASIN published", "FastSA published", "annealer", "time ratio", "ratio, own final"]
     lines = [table(header, [_cells(row, rivals, "arena" in present, document["seconds"]) for row in rows])]
-    lines.append(
-        f"TDI in percent, {document['seconds']:g} s, {document['threads']} threads, median of {document['seeds']} seeds; "
-        "rivals: TDI and seconds. * proved least in the space that the method searches. Time ratio: seconds of MOCCASIN "
-        "run here (the quicker of its encodings) to its published TDI, over ours; the last column: to its own best. "
-        ">: it ran out of time, so at least."
-    )
+    lines.append(_NOTE.format(**{key: document[key] for key in _SETTINGS}))
     for kind, text in (("published", "its published TDI"), ("own", "the best it found")):
         mean, count, bounds = mean_ratio(rows, kind, document["seconds"])
         if count:
@@ -142,7 +143,24 @@ def render(document: Mapping[str, Any]) -> str:
                 f"MOCCASIN's time to {text} over ours, {LARGE} ops or more: geometric mean {mean:.1f} over {count} rows"
                 f" ({bounds} of them lower bounds)"
             )
+    cuts = [row for row in rows if any("plans" in run for run in _runs(row, "mincut"))]
+    if cuts:
+        lines += ["", table(_CUT_HEADER, [_cut_cells(row) for row in cuts])]
+        lines.append(_CUT_NOTE)
     return "\n".join(lines)
+
+
+def _runs(row: Mapping[str, Any], method: str) -> Sequence[Mapping[str, Any]]:
+    runs: Sequence[Mapping[str, Any]] = row["methods"].get(method, {"runs": []})["runs"]
+    return runs
+
+
+def _cut_cells(row: Mapping[str, Any]) -> list[Any]:
+    run, ours = _runs(row, "mincut")[0], median_run(_runs(row, "ours"))
+    plan = next((plan for plan in run["plans"] if plan["knob"] == run.get("knob")), {})
+    shares = [None if value is None else 100 * value / row["given_peak"] for value in (run["peak"], ours["peak"])]
+    figures = [plan.get("knob"), plan.get("saved"), run["tdi"], shares[0], ours["tdi"], shares[1]]
+    return [row["graph"], f"{row['percent']:g}", *figures]
 
 
 def _cells(row: Mapping[str, Any], rivals: Sequence[str], with_arena: bool, limit: float) -> list[Any]:
@@ -181,6 +199,8 @@ def _found(run: Mapping[str, Any], *, seconds: bool = True) -> str:
     mark = _MARKS.get(run["status"], "")
     if run["status"] == "not run":
         return mark
+    if run["tdi"] is None and "too large" in run.get("note", ""):
+        mark = "too large"
     text = mark if run["tdi"] is None else f"{run['tdi']:.3f}{mark}"
     return f"{text} ({_seconds(run)} s)" if seconds else text
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.tables import geometric_mean
 
 # TDI % by graph and budget in percent of the given order's peak.
-# Bartan, Li, Teague, Lott and Dilkina, ICML 2023, the table of results; C = 2, 16 cores, 30 and 60 minutes on G3 and G4.
+# Bartan, Li, Teague, Lott and Dilkina, ICML 2023, its table of results; C = 2, 16 cores; G3 took 30 minutes, G4 60.
 MOCCASIN = {
     "G1": {90: 0.8, 80: 2.3},
     "G2": {90: 0.9, 80: 4.9},

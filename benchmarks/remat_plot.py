@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ _LINES = {  # method: label, colour, width
     "ours": ("ours (each seed)", "#2b6cb0", 1.1),
 }
 _FIRST_SECONDS = 0.01
+_ENTRY_INCHES = 2.0  # of the legend
 _PAPER = "#8a8a8a"
 
 
@@ -49,23 +49,42 @@ def write_anytime(document: Mapping[str, Any], path: str | os.PathLike[str]) -> 
 def _draw(axes: Any, row: Mapping[str, Any], seconds: float) -> None:
     axes.set_visible(True)
     axes.set_title(f"{row['graph']}, {row['percent']:g} %", loc="left", fontsize=9)
-    drawn, missing = [], []
+    drawn: dict[str, float] = {}
+    missing: dict[str, str] = {}
     for method, (label, colour, width) in _LINES.items():
         runs = row["methods"].get(method, {"runs": []})["runs"]
         for run in runs:
             if run["curve"]:
                 _step(axes, run["curve"], max(seconds, run["seconds"]), color=colour, linewidth=width, label=label)
-                drawn.append(final(run["curve"]) or 0.0)
-            elif run is runs[0]:
-                missing.append(f"{label}: {'proved impossible' if run['status'] == 'infeasible' else 'no plan'}")
+                drawn[method] = max(drawn.get(method, 0.0), final(run["curve"]) or 0.0)
+            else:
+                missing[label] = "proved impossible" if run["status"] == "infeasible" else "no plan"
     _levels(axes, row, drawn)
-    if missing:
-        text = "\n".join(missing)
-        axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", ha="left", fontsize=6.5, color="#4a4a4a")
+    _say_what_is_missing(axes, missing)
+    _scale(axes, drawn, seconds)
+
+
+def _say_what_is_missing(axes: Any, missing: Mapping[str, str]) -> None:
+    text = "\n".join(f"{label}: {word}" for label, word in missing.items())
+    if "proved impossible" in missing.values():
+        text = "proved: no plan keeps this budget"
+    axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", ha="left", fontsize=6.5, color="#4a4a4a")
+
+
+def _scale(axes: Any, drawn: Mapping[str, float], seconds: float) -> None:
+    """Up to what counts at the end: the authors' encoding, often far above, only where it is alone."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    shown = [value for method, value in drawn.items() if method != "moccasin-authors"] or list(drawn.values())
+    top = 1.6 * max([*shown, 0.02])
+    axes.set_ylim(-0.05 * top, top)
+    if not drawn:
+        axes.set_yticks([])
     axes.set_xscale("log")
     axes.set_xlim(_FIRST_SECONDS, seconds * 1.15)
-    top = 1.5 * max([*drawn, 0.02])
-    axes.set_ylim(-0.05 * top, top)
+    axes.xaxis.set_major_locator(LogLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
 
@@ -78,14 +97,14 @@ def _step(axes: Any, curve: Sequence[Sequence[float]], end: float, **style: Any)
     axes.plot(at[-1:], values[-1:], marker="o", markersize=2.6, linestyle="", color=style["color"], zorder=4)
 
 
-def _levels(axes: Any, row: Mapping[str, Any], drawn: list[float]) -> None:
+def _levels(axes: Any, row: Mapping[str, Any], drawn: dict[str, float]) -> None:
     """The published figure, and the bound where it says anything."""
     paper = published(MOCCASIN, row["graph"], row["percent"])
     if paper is not None:
         axes.axhline(paper, color=_PAPER, linestyle="--", linewidth=0.9, label="MOCCASIN, published", zorder=1)
-        drawn.append(paper)
+        drawn["published"] = paper
     bound = median_run(row["methods"]["ours"]["runs"])["bound"]
-    if bound is not None and math.isfinite(bound):
+    if bound:
         axes.axhline(bound, color=_PAPER, linestyle=":", linewidth=0.9, label="no plan costs less", zorder=1)
 
 
@@ -97,6 +116,6 @@ def _label(figure: Any, panels: Any) -> None:
     entries: dict[str, Any] = {}
     for axes in panels.flat:
         entries |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(
-        entries.values(), entries.keys(), loc="outside lower center", ncols=min(6, len(entries)), frameon=False, fontsize=8
-    )
+    columns = max(1, int(figure.get_figwidth() / _ENTRY_INCHES))
+    place = "outside lower center"
+    figure.legend(entries.values(), entries.keys(), loc=place, ncols=columns, frameon=False, fontsize=8)

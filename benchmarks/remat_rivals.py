@@ -71,6 +71,8 @@ def arena(case: Case, seed: int) -> Run:
     request = Request(case.budget_nbytes, case.seconds, seed=seed, threads=case.threads)
     started = time.perf_counter()
     plan = solve(case.graph, request)
+    if plan.solver["interrupted"]:
+        raise KeyboardInterrupt
     fits = plan.status in ("feasible", "optimal")
     return {
         "tdi": tdi(plan.cost, plan.base_cost) if fits else None,
@@ -114,6 +116,8 @@ def min_cut(case: Case, _: int) -> Run:
     Its budget is for the bytes saved between the passes; the seconds are those of all settings together.
     """
     try:
+        if not case.name.startswith(TORCH) and not any(op.name.endswith("_backward") for op in case.graph.ops):
+            raise MemoptError(f"{case.name}: has no backward pass")
         answer = _torch_answer(case.name)
     except MemoptError as error:
         return {"tdi": None, "status": "not run", "note": str(error), "seconds": 0.0, "curve": []}
@@ -149,7 +153,10 @@ def _torch_answer(name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "answer.json"
         command = [sys.executable, "-m", "benchmarks.torch_partitions", name, "--out", str(out)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TORCH_SECONDS)
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TORCH_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise MemoptError(f"{name}: torch's partitioner did not end within {_TORCH_SECONDS} s") from None
         if run.returncode:
             last = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
             raise MemoptError(f"{name}: torch's partitioner was not run: {last[-1]}")
@@ -160,6 +167,8 @@ def _timed(case: Case, call: Callable[[], RematResult]) -> Run:
     started = time.perf_counter()
     found = call()
     seconds = time.perf_counter() - started
+    if found.stats.get("stopped"):  # by Ctrl-C, which ends ours with its best so far: not a figure to keep
+        raise KeyboardInterrupt
     _check(case, found)
     base = case.graph.base_cost
     return {
