@@ -86,6 +86,7 @@ def interrupt(n: int, time_limit: float) -> dict[str, Any]:
 
     graph = layered_graph(n, seed=0)
     native.library()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     before = time.perf_counter()
     found = solve(graph, Request(time_limit=time_limit, threads=2))

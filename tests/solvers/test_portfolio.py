@@ -159,7 +159,7 @@ def test_ctrl_c_at_any_stage_returns_the_best_plan_so_far(stage: str) -> None:
         if news.stage == stage:
             os.kill(os.getpid(), signal.SIGINT)
 
-    plan = solve(graph, Request(time_limit=3, progress=interrupt))
+    plan = solve(graph, Request(time_limit=600, progress=interrupt))
     assert seen[-1] == stage
     assert plan.solver["interrupted"]
     assert find_violations(graph, plan) == []
@@ -207,5 +207,19 @@ def test_ten_thousand_ops_interrupted_in_the_order_search_yield_a_valid_plan() -
             os.kill(os.getpid(), signal.SIGINT)
 
     plan = solve(graph, Request(time_limit=600, progress=interrupt))
+    assert plan.solver["interrupted"]
+    assert find_violations(graph, plan) == []
+
+
+def test_ctrl_c_before_there_is_a_plan_still_gives_one() -> None:
+    graph = layered_graph(2000, seed=0)
+    seen: list[str] = []
+
+    def interrupt(news: Progress) -> None:
+        seen.append(news.stage)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    plan = solve(graph, Request(time_limit=600, progress=interrupt))
+    assert seen == ["given order"]
     assert plan.solver["interrupted"]
     assert find_violations(graph, plan) == []

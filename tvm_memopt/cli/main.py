@@ -13,6 +13,7 @@ from tvm_memopt.errors import MemoptError, PlanError
 
 _COMMANDS = {
     "check": "tvm_memopt.cli.check",
+    "collect": "tvm_memopt.cli.collect",
     "graph": "tvm_memopt.cli.graph",
     "optimize": "tvm_memopt.cli.optimize",
     "pack": "tvm_memopt.cli.pack",
@@ -23,6 +24,7 @@ _COMMANDS = {
 }
 _HELP = {
     "check": "Say whether a plan is right for a graph.",
+    "collect": "Measure schedules of programs for the cost model to learn from.",
     "graph": "Model in, operator graph out.",
     "optimize": "Model in, compiled module with its plan out.",
     "pack": "Buffers with fixed lives in (MiniMalloc CSV), offsets out.",

@@ -7,11 +7,12 @@ from typing import Any
 from tvm_memopt.graph import Graph, Plan, check, given_order
 from tvm_memopt.solvers.address_stages import better_addresses, joint_search
 from tvm_memopt.solvers.fixed_order import assemble
-from tvm_memopt.solvers.layout import Placement, place_greedily
+from tvm_memopt.solvers.interrupts import noted_interrupts
+from tvm_memopt.solvers.layout import Placement
 from tvm_memopt.solvers.order_stages import aligned_orders, better_orders, constructive_orders
 from tvm_memopt.solvers.recompute_stage import recompute
-from tvm_memopt.solvers.request import Deadline, Request
-from tvm_memopt.solvers.search_state import Candidate, Search, evaluate, keep, place
+from tvm_memopt.solvers.request import Request
+from tvm_memopt.solvers.search_state import Candidate, Search, evaluate, place
 
 _CHECK_SECONDS = 5e-8  # the final check, per buffer and step
 _PLAIN_SHARE = 0.35  # of the time, for plans without recomputation where the given order misses the budget
@@ -24,24 +25,29 @@ def solve(graph: Graph, request: Request | None = None) -> Plan:
     Without a budget: the smallest arena, every op run once. With one: the least cost among the plans that
     keep it; ops are run again only where no order and no addresses do.
     """
-    search = Search(graph, request or Request())
+    with noted_interrupts() as pressed:
+        search = Search(graph, request or Request())
+        _place_given(search)
     try:
+        if pressed:
+            raise KeyboardInterrupt
         _run(search)
     except KeyboardInterrupt:
         search.interrupted = True
-    try:
-        return _finish(search)
-    except KeyboardInterrupt:  # pressed while the plan was written down; pressed again, it is given up
-        search.interrupted = True
+    with noted_interrupts():
         return _finish(search)
 
 
-def _run(search: Search) -> None:
+def _place_given(search: Search) -> None:
+    """The first plan; from here on there is always one."""
     search.stage("given order")
     given = evaluate(search, "given", given_order(search.graph))
     reserve = _CHECK_SECONDS * sum(b.last - b.first + 1 for b in given.lives.buffers)
     search.deadline = search.clock.within(max(search.clock.remaining - reserve, search.clock.remaining / 2))
     place(search, given)
+
+
+def _run(search: Search) -> None:
     whole = search.deadline
     if search.missed:
         search.deadline = whole.within(_PLAIN_SHARE * whole.remaining)
@@ -55,9 +61,6 @@ def _run(search: Search) -> None:
 
 
 def _finish(search: Search) -> Plan:
-    if search.best is None:  # interrupted at the very start
-        given = evaluate(search, "given", given_order(search.graph))
-        keep(search, given, place_greedily(given.lives, search.graph.alignment, Deadline(0)))
     assert search.best is not None
     candidate, placement = search.best
     plan = assemble(

@@ -7,10 +7,8 @@ use the twins.
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tvm_memopt.errors import MemoptError
+from tvm_memopt.solvers.interrupts import noted_interrupts
 
 LIBRARY = Path(__file__).parent / "libmemopt_native.so"
 _T = TypeVar("_T")
@@ -71,7 +70,7 @@ def call_interruptibly(call: Callable[[np.ndarray], _T]) -> _T:
             done.set()
 
     thread = threading.Thread(target=work, daemon=True)
-    with _interrupts_set(flag) as pressed:
+    with noted_interrupts(lambda: flag.__setitem__(0, 1)) as pressed:
         thread.start()
         while not done.wait(_POLL_SECONDS):
             pass
@@ -83,23 +82,3 @@ def call_interruptibly(call: Callable[[np.ndarray], _T]) -> _T:
         interrupt.result = result  # type: ignore[attr-defined]
         raise interrupt
     return result
-
-
-@contextmanager
-def _interrupts_set(flag: np.ndarray) -> Iterator[list[int]]:
-    """Ctrl-C sets ``flag[0]`` and is noted in the list, instead of an exception at just any place."""
-    pressed: list[int] = []
-    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not own or threading.current_thread() is not threading.main_thread():
-        yield pressed  # no KeyboardInterrupt is raised here, or only by a handler that is not ours to replace
-        return
-
-    def note(number: int, _frame: object) -> None:
-        flag[0] = 1
-        pressed.append(number)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)

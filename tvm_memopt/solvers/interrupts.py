@@ -1,0 +1,35 @@
+"""Ctrl-C where an exception at just any place would lose the answer."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def noted_interrupts(on_press: Callable[[], None] | None = None) -> Iterator[list[int]]:
+    """Inside, Ctrl-C is noted in the list, after ``on_press()``, instead of raising KeyboardInterrupt.
+
+    Without ``on_press`` a second one raises: what cannot be ended early can still be given up. Other threads than the
+    main one, and programs with a handler of their own, are left alone.
+    """
+    pressed: list[int] = []
+    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not own or threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+
+    def note(number: int, _frame: object) -> None:
+        pressed.append(number)
+        if on_press is not None:
+            on_press()
+        elif len(pressed) > 1:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
