@@ -157,7 +157,7 @@ def _runs(row: Mapping[str, Any], method: str) -> Sequence[Mapping[str, Any]]:
 
 def _cut_cells(row: Mapping[str, Any]) -> list[Any]:
     run, ours = _runs(row, "mincut")[0], median_run(_runs(row, "ours"))
-    plan = next((plan for plan in run["plans"] if plan["knob"] == run.get("knob")), {})
+    plan: Mapping[str, Any] = next((plan for plan in run["plans"] if plan["knob"] == run.get("knob")), {})
     shares = [None if value is None else 100 * value / row["given_peak"] for value in (run["peak"], ours["peak"])]
     figures = [plan.get("knob"), plan.get("saved"), run["tdi"], shares[0], ours["tdi"], shares[1]]
     return [row["graph"], f"{row['percent']:g}", *figures]

@@ -74,7 +74,8 @@ def _copy(graph: Any) -> Any:
     """A copy that keeps the names of the nodes."""
     import torch
 
-    copied, values = torch.fx.Graph(), {}
+    copied = torch.fx.Graph()
+    values: dict[Any, Any] = {}
     for node in graph.nodes:
         values[node] = copied.node_copy(node, values.__getitem__)
     return copied

@@ -11,6 +11,7 @@ from tvm_memopt.graph import Graph, given_order
 from tvm_memopt.solvers.native import available, library
 from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.ordering.search import search_order
+from tvm_memopt.solvers.remat.eviction import SCORES, evicting_schedule
 from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents
 from tvm_memopt.solvers.remat.result import RematResult
 from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_tasks
@@ -20,6 +21,7 @@ _FIRST_MOVES = 300  # an op, in the first round
 _MOST_MOVES = 3000  # an op: many restarts of that length find more than few longer ones
 _LEAST_MOVES = 50_000  # a thread and round
 _GROWTH = 1.7, 1.05  # of the moves from one pair of rounds to the next: below that, and of that
+_MOST_WALKED = 3000  # ops: the walk is plain Python
 _ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 5.0
 
@@ -109,10 +111,13 @@ def search_remat(
 
 
 def _run(search: _Search, rounds: int | None) -> None:
+    _walk_orders(search, search.starts[:1])
+    walked = len(search.starts)
     if "order-annealing" not in search.disabled:
         _anneal_orders(search, _moves(search.graph, 0))
     if "order-search" not in search.disabled and rounds is None and not search.done:
         _search_order(search)
+    _walk_orders(search, search.starts[walked:])
     restarts = "restarts" not in search.disabled
     while not search.done and (rounds is None or search.rounds < rounds):
         turn, anew = divmod(search.rounds, 2)
@@ -124,6 +129,19 @@ def _run(search: _Search, rounds: int | None) -> None:
             starts = [candidate.schedule for candidate in search.found.kept]
             search.play(reheat_tasks(starts, options, first, search.threads, search.seed), "reheat")
         search.rounds += 1
+
+
+def _walk_orders(search: _Search, orders: Sequence[tuple[int, ...]]) -> None:
+    """Schedules that drop what is in the way: near the best on chains with far reads, such as training steps."""
+    if "eviction" in search.disabled or len(search.graph.ops) > _MOST_WALKED:
+        return
+    for order in orders:
+        for score in SCORES.values():
+            if search.done:
+                return
+            schedule = evicting_schedule(search.graph, order, search.found.budget, score)
+            if schedule is not None:
+                search.take(schedule, "eviction")
 
 
 def _moves(graph: Graph, turn: int) -> int:
