@@ -23,7 +23,7 @@ _BOUND_SHARE = 0.3  # of the time, for the first bounds
 _POLL_SECONDS = 0.01
 _SECOND = native.WORK_PER_SECOND
 _WORK_PER_MOVE = 120  # of annealing
-_FIRST_DECIDE_WORK = _SECOND // 10
+_FIRST_DECIDE_WORK = _SECOND // 40
 _DECIDE_GROWTH = 4
 _FIRST_BRANCH_WORK = _SECOND // 5
 _BRANCH_GROWTH = 5
@@ -91,29 +91,37 @@ class Worker:
         self.flag = native.new_flag()
         self.done = threading.Event()
         self._seed = seed
-        self._ideas = ideas
+        self.ideas = ideas
         self._plans: dict[int, SegmentPlan] = {}
 
     def slice_of(self, segment: Segment) -> int:
-        """The work that the next idea would like to spend."""
+        """The work that all ideas in turn would like to spend."""
         plan = self._plan(segment)
-        return _SLICES[self._ideas[plan.turn % len(self._ideas)]](plan, segment)
+        return sum(_SLICES[idea](plan, segment) for idea in self.ideas)
 
     def run(self, task: Task) -> None:
         """Try ideas in turn until the round's work is spent or the segment is settled."""
         plan, left = self._plan(task.segment), task.work
         try:
             while not (task.proved or self.flag[0] or self.crew.deadline.passed):
-                idea = self._ideas[plan.turn % len(self._ideas)]
-                plan.turn += 1
+                idea = self._next(plan, task.segment, left)
+                if idea is None:
+                    break
                 left -= _IDEAS[idea](self, plan, task)
                 self.crew.counts[idea] += 1
-                if left < self.slice_of(task.segment):
-                    break
         except BaseException as error:
             task.failure = error
         finally:
             self.done.set()
+
+    def _next(self, plan: SegmentPlan, segment: Segment, left: int) -> str | None:
+        """The next idea in turn whose slice fits into what is left of the round."""
+        for step in range(len(self.ideas)):
+            idea = self.ideas[(plan.turn + step) % len(self.ideas)]
+            if 0 < _SLICES[idea](plan, segment) <= left:
+                plan.turn += step + 1
+                return idea
+        return None
 
     def options(self, *, forcing: bool, work: int) -> native.DecideOptions:
         """Options of decide() with the tricks that are on."""
@@ -222,8 +230,6 @@ def _decide(worker: Worker, plan: SegmentPlan, task: Task) -> int:
 
 def _branch(worker: Worker, plan: SegmentPlan, task: Task) -> int:
     """Refute the next better peak, and from time to time one in the middle of the gap, for the bound."""
-    if task.segment.size > _BRANCH_OPS:
-        return 0
     target = task.peak - max(1, (task.peak - task.bound) // 2 if plan.middle else 1)
     verdict, work = _ask(worker, task, target, worker.options(forcing=True, work=plan.branch_work))
     if plan.middle and verdict is native.Verdict.UNKNOWN:
@@ -245,7 +251,7 @@ def _ask(worker: Worker, task: Task, target: int, options: native.DecideOptions)
 
 def _anneal(worker: Worker, plan: SegmentPlan, task: Task) -> int:
     """Anneal from the best order, a little longer each time."""
-    work = max(task.work, _anneal_slice(plan, task.segment))
+    work = task.work if len(worker.ideas) == 1 else _anneal_slice(plan, task.segment)
     options = native.AnnealOptions(
         smooth="smooth-peak" not in worker.crew.disabled,
         block_moves="block-moves" not in worker.crew.disabled,
