@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tvm_memopt.solvers.remat import RematResult
 
 _SHARE = 0.6  # of the time that is left, for one search; the rest is for addresses and for another
+_FIRST_SHARE = 0.25  # for the first one where the exact search comes next
 _LEAST_SECONDS = 0.05
 _FEW_OPS = 60  # so few are tried exactly
 _STARTS = 3  # orders to begin with
@@ -32,12 +33,13 @@ def recompute(search: Search) -> None:
         return
     budget = search.request.budget_nbytes
     assert budget is not None
-    target, attempt, proving = budget, 0, "exact-remat" not in search.request.disabled
+    target, attempt = budget, 0
+    proving = "exact-remat" not in search.request.disabled and len(search.graph.ops) <= _FEW_OPS
     while search.deadline.remaining > _LEAST_SECONDS and search.bound <= budget:
         search.stage("recomputation" if target == budget else f"recomputation within {target}")
-        found = _search(search, target, attempt)
+        found = _search(search, target, attempt, _FIRST_SHARE if proving else _SHARE)
         attempt += 1
-        if proving and target == budget and found.status != "optimal" and len(search.graph.ops) <= _FEW_OPS:
+        if proving and target == budget and found.status not in ("optimal", "infeasible"):
             search.stage("recomputation, exactly")
             proving, found = False, _prove(search, found, budget)
         candidate = evaluate(search, "recomputation", found.schedule)
@@ -72,12 +74,12 @@ def _overshoot(search: Search, candidate: Candidate, budget: int) -> int:
     return max(0, search.placed[candidate.order].arena_nbytes - budget)
 
 
-def _search(search: Search, target: int, attempt: int) -> RematResult:
+def _search(search: Search, target: int, attempt: int, share: float) -> RematResult:
     from tvm_memopt.solvers.native import call_interruptibly
     from tvm_memopt.solvers.remat.search import search_remat
 
     request, graph = search.request, search.graph
-    seconds = search.deadline.remaining * _SHARE
+    seconds = search.deadline.remaining * share
     starts = [c.order for c in sorted(search.candidates, key=lambda c: c.peak)[:_STARTS]]
     if search.best is not None:
         starts.append(search.best[0].order)
