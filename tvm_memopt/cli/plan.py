@@ -113,9 +113,11 @@ def plan_text(plan: Plan) -> str:
     given = plan.solver.get("given_order_peak_nbytes")
     before = f" (given order's peak {given:,})" if given is not None else ""
     asked = f", budget {plan.budget_nbytes:,}" if plan.budget_nbytes is not None else ""
+    repeats = plan.cost > plan.base_cost
+    again = f", {100 * (plan.cost / plan.base_cost - 1):.2f} % extra time" if repeats and plan.base_cost else ""
     seconds = plan.solver.get("seconds")
     took = f", {seconds:.2f} s" if isinstance(seconds, float) else ""
-    return f"arena {plan.arena_nbytes:,} bytes{before}{gap}{asked}, {plan.status}{took}"
+    return f"arena {plan.arena_nbytes:,} bytes{before}{gap}{asked}{again}, {plan.status}{took}"
 
 
 def raise_for_budget(graph: Graph, plan: Plan) -> None:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tvm_memopt.solvers.remat import RematResult
 
 _SHARE = 0.6  # of the time that is left, for one search; the rest is for addresses and for another
+_FIRST_SECONDS, _GROWTH = (
+    3.0,
+    1.5,
+)  # for the first search at most, so that addresses are tried soon; and from one to the next
 _FIRST_SHARE = 0.25  # for the first one where the exact search comes next
 _LEAST_SECONDS = 0.05
 _FEW_OPS = 60  # so few are tried exactly
@@ -33,28 +37,31 @@ def recompute(search: Search) -> None:
         return
     budget = search.request.budget_nbytes
     assert budget is not None
-    target, attempt = budget, 0
+    target, attempt, latest = budget, 0, search.candidates[0].order
     proving = "exact-remat" not in search.request.disabled and len(search.graph.ops) <= _FEW_OPS
     while search.deadline.remaining > _LEAST_SECONDS and search.bound <= budget:
         search.stage("recomputation" if target == budget else f"recomputation within {target}")
-        found = _search(search, target, attempt, _FIRST_SHARE if proving else _SHARE)
+        share = search.deadline.remaining * (_FIRST_SHARE if proving else _SHARE)
+        seconds = min(share, _FIRST_SECONDS * _GROWTH**attempt)
+        found = _search(search, target, attempt, seconds, latest)
         attempt += 1
         if proving and target == budget and found.status not in ("optimal", "infeasible"):
             search.stage("recomputation, exactly")
             proving, found = False, _prove(search, found, budget)
-        candidate = evaluate(search, "recomputation", found.schedule)
-        place(search, candidate)
         if target == budget:
             _learn(search, found, budget)
-        if found.status == "infeasible" and target == budget:
-            return
+            if found.status == "infeasible":
+                return
+        candidate = evaluate(search, "recomputation", found.schedule)
+        place(search, candidate)
+        latest = candidate.order
         if found.peak_nbytes > target:
             target = min(budget, target + (budget - target + 1) // 2)
             continue
-        over = _overshoot(search, candidate, budget)
-        if over == 0 and found.status == "optimal":
+        over = _overshoot(search, candidate, budget, seconds)
+        if over <= 0 and found.status == "optimal" and target == budget:
             return
-        target = max(search.bound, target - over)
+        target = max(search.bound, min(budget, target - (over if over > 0 else over // 2)))
 
 
 def _learn(search: Search, found: RematResult, budget: int) -> None:
@@ -67,23 +74,22 @@ def _learn(search: Search, found: RematResult, budget: int) -> None:
         search.bound = max(search.bound, budget + 1)
 
 
-def _overshoot(search: Search, candidate: Candidate, budget: int) -> int:
-    """Bytes by which the best addresses of the schedule that can be found exceed the budget."""
+def _overshoot(search: Search, candidate: Candidate, budget: int, seconds: float) -> int:
+    """Bytes by which the best addresses of the schedule that can be found exceed the budget; negative: to spare."""
     if search.placed[candidate.order].arena_nbytes > budget:
-        refine_order(search, candidate)
-    return max(0, search.placed[candidate.order].arena_nbytes - budget)
+        refine_order(search, candidate, seconds)
+    return search.placed[candidate.order].arena_nbytes - budget
 
 
-def _search(search: Search, target: int, attempt: int, share: float) -> RematResult:
+def _search(search: Search, target: int, attempt: int, seconds: float, latest: tuple[int, ...]) -> RematResult:
     from tvm_memopt.solvers.native import call_interruptibly
     from tvm_memopt.solvers.remat.search import search_remat
 
     request, graph = search.request, search.graph
-    seconds = search.deadline.remaining * share
     starts = [c.order for c in sorted(search.candidates, key=lambda c: c.peak)[:_STARTS]]
     if search.best is not None:
         starts.append(search.best[0].order)
-    starts += request.start_schedules
+    starts += [latest, *request.start_schedules]
 
     def call(flag: np.ndarray) -> RematResult:
         return search_remat(

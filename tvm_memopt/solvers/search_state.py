@@ -118,8 +118,8 @@ def place(search: Search, candidate: Candidate) -> None:
     keep(search, candidate, found)
 
 
-def refine_order(search: Search, candidate: Candidate) -> None:
-    """Search for better addresses, with half of the time that is left."""
+def refine_order(search: Search, candidate: Candidate, most_seconds: float = math.inf) -> None:
+    """Search for better addresses, with half of the time that is left at most."""
     if candidate.order not in search.placed:
         place(search, candidate)
     request, placement = search.request, search.placed[candidate.order]
@@ -127,7 +127,7 @@ def refine_order(search: Search, candidate: Candidate) -> None:
         candidate.lives,
         placement,
         search.graph.alignment,
-        search.deadline.within(search.deadline.remaining / 2),
+        search.deadline.within(min(most_seconds, search.deadline.remaining / 2)),
         request.seed,
         target=request.budget_nbytes,
         threads=request.threads,
