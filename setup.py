@@ -9,6 +9,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 NATIVE = Path("tvm_memopt/solvers/native")
+FEATURES = Path("tvm_memopt/cost_model/native")
 
 
 class BuildNative(build_ext):
@@ -42,6 +43,7 @@ ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxslim>=0.1.90"]
 TFLITE = ["tflite>=2.18"]
 REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
 REFERENCE = ["highspy>=1.10"]  # Checkmate's MILP, beside which recomputation is measured
+COLLECT = ["psutil>=5.9", "cloudpickle>=2.2", "tornado>=6.3"]  # what TVM's own workers and RPC tracker import
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"]
 
 setup(
@@ -52,7 +54,10 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["tvm_memopt", "tvm_memopt.*"]),
     package_data={"tvm_memopt": ["py.typed", "**/*.c", "**/*.html.j2"]},
-    ext_modules=[Extension("tvm_memopt.solvers.native.libmemopt_native", sorted(map(str, NATIVE.glob("*.cc"))))],
+    ext_modules=[
+        Extension("tvm_memopt.solvers.native.libmemopt_native", sorted(map(str, NATIVE.glob("*.cc")))),
+        Extension("tvm_memopt.cost_model.native.libmemopt_features", sorted(map(str, FEATURES.glob("*.cc")))),
+    ],
     cmdclass={"build_ext": BuildNative},
     install_requires=["numpy>=1.26", "ortools>=9.10", "click>=8.1", "rich>=13.7", *TVM],
     extras_require={
@@ -60,8 +65,8 @@ setup(
         "tflite": TFLITE,
         "report": REPORT,
         "reference": REFERENCE,
-        "learn": ["torch>=2.4", "xgboost>=2.0"],
-        "dev": [*ONNX, *TFLITE, *REPORT, *REFERENCE, *TEST, "ruff>=0.6", "mypy>=1.11", "setuptools>=68"],
+        "learn": [*COLLECT, "torch>=2.4", "xgboost>=2.0"],
+        "dev": [*ONNX, *TFLITE, *REPORT, *REFERENCE, *COLLECT, *TEST, "ruff>=0.6", "mypy>=1.11", "setuptools>=68"],
     },
     entry_points={"console_scripts": ["tvm-memopt=tvm_memopt.cli.main:main"]},
 )

@@ -1,6 +1,6 @@
 import pytest
 
-VERBS = ("graph", "plan", "check", "optimize", "pack", "run", "show", "sweep")
+VERBS = ("graph", "plan", "check", "optimize", "pack", "run", "show", "sweep", "collect")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -62,9 +62,11 @@ struct RecomputeProblem {
   std::vector<Op> ops;
   std::vector<Storage> storages;
   Bits returned, sources;
+  Bits done, kept;  // ops that have run, and storages that are held, where the schedule begins
 
   // `flat`: numbers of ops and storages; per storage nbytes, producer, returned; per op cost, own, recomputable
-  // and, each led by its length, reads, writes, predecessors and in-place pairs as source, target, shared.
+  // and, each led by its length, reads, writes, predecessors and in-place pairs as source, target, shared. A part of a
+  // schedule ends with `done` and `kept`, each led by its length; without them, no op has run and the inputs are held.
   explicit RecomputeProblem(std::span<const int64_t> flat) {
     size_t at = 0;
     const auto next = [&] { return flat[at++]; };
@@ -95,6 +97,10 @@ struct RecomputeProblem {
       }
       op.reads.each([&](int32_t i) { storages[i].readers.add(static_cast<int32_t>(o)); });
     }
+    kept = sources;
+    if (at == flat.size()) return;
+    done = set();
+    kept = set();
   }
 
   int64_t nbytes(const Bits& set) const {

@@ -50,7 +50,7 @@ class Search {
 
   RecomputeAnswer run(size_t memory, const Control& control) {
     RecomputeAnswer answer;
-    offer({Bits(), problem_.sources, 0, 0, 0, -1, -1, false});
+    offer({problem_.done, problem_.kept, 0, 0, 0, -1, -1, false});
     while (!open_.empty()) {
       const int32_t id = open_.top().id;
       open_.pop();

@@ -67,14 +67,18 @@ class RematAnnealing {
 
   void move() {
     within_count_ += sequence_.over() == 0;
-    if (!mover_.propose(options_.repeats) || !sequence_.valid()) {
+    // The luck of the move comes first: one that cannot be worth its runs even if all bytes fitted after it is not made.
+    const double most = -std::log(1 - random_.uniform()) * temperature_;
+    const double gain = byte_weight_ * sequence_.excess() + step_weight_ * sequence_.over();
+    const Allowance allowance{base_ * (most + gain), base_ * kRunShare * temperature_};
+    if (!mover_.propose(options_.repeats, allowance) || !sequence_.valid()) {
       sequence_.undo();
       return;
     }
     const Change change = sequence_.weigh();
     const double longer = kRunShare * temperature_ * (sequence_.steps() - steps_);
     const double worse = change.cost / base_ + byte_weight_ * change.excess + step_weight_ * change.over + longer;
-    if (worse > 0 && (worse > 40 * temperature_ || random_.uniform() >= std::exp(-worse / temperature_))) {
+    if (worse > most) {
       sequence_.undo();
       return;
     }

@@ -22,7 +22,9 @@ Mover::Mover(const RematProblem& problem, Sequence& sequence, Random& random, Re
   }
 }
 
-bool Mover::propose(bool repeats) {
+bool Mover::propose(bool repeats, Allowance most) {
+  most_ = most;
+  steps_ = sequence_.steps();
   const double dice = random_.uniform();
   if (!repeats || again_.empty()) return switches_.block_moves && dice < 0.2 ? (dice < 0.1 ? push() : move_block()) : relocate();
   if (dice < 0.35) return relocate();
@@ -81,38 +83,48 @@ bool Mover::push() {
   const int32_t to = up ? free_in(wall, wall, their_high) : free_in(wall, their_low, wall);
   if (to < 0) return false;
   sequence_.relocate(wall, to);
+  const auto [lowest, highest] = room(op, from);
   const int32_t step = up ? -1 : 1;
-  for (int32_t s = to + step; s != from; s += step) {
+  for (int32_t s = up ? std::min(to, highest) - 1 : std::max(to, lowest) + 1; up ? s > from : s < from; s += step) {
     if (sequence_.op_at(s) >= 0) continue;
     sequence_.relocate(from, s);
-    break;
+    return true;
   }
-  return true;
+  return false;
 }
 
-// A few steps in a row go, in their order, to before another step not far away.
+// A few steps in a row go, in their order, to before another step not far away, as far as what they read and what
+// reads them lets all of them go.
 bool Mover::move_block() {
   const int32_t slots = sequence_.slots();
   std::vector<std::pair<int32_t, int32_t>> block;
   const size_t length = 2 + random_.below(kLongestBlock - 1);
-  int32_t slot = some_step();
-  const int32_t start = slot;
-  for (; slot < slots && block.size() < length; ++slot) {
+  for (int32_t slot = some_step(); slot < slots && block.size() < length; ++slot) {
     if (sequence_.op_at(slot) >= 0) block.push_back({sequence_.op_at(slot), slot});
   }
-  const bool up = random_.below(2) == 0;
-  int32_t to = up ? slot : start;
-  for (uint64_t steps = 1 + random_.below(kFarthestBlock); steps > 0 && to >= 0 && to < slots;) {
-    to += up ? 1 : -1;
-    if (to >= 0 && to < slots && sequence_.op_at(to) >= 0) --steps;
+  const int32_t first = block.front().second, last = block.back().second;
+  int32_t low = -1, high = slots;
+  for (const auto& [op, from] : block) {
+    const auto [lowest, highest] = room(op, from, first, last);
+    low = std::max(low, lowest);
+    high = std::min(high, highest);
   }
-  if (to < 0) return false;
+  const bool up = random_.below(2) == 0;
+  int32_t to = up ? last + 1 : first;
+  int32_t passed = 0;
+  for (int32_t left = 1 + static_cast<int32_t>(random_.below(kFarthestBlock)), s = up ? last + 1 : first - 1; left > 0; s += up ? 1 : -1) {
+    if (up ? s >= high : s <= low) break;
+    if (sequence_.op_at(s) < 0) continue;
+    to = up ? s + 1 : s;
+    ++passed;
+    --left;
+  }
+  if (passed == 0) return false;
   for (const auto& [op, from] : block) {
     if (sequence_.op_at(from) != op) return false;  // making room has moved it
-    const int32_t free = open_before(std::min(to, slots));
+    const int32_t free = open_before(to);
     if (free < 0 || sequence_.op_at(from) != op) return false;
     sequence_.relocate(from, free);
-    if (!sequence_.valid()) return false;
   }
   return true;
 }
@@ -120,6 +132,7 @@ bool Mover::move_block() {
 bool Mover::add_anywhere() {
   const int32_t op = problem_.producer[again_[random_.below(again_.size())]];
   const int32_t first = sequence_.runs(op).front();
+  if (!affords(op)) return false;
   const int32_t to = free_in(first, first, sequence_.slots());
   if (to < 0) return false;
   sequence_.insert(op, to);
@@ -134,7 +147,7 @@ bool Mover::add_across(int32_t slot) {
   uint64_t met = 0;
   for (int32_t probe = 0; probe < 2 * kProbes && met < rivals; ++probe) {
     const Gap gap = gap_at(again_[random_.below(again_.size())], slot);
-    if (gap.tensor < 0) continue;
+    if (gap.tensor < 0 || !affords(problem_.producer[gap.tensor])) continue;
     ++met;
     if (best.tensor < 0 || gap.rate < best.rate) best = gap;
   }
@@ -160,7 +173,7 @@ Mover::Gap Mover::gap_at(int32_t tensor, int32_t slot) const {
 
 // Runs the op right before `use`, and with probability `chain` each what makes an input that is no longer held there.
 bool Mover::run_before(int32_t op, int32_t use, double chain, int32_t depth) {
-  if (sequence_.full() || added_ >= kMost) return depth > 0;
+  if (sequence_.full() || added_ >= kMost || !affords(op)) return depth > 0;
   const int32_t slot = open_before(use);
   if (slot < 0) return depth > 0;
   sequence_.insert(op, slot);
@@ -186,7 +199,9 @@ bool Mover::run_before(int32_t op, int32_t use, double chain, int32_t depth) {
 bool Mover::drop_repeat() {
   const int32_t op = some_repeat();
   if (op < 0) return false;
-  drop_with_feeders(op, some_run(op), 0);
+  const auto& runs = sequence_.runs(op);
+  const uint64_t first = random_.below(16) == 0 ? 0 : 1;  // others need the first run, as a rule
+  drop_with_feeders(op, runs[first + random_.below(runs.size() - first)], 0);
   return true;
 }
 
@@ -243,22 +258,24 @@ int32_t Mover::heavy_step() {
   return slot;
 }
 
-// Slots between the newest runs that it reads and the first use of what it makes.
-std::pair<int32_t, int32_t> Mover::room(int32_t op, int32_t slot) const {
+// Slots between the newest runs that it reads and the first use of what it makes; steps from `first` to `last` stay
+// with it, wherever it goes.
+std::pair<int32_t, int32_t> Mover::room(int32_t op, int32_t slot, int32_t first, int32_t last) const {
   int32_t low = -1, high = sequence_.slots();
-  for (int32_t p : problem_.before[op]) low = std::max(low, sequence_.runs(p).front());
-  for (int32_t t : problem_.reads[op]) low = std::max(low, sequence_.run_before(t, slot));
+  const auto after = [&](int32_t other) { low = other < first ? std::max(low, other) : low; };
+  const auto before = [&](int32_t other) { high = other > last ? std::min(high, other) : high; };
+  for (int32_t p : problem_.before[op]) after(sequence_.runs(p).front());
+  for (int32_t t : problem_.reads[op]) after(sequence_.run_before(t, slot));
   if (slot == sequence_.runs(op).front()) {
     const auto& runs = sequence_.runs(op);
-    if (runs.size() > 1) high = runs[1];
-    for (int32_t s : problem_.after[op]) high = std::min(high, sequence_.runs(s).front());
+    if (runs.size() > 1) before(runs[1]);
+    for (int32_t s : problem_.after[op]) before(sequence_.runs(s).front());
   }
   for (int32_t t : problem_.writes[op]) {
     for (int32_t read : sequence_.readers(t)) {
-      if (read > slot) {
-        high = std::min(high, read);
-        break;
-      }
+      if (read <= last) continue;
+      before(read);
+      break;
     }
   }
   return {low, high};

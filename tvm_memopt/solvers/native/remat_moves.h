@@ -1,6 +1,7 @@
 // Moves of the rematerialisation annealer: each edits a sequence, the caller weighs and keeps or undoes it.
 #pragma once
 
+#include <limits>
 #include <utility>
 
 #include "control.h"
@@ -15,12 +16,18 @@ struct RematSwitches {
   bool exchange = true;     // drop one repeat and add another in one move
 };
 
+// What a move may cost at most to have a chance: its runs, each with `run` on top of its op's cost.
+struct Allowance {
+  double cost = std::numeric_limits<double>::infinity();
+  double run = 0;
+};
+
 class Mover {
  public:
   Mover(const RematProblem& problem, Sequence& sequence, Random& random, RematSwitches switches);
 
   // Edits the sequence; false when nothing came of it (edits, if any, are to be undone).
-  bool propose(bool repeats);
+  bool propose(bool repeats, Allowance most = {});
   // Whether a move lacked a free slot since the last call.
   bool cramped() { return std::exchange(cramped_, false); }
   // A far read across `slot`: runs an op again right before it.
@@ -45,7 +52,13 @@ class Mover {
   Gap gap_at(int32_t tensor, int32_t slot) const;
   bool run_before(int32_t op, int32_t use, double chain, int32_t depth);
   void drop_with_feeders(int32_t op, int32_t slot, int32_t depth);
-  std::pair<int32_t, int32_t> room(int32_t op, int32_t slot) const;
+  std::pair<int32_t, int32_t> room(int32_t op, int32_t slot) const { return room(op, slot, slot, slot); }
+  std::pair<int32_t, int32_t> room(int32_t op, int32_t slot, int32_t first, int32_t last) const;
+  // Whether one more run of the op leaves the move a chance.
+  bool affords(int32_t op) const {
+    const int32_t longer = sequence_.steps() + 1 - steps_;
+    return sequence_.further_cost() + problem_.cost[op] + most_.run * longer <= most_.cost;
+  }
   int32_t free_in(int32_t from, int32_t low, int32_t high);
   int32_t open_before(int32_t slot);
   bool shift_to(int32_t from, int32_t to);
@@ -56,6 +69,8 @@ class Mover {
   Random& random_;
   const RematSwitches switches_;
   std::vector<int32_t> again_;  // tensors whose producer may run again
+  Allowance most_;
+  int32_t steps_ = 0;  // before the move
   int32_t added_ = 0;
   bool cramped_ = false;
 };

@@ -33,6 +33,7 @@ class Sequence {
   const std::vector<int32_t>& readers(int32_t tensor) const { return readers_[tensor]; }
   bool over_budget(int32_t slot) const { return held_[slot] > 0; }
   double cost() const { return total_.cost; }
+  double further_cost() const { return pending_.cost; }  // of the edits since the last commit
   double over() const { return total_.over; }
   double excess() const { return total_.excess; }
   int64_t peak() const;

@@ -13,6 +13,7 @@ REMAT_SWITCHES: Mapping[str, str] = {
     "chains": "With an op that runs again, run again what it reads and is no longer held.",
     "block-moves": "Let a run push on the neighbour that holds it back.",
     "exchange": "Drop one repeat and add another in one move.",
+    "windows": "Solve short stretches of the best schedule exactly after each annealing on from it.",
     "adaptive-weight": "Let the weight of bytes over the budget follow how often the search is within it.",
 }
 """Name -> what it does; every switch is on by default."""

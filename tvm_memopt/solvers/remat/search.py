@@ -15,6 +15,7 @@ from tvm_memopt.solvers.remat.eviction import SCORES, evicting_schedule
 from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents
 from tvm_memopt.solvers.remat.result import RematResult
 from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_tasks
+from tvm_memopt.solvers.remat.windows import improve_windows
 from tvm_memopt.solvers.request import Deadline
 
 _FIRST_MOVES = 300  # an op, in the first round
@@ -24,6 +25,7 @@ _GROWTH = 1.7, 1.05  # of the moves from one pair of rounds to the next: below t
 _MOST_WALKED = 3000  # ops: the walk is plain Python
 _ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 5.0
+_WINDOW_SHARE = 0.03  # of the time left, at most, for the windows of one schedule
 
 ProgressCall = Callable[[float, int, str], None]
 
@@ -39,6 +41,7 @@ class _Search:
     starts: list[tuple[int, ...]]
     progress: ProgressCall | None
     rounds: int = 0
+    windowed: tuple[int, ...] = ()  # the schedule whose windows were the last to be solved
 
     @property
     def done(self) -> bool:
@@ -128,6 +131,7 @@ def _run(search: _Search, rounds: int | None) -> None:
         else:
             starts = [candidate.schedule for candidate in search.found.kept]
             search.play(reheat_tasks(starts, options, first, search.threads, search.seed), "reheat")
+            _solve_windows(search, _WINDOW_SHARE if rounds is None else 1.0)
         search.rounds += 1
 
 
@@ -175,3 +179,14 @@ def _search_order(search: _Search) -> None:
     if best.bound > search.found.budget:  # no order fits: some op runs twice
         repeatable = [op.cost for op in search.graph.ops if op.recomputable]
         search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + min(repeatable, default=0.0))
+
+
+def _solve_windows(search: _Search, share: float) -> None:
+    """Solve stretches of the best schedule exactly, unless that is done or nothing fits yet."""
+    best = search.found.best.schedule
+    if "windows" in search.disabled or search.done or not search.found.fits or best == search.windowed:
+        return
+    clock, flag = search.crew.deadline, search.crew.flag
+    limit = clock.within(share * clock.remaining)
+    search.windowed = improve_windows(search.graph, best, search.found.budget, limit, seed=search.rounds, flag=flag)
+    search.take(search.windowed, "windows")

@@ -1,0 +1,187 @@
+"""``tvm-memopt collect --out DIR``: measured schedules for the cost model to learn from."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+
+from tvm_memopt.cli.console import emit, note
+from tvm_memopt.cli.files import check_output_folder
+from tvm_memopt.cli.options import json_option, shape_option
+from tvm_memopt.errors import MemoptError
+
+
+@click.command("collect")
+@click.option("--out", required=True, metavar="DIR", help="Folder to collect into; one that is there is continued.")
+@click.option("--programs", type=click.IntRange(0), default=0, metavar="N", help="Random programs of 3 to 30 stages.")
+@click.option("--models", multiple=True, metavar="FILE", help="Model whose kernels to schedule. May be repeated.")
+@click.option(
+    "--per-program", type=click.IntRange(1), default=64, show_default=True, metavar="K", help="Candidates of each."
+)
+@click.option("--time-limit", type=float, metavar="S", help="Seconds in all; default: none.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of programs and schedules.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Worker processes; default: all processors.")
+@click.option(
+    "--timeout", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to build and time a candidate."
+)
+@click.option(
+    "--target", metavar="T", help="TVM target, as JSON with num-cores; default: this processor up to AVX2, 4 cores."
+)
+@click.option("--tracker", metavar="HOST:PORT", help="Measure on devices that an RPC tracker lends.")
+@click.option("--key", metavar="KEY", help="What those devices register as.")
+@shape_option
+@json_option
+def command(
+    out: str, programs: int, models: tuple[str, ...], per_program: int, time_limit: float | None, seed: int,
+    workers: int | None, timeout: float, target: str | None, tracker: str | None, key: str | None,
+    shapes: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
+    """Measure schedules of random programs and of models' kernels, and keep them in DIR.
+
+    Each program gets a TVM database of its own and a file with features and times. Ctrl-C keeps all that
+    was measured; the same command goes on from there.
+
+    \b
+    Examples:
+      tvm-memopt collect --out data --programs 300
+      tvm-memopt collect --out data --models model.onnx --per-program 128 --time-limit 3600
+    """
+    if not programs and not models:
+        raise MemoptError("there is nothing to collect: give --programs N, --models FILE or both")
+    if (tracker is None) != (key is None):
+        raise MemoptError("--tracker and --key belong together: give both or neither")
+    check_output_folder(out)
+    from tvm_memopt.cost_model.collecting import Orders, collect
+
+    chosen = _target(target)
+    tasks = _tasks(programs, seed, models, shapes, chosen)
+    count = workers or os.cpu_count() or 1
+    orders = Orders(per_program, seed, time_limit, programs_at_once=count)
+    _open(Path(out), chosen, tracker, key)
+    started, cpu = time.monotonic(), _cpu_seconds()
+    with _device(tracker, key, count, timeout) as device, _progress(len(models), programs, per_program) as watch:
+        tally = collect(Path(out), tasks, device, chosen, orders, watch)
+    for line in tally.warnings:
+        note(f"warning: {line}")
+    if tally.interrupted:
+        note("interrupted: all that was measured is kept; the same command goes on from here")
+    document = _document(tally, time.monotonic() - started, _cpu_seconds() - cpu)
+    emit(as_json, document, _text(out, document))
+
+
+def _target(text: str | None) -> Any:
+    from tvm_memopt.cost_model.quiet import host_target
+
+    if text is None:
+        return host_target(cores=4)
+    import json
+
+    import tvm
+
+    try:
+        target = tvm.target.Target(json.loads(text) if text.lstrip().startswith("{") else text)
+        _ = int(target.attrs["num-cores"])
+    except (ValueError, TypeError, RuntimeError, KeyError) as error:
+        last = (str(error).strip().splitlines() or [""])[-1]
+        raise MemoptError(
+            f"target {text!r} cannot be scheduled for ({last}): expected JSON such as "
+            '\'{"kind": "llvm", "num-cores": 4}\''
+        ) from error
+    return target
+
+
+def _tasks(programs: int, seed: int, models: tuple[str, ...], shapes: tuple[str, ...], target: Any) -> Iterator[Any]:
+    from tvm_memopt.cli.models import import_for_command
+    from tvm_memopt.cost_model.programs import model_tasks, random_task
+
+    imported = [(Path(path).stem, import_for_command(path, shapes)) for path in models]  # errors before any work
+
+    def all_tasks() -> Iterator[Any]:
+        for name, mod in imported:
+            yield from model_tasks(mod, target, name)
+        for index in range(programs):
+            yield random_task(seed, index)
+
+    return all_tasks()
+
+
+def _open(folder: Path, target: Any, tracker: str | None, key: str | None) -> None:
+    from tvm_memopt.cost_model.collection import Manifest, open_folder
+
+    device = "local, CPU time of one thread" if tracker is None else f"RPC devices {key}, wall time"
+    open_folder(folder, Manifest(str(target), device))
+
+
+def _device(tracker: str | None, key: str | None, workers: int, timeout: float) -> AbstractContextManager[Any]:
+    from tvm_memopt.cost_model.devices import local_device, rpc_device
+
+    if tracker is None or key is None:
+        return local_device(workers, timeout)
+    return rpc_device(tracker, key, workers, timeout)
+
+
+@contextmanager
+def _progress(models: int, programs: int, per_program: int) -> Iterator[Callable[[Any, str], None] | None]:
+    """A bar on a terminal; its length is not known where models are among the programs."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        total = None if models else programs * per_program
+        row = bar.add_task("collecting", total=total)
+
+        def watch(tally: Any, name: str) -> None:
+            failed = f", {tally.failed} failed" if tally.failed else ""
+            bar.update(row, completed=tally.known + tally.measured + tally.failed, description=f"{name}{failed}")
+
+        yield watch
+
+
+def _cpu_seconds() -> float:
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def _document(tally: Any, seconds: float, cpu_seconds: float) -> dict[str, Any]:
+    return {
+        "programs": tally.programs,
+        "measured": tally.measured,
+        "known_before": tally.known,
+        "duplicates": tally.duplicates,
+        "failures": dict(tally.failures),
+        "first_cause": tally.first_cause,
+        "median_spread": median(tally.spreads) if tally.spreads else None,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "interrupted": tally.interrupted,
+    }
+
+
+def _text(out: str, document: dict[str, Any]) -> str:
+    failures = ", ".join(f"{count} {kind}" for kind, count in document["failures"].items())
+    lines = [
+        f"{out}: {document['measured']:,} candidates of {document['programs']:,} programs measured, "
+        f"{document['known_before']:,} were there before, {document['duplicates']:,} drawn again"
+    ]
+    if failures:
+        lines.append(f"failed: {failures}; the first: {document['first_cause']}")
+    if document["measured"]:
+        rate = document["measured"] / max(document["cpu_seconds"], 1e-9) * 60
+        lines.append(
+            f"spread of repeats {document['median_spread']:.2%} in the median; {document['seconds']:.0f} s, "
+            f"{rate:.0f} candidates a CPU minute"
+        )
+    return "\n".join(lines)

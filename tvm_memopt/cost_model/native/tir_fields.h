@@ -1,0 +1,131 @@
+// TVM's objects read through the reflection of tvm-ffi, by type key and field name: no header of TVM is needed, and
+// a TVM that renamed a field is told apart by name instead of misread.
+#pragma once
+
+#include <tvm/ffi/any.h>
+#include <tvm/ffi/container/array.h>
+#include <tvm/ffi/container/map.h>
+#include <tvm/ffi/dtype.h>
+#include <tvm/ffi/reflection/accessor.h>
+#include <tvm/ffi/string.h>
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace memopt {
+
+using tvm::ffi::Any;
+using tvm::ffi::ArrayObj;
+using tvm::ffi::Object;
+
+enum class Kind : uint8_t {
+  kOther, kPrimFunc, kSeqStmt, kFor, kRealize, kStore, kIf, kAttr, kWhile, kBind, kAllocBuffer, kIntImm, kVar, kAdd,
+  kSub, kMul, kDiv, kFloorDiv, kMod, kFloorMod, kMin, kMax, kCompare, kAnd, kOr, kNot, kCast, kSelect, kLet, kRamp,
+  kBroadcast, kLoad, kCall, kOp, kBufferType, kPrimType,
+};
+
+// The kind of an object by its type key; one table lookup.
+inline Kind kind_of(const Object* object) {
+  static const std::vector<Kind> table = [] {
+    constexpr std::pair<std::string_view, Kind> keys[] = {
+        {"tirx.PrimFunc", Kind::kPrimFunc}, {"tirx.SeqStmt", Kind::kSeqStmt}, {"tirx.For", Kind::kFor},
+        {"s_tir.SBlockRealize", Kind::kRealize}, {"tirx.BufferStore", Kind::kStore}, {"tirx.IfThenElse", Kind::kIf},
+        {"tirx.AttrStmt", Kind::kAttr}, {"tirx.While", Kind::kWhile}, {"tirx.Bind", Kind::kBind},
+        {"tirx.AllocBuffer", Kind::kAllocBuffer}, {"ir.IntImm", Kind::kIntImm}, {"ir.Var", Kind::kVar},
+        {"prim.Add", Kind::kAdd}, {"prim.Sub", Kind::kSub}, {"prim.Mul", Kind::kMul}, {"prim.Div", Kind::kDiv},
+        {"prim.FloorDiv", Kind::kFloorDiv}, {"prim.Mod", Kind::kMod}, {"prim.FloorMod", Kind::kFloorMod},
+        {"prim.Min", Kind::kMin}, {"prim.Max", Kind::kMax}, {"prim.EQ", Kind::kCompare}, {"prim.NE", Kind::kCompare},
+        {"prim.LT", Kind::kCompare}, {"prim.LE", Kind::kCompare}, {"prim.GT", Kind::kCompare},
+        {"prim.GE", Kind::kCompare}, {"prim.And", Kind::kAnd}, {"prim.Or", Kind::kOr}, {"prim.Not", Kind::kNot},
+        {"prim.Cast", Kind::kCast}, {"prim.Select", Kind::kSelect}, {"prim.Let", Kind::kLet},
+        {"prim.Ramp", Kind::kRamp}, {"prim.Broadcast", Kind::kBroadcast}, {"ir.TensorLoad", Kind::kLoad},
+        {"ir.Call", Kind::kCall}, {"ir.Op", Kind::kOp}, {"tirx.BufferType", Kind::kBufferType},
+        {"ir.PrimType", Kind::kPrimType},
+    };
+    std::vector<Kind> kinds;
+    for (const auto& [key, kind] : keys) {
+      const TVMFFIByteArray name{key.data(), key.size()};
+      int32_t index = 0;
+      if (TVMFFITypeKeyToIndex(&name, &index) != 0) TVM_FFI_THROW(RuntimeError) << "TVM has no type " << key;
+      if (kinds.size() <= static_cast<size_t>(index)) kinds.resize(index + 1, Kind::kOther);
+      kinds[index] = kind;
+    }
+    return kinds;
+  }();
+  if (object == nullptr) return Kind::kOther;
+  const auto index = static_cast<size_t>(object->type_index());
+  return index < table.size() ? table[index] : Kind::kOther;
+}
+
+// One field of one type.
+class Field {
+ public:
+  Field(std::string_view type_key, const char* name) : get_(type_key, name) {}
+  Any value(const Object* object) const { return get_(object); }
+  // A member object, kept alive by its owner; null for None.
+  const Object* object(const Object* owner) const { return get_(owner).as<Object>(); }
+  const ArrayObj& array(const Object* owner) const {
+    const ArrayObj* found = get_(owner).as<ArrayObj>();
+    if (found == nullptr) TVM_FFI_THROW(TypeError) << "expected an array";
+    return *found;
+  }
+  int64_t integer(const Object* owner) const { return get_(owner).cast<int64_t>(); }
+  tvm::ffi::String text(const Object* owner) const { return get_(owner).cast<tvm::ffi::String>(); }
+
+ private:
+  tvm::ffi::reflection::FieldGetter get_;
+};
+
+inline const Object* item(const ArrayObj& array, size_t i) { return array[static_cast<int64_t>(i)].as<Object>(); }
+
+// All fields that the walk reads, found once.
+struct Fields {
+  Field functions{"ir.IRModule", "functions"}, params{"tirx.PrimFunc", "params"}, function_body{"tirx.PrimFunc", "body"};
+  Field type{"ir.Expr", "ty"}, prim_type{"ir.PrimType", "dtype"};
+  Field buffer_type{"tirx.BufferType", "dtype"}, scope{"tirx.BufferType", "storage_scope"}, shape{"tirx.BufferType", "shape"};
+  Field sequence{"tirx.SeqStmt", "seq"};
+  Field loop_var{"tirx.For", "loop_var"}, loop_min{"tirx.For", "min"}, loop_extent{"tirx.For", "extent"};
+  Field loop_kind{"tirx.For", "kind"}, loop_body{"tirx.For", "body"}, loop_annotations{"tirx.For", "annotations"};
+  Field iter_values{"s_tir.SBlockRealize", "iter_values"}, predicate{"s_tir.SBlockRealize", "predicate"};
+  Field block{"s_tir.SBlockRealize", "block"}, iter_vars{"s_tir.SBlock", "iter_vars"};
+  Field alloc_buffers{"s_tir.SBlock", "alloc_buffers"}, match_buffers{"s_tir.SBlock", "match_buffers"};
+  Field block_annotations{"s_tir.SBlock", "annotations"}, init{"s_tir.SBlock", "init"}, block_body{"s_tir.SBlock", "body"};
+  Field iter_var{"tirx.IterVar", "var"}, iter_type{"tirx.IterVar", "iter_type"}, iter_domain{"tirx.IterVar", "dom"};
+  Field range_min{"ir.Range", "min"}, range_extent{"ir.Range", "extent"};
+  Field match_target{"s_tir.MatchBufferRegion", "buffer"}, match_source{"s_tir.MatchBufferRegion", "source"};
+  Field region_source{"ir.TensorRegion", "source"}, region_ranges{"ir.TensorRegion", "region"};
+  Field store_buffer{"tirx.BufferStore", "buffer"}, store_value{"tirx.BufferStore", "value"};
+  Field store_indices{"tirx.BufferStore", "indices"};
+  Field then_case{"tirx.IfThenElse", "then_case"}, else_case{"tirx.IfThenElse", "else_case"};
+  Field attribute_body{"tirx.AttrStmt", "body"}, while_body{"tirx.While", "body"};
+  Field bind_var{"tirx.Bind", "var"}, bind_value{"tirx.Bind", "value"}, allocated{"tirx.AllocBuffer", "buffer"};
+  Field load_source{"ir.TensorLoad", "source"}, load_indices{"ir.TensorLoad", "indices"};
+  Field call_op{"ir.Call", "op"}, call_args{"ir.Call", "args"}, op_name{"ir.Op", "name"};
+  Field integer{"ir.IntImm", "value"}, cast_value{"prim.Cast", "value"}, broadcast_value{"prim.Broadcast", "value"};
+  Field ramp_base{"prim.Ramp", "base"}, not_operand{"prim.Not", "a"};
+  Field condition{"prim.Select", "condition"}, if_true{"prim.Select", "true_value"}, if_false{"prim.Select", "false_value"};
+  Field let_var{"prim.Let", "var"}, let_value{"prim.Let", "value"}, let_body{"prim.Let", "body"};
+
+  // Operands of a binary expression, whatever its type.
+  std::pair<const Object*, const Object*> operands(const Object* expression) const {
+    const auto index = static_cast<size_t>(expression->type_index());
+    thread_local std::vector<std::pair<const TVMFFIFieldInfo*, const TVMFFIFieldInfo*>> cache;
+    if (cache.size() <= index) cache.resize(index + 1);
+    if (cache[index].first == nullptr) {
+      const TVMFFITypeInfo* info = TVMFFIGetTypeInfo(expression->type_index());
+      const std::string_view key(info->type_key.data, info->type_key.size);
+      cache[index] = {tvm::ffi::reflection::GetFieldInfo(key, "a"), tvm::ffi::reflection::GetFieldInfo(key, "b")};
+    }
+    using tvm::ffi::reflection::FieldGetter;
+    return {FieldGetter(cache[index].first)(expression).as<Object>(), FieldGetter(cache[index].second)(expression).as<Object>()};
+  }
+
+  static const Fields& get() {
+    static const Fields fields;
+    return fields;
+  }
+};
+
+}  // namespace memopt
