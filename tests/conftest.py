@@ -1,0 +1,20 @@
+"""What every test can count on, wherever the tests are started from."""
+
+import signal
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_raise() -> None:
+    """A shell's background jobs ignore Ctrl-C; the tests press it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def native_library_is_loaded(interrupts_raise: None) -> None:
+    """Its first load may take seconds where torch is installed: not out of the time limit of some test."""
+    from tvm_memopt.solvers import native
+
+    if native.available():
+        native.library()
