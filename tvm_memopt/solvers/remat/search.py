@@ -14,7 +14,7 @@ from tvm_memopt.solvers.ordering.search import search_order
 from tvm_memopt.solvers.remat.eviction import SCORES, evicting_schedule
 from tvm_memopt.solvers.remat.exact import solve_exactly
 from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents
-from tvm_memopt.solvers.remat.result import RematResult
+from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_tasks
 from tvm_memopt.solvers.remat.windows import improve_windows
 from tvm_memopt.solvers.request import Deadline
@@ -143,9 +143,9 @@ def _search_exactly(search: _Search) -> None:
     """Tiny graphs can hinge on one odd repeat, such as of a returned tensor whose bytes an op took over."""
     deadline = search.crew.deadline
     seconds = _TINY_SHARE * deadline.remaining
-    found = solve_exactly(search.graph, search.found.budget, time_limit=seconds, method="search")
+    found = solve_exactly(search.graph, search.found.budget, time_limit=seconds)
     search.take(found.schedule, "exact search")
-    if found.cost_bound is not None and found.status != "infeasible":
+    if found.cost_bound is not None and found.status != "infeasible" and found.scope == EVERY_SCHEDULE:
         search.found.cost_bound = max(search.found.cost_bound, found.cost_bound)
 
 
