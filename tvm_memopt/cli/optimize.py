@@ -190,8 +190,8 @@ class _Optimization:
         from tvm_memopt.report import ReportContext, write_report
 
         baseline = baseline_plan(build.lowered, build.target, found.graph.name)
-        before = baseline.total_nbytes + build.planned.scratch_before
-        after = found.plan.arena_nbytes + _returned(found.graph)
+        before = baseline.storage_nbytes + build.planned.scratch_before  # what the arena stands for, outputs apart
+        after = found.plan.arena_nbytes
         seconds = {} if comparison is None else comparison.times.cpu_seconds
         memory = (None, None) if comparison is None else (comparison.unmodified, comparison.planned)
         passed = 0 if comparison is None else comparison.caller_arena_nbytes
@@ -230,12 +230,6 @@ def _function_names(mod: Any) -> list[str]:
 
 def _median(seconds: Mapping[str, Any], name: str) -> float | None:
     return float(seconds[name].median) if name in seconds else None
-
-
-def _returned(graph: Any) -> int:
-    """Bytes of returned tensors that the runtime allocates itself."""
-    roots = {graph.root[t] for t in graph.outputs}
-    return sum(graph.tensors[t].nbytes for t in roots if graph.tensors[t].kind == "activation" and not graph.planned[t])
 
 
 def _tvm_version() -> str:

@@ -21,7 +21,6 @@ class Segment:
     peak: int
     bound: int
     found_by: str
-    bounded: bool = False
 
     @property
     def size(self) -> int:
@@ -77,10 +76,6 @@ class SearchState:
             if bound > segment.bound:
                 segment.bound = min(bound, segment.peak)
                 self.version += 1
-
-    def settled(self, segment: Segment) -> bool:
-        """Whether work on the segment cannot change the answer."""
-        return segment.peak <= max(segment.bound, self.bound)
 
 
 def search_state(problem: PackedProblem, order: Sequence[int] | np.ndarray, method: str, *, cut: bool) -> SearchState:
