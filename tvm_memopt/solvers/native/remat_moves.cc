@@ -7,8 +7,8 @@ namespace {
 constexpr int32_t kNear = 24;    // slots that a short move spans
 constexpr int32_t kTries = 8;    // slots tried for a free one
 constexpr int32_t kReach = 16;   // slots searched for a gap to close
-constexpr int32_t kDeepest = 8;  // how far a chain of repeats goes back
-constexpr int32_t kMost = 10;    // runs that one move adds
+constexpr int32_t kDeepest = 40;  // how far a chain of repeats goes back
+constexpr int32_t kMost = 40;    // runs that one move adds
 constexpr int32_t kLongestBlock = 8;
 constexpr int32_t kFarthestBlock = 30;  // steps
 constexpr int32_t kProbes = 16;  // steps, and tensors, looked at for a heavy one

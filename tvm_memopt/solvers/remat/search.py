@@ -14,6 +14,7 @@ from tvm_memopt.solvers.ordering.search import search_order
 from tvm_memopt.solvers.remat.eviction import SCORES, evicting_schedule
 from tvm_memopt.solvers.remat.exact import solve_exactly
 from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents
+from tvm_memopt.solvers.remat.price_bound import bound_repeats
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_tasks
 from tvm_memopt.solvers.remat.windows import improve_windows
@@ -27,6 +28,8 @@ _TINY, _TINY_SHARE = 12, 0.3  # ops that are searched exactly first, for so much
 _MOST_WALKED = 3000  # ops: the walk is plain Python
 _ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 5.0
+_BOUND_SHARE = 0.05  # of the time, for a lower bound on what repeats cost
+_MOST_BOUND_SECONDS = 5.0
 _WINDOW_SHARE = 0.03  # of the time left, at most, for the windows of one schedule
 
 ProgressCall = Callable[[float, int, str], None]
@@ -193,6 +196,22 @@ def _search_order(search: _Search) -> None:
     if best.bound > search.found.budget:  # no order fits: some op runs twice
         repeatable = [op.cost for op in search.graph.ops if op.recomputable]
         search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + min(repeatable, default=0.0))
+        _bound_cost(search, best.order)
+
+
+def _bound_cost(search: _Search, order: tuple[int, ...]) -> None:
+    if "price-bound" in search.disabled or search.done:
+        return
+    found = bound_repeats(
+        search.graph,
+        search.found.budget,
+        seconds=min(_MOST_BOUND_SECONDS, _BOUND_SHARE * search.crew.deadline.remaining),
+        seed=search.seed,
+        threads=search.threads,
+        flag=search.crew.flag,
+        start_orders=[order],
+    )
+    search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + found.cost)
 
 
 def _solve_windows(search: _Search, share: float) -> None:

@@ -1,0 +1,154 @@
+"""A lower bound on what repeats cost under a budget: memory gets a price, which turns repeats into an order problem.
+
+Let B be the budget, m a storage's bytes, c its part of what its producer costs, p >= 0 a price of a byte. In any
+schedule look at the first run of op o. A storage that exists by then, that o does not touch and that the first run
+of another op reads later, or the caller gets, is either held at that step, or its producer runs again. So
+
+    sum of min(c, p·m) over those storages + p · (bytes that o touches) <= p·B + cost of the repeats.
+
+The left side is what o's step holds in the order of first runs, in a graph whose storages weigh min(c, p·m). The
+least peak of an order of that graph, less p·B, is therefore a lower bound on the cost of the repeats, for every p;
+the order search bounds it, and proves it where it ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tvm_memopt.graph import Graph
+from tvm_memopt.graph.liveness import best_sharing
+from tvm_memopt.solvers.ordering.search import search_order
+from tvm_memopt.solvers.request import Deadline
+
+_UNITS = 2**36  # of weight, for the cost with every op once
+_DEAREST = 2**12  # times that, for all bytes at the price: beyond it, weights would not fit
+_COARSE = 10  # prices tried first, in equal ratios
+_COARSE_SHARE = 0.05  # of the time for each of them
+_FINE = 12  # prices tried between the best and its neighbours, at most
+_FINE_SHARE = 0.1  # of the time for each of them
+_NEAR = 1.01  # ratio of prices that are not worth telling apart
+_TOLERANCE = 1e-9  # of p·B and of the cost: sums of doubles
+
+
+@dataclass(frozen=True)
+class PriceBound:
+    """No schedule within the budget has repeats of a smaller summed ``cost``; ``price``: a byte's, that shows it."""
+
+    cost: float
+    price: float
+
+
+def bound_repeats(
+    graph: Graph,
+    budget_nbytes: int,
+    *,
+    seconds: float,
+    seed: int = 0,
+    threads: int = 1,
+    flag: np.ndarray | None = None,
+    start_orders: Sequence[Sequence[int]] = (),
+) -> PriceBound:
+    """The best bound that is found in ``seconds``; 0 at a price of 0 where none is. ``flag[0]`` set ends it soon."""
+    clock = Deadline(seconds)
+    best, tried = PriceBound(0.0, 0.0), dict[float, float]()
+
+    def weigh(price: float, share: float) -> float:
+        nonlocal best
+        limit = min(clock.remaining, share * seconds)
+        if limit <= 0 or (flag is not None and flag[0]):
+            return -math.inf
+        found = _bound_at(graph, budget_nbytes, price, limit, seed, threads, flag, start_orders)
+        tried[price] = max(found, tried.get(price, -math.inf))
+        if found > best.cost:
+            best = PriceBound(found, price)
+        return found
+
+    for price in _coarse_prices(graph):
+        weigh(price, _COARSE_SHARE)
+    for _ in range(_FINE):
+        between = _between(tried, best.price)
+        if between is None:
+            break
+        weigh(between, _FINE_SHARE)
+    return best
+
+
+def priced_graph(graph: Graph, price: float, unit: float) -> Graph:
+    """``graph`` with weights for bytes, in units of ``unit`` of cost, rounded down.
+
+    The step of an op holds min(c, p·m) for each storage that crosses it and p·m for those that it touches.
+    """
+    full = [price * tensor.nbytes / unit for tensor in graph.tensors]
+    weights = list(map(int, full))
+    for op_id, op in enumerate(graph.ops):
+        for tensor in graph.writes[op_id] if op.recomputable else ():
+            weights[tensor] = int(min(full[tensor], op.cost / unit / len(graph.writes[op_id])))
+    ops = []
+    for op_id, op in enumerate(graph.ops):
+        touched = {*graph.reads[op_id], *graph.writes[op_id]}
+        own = price * op.workspace / unit + sum(full[t] - weights[t] for t in touched)
+        ops.append(replace(op, workspace=max(0, int(own - _shared(graph, op_id, full, weights)))))
+    tensors = tuple(replace(t, nbytes=w) for t, w in zip(graph.tensors, weights, strict=True))
+    return replace(graph, tensors=tensors, ops=tuple(ops), alignment=1)
+
+
+def _shared(graph: Graph, op_id: int, full: Sequence[float], weights: Sequence[int]) -> int:
+    """The most by which in-place pairs of an op save more at full weight than at ``weights``."""
+    pairs = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op_id].inplace)
+    saved = [
+        (source, target, math.ceil(min(full[source], full[target])) - min(weights[source], weights[target]))
+        for source, target in pairs
+        if graph.planned[source] and graph.planned[target]
+    ]
+    return best_sharing(saved) if saved else 0
+
+
+def _bound_at(
+    graph: Graph,
+    budget_nbytes: int,
+    price: float,
+    seconds: float,
+    seed: int,
+    threads: int,
+    flag: np.ndarray | None,
+    start_orders: Sequence[Sequence[int]],
+) -> float:
+    unit = graph.base_cost / _UNITS
+    priced = priced_graph(graph, price, unit)
+    found = search_order(priced, seconds=seconds, seed=seed, threads=threads, flag=flag, start_orders=start_orders)
+    paid = price * budget_nbytes
+    return found.bound * unit - paid - _TOLERANCE * (paid + graph.base_cost)
+
+
+def _coarse_prices(graph: Graph) -> list[float]:
+    """Prices in equal ratios from the cheapest storage's cost a byte to the dearest's."""
+    ratios = [
+        op.cost / len(graph.writes[op_id]) / graph.tensors[tensor].nbytes
+        for op_id, op in enumerate(graph.ops)
+        if op.recomputable and op.cost > 0
+        for tensor in graph.writes[op_id]
+        if graph.tensors[tensor].nbytes
+    ]
+    total = sum(t.nbytes for t in graph.tensors) + sum(op.workspace for op in graph.ops)
+    if not ratios or not total:
+        return []
+    most = min(max(ratios), _DEAREST * graph.base_cost / total)
+    least = min(*ratios, most)
+    steps = _COARSE - 1 if most > least else 0
+    return [least * (most / least) ** (i / max(1, steps)) for i in range(steps + 1)]
+
+
+def _between(values: Mapping[float, float], best: float) -> float | None:
+    """The price, by ratio, in the middle between the best one and the better of its neighbours that is not near."""
+    prices = sorted(values)
+    sides = [side for side in _neighbours(prices, best) if max(side, best) > _NEAR * min(side, best)]
+    return math.sqrt(best * max(sides, key=values.__getitem__)) if sides else None
+
+
+def _neighbours(prices: Sequence[float], price: float) -> list[float]:
+    at = prices.index(price) if price in prices else len(prices)
+    return [prices[side] for side in (at - 1, at + 1) if 0 <= side < len(prices) and at < len(prices)]
