@@ -21,9 +21,8 @@ _FIRST_SECONDS, _GROWTH = (
     3.0,
     1.5,
 )  # for the first search at most, so that addresses are tried soon; and from one to the next
-_FIRST_SHARE = 0.25  # for the first one where the exact search comes next
 _LEAST_SECONDS = 0.05
-_FEW_OPS = 60  # so few are tried exactly
+_FEW_OPS = 60  # so few are searched exactly too: the first search gets its whole share at once
 _STARTS = 3  # orders to begin with
 
 
@@ -38,16 +37,13 @@ def recompute(search: Search) -> None:
     budget = search.request.budget_nbytes
     assert budget is not None
     target, attempt, latest = budget, 0, search.candidates[0].order
-    proving = "exact-remat" not in search.request.disabled and len(search.graph.ops) <= _FEW_OPS
+    few = len(search.graph.ops) <= _FEW_OPS
     while search.deadline.remaining > _LEAST_SECONDS and search.bound <= budget:
         search.stage("recomputation" if target == budget else f"recomputation within {target}")
-        share = search.deadline.remaining * (_FIRST_SHARE if proving else _SHARE)
-        seconds = min(share, _FIRST_SECONDS * _GROWTH**attempt)
+        share = search.deadline.remaining * _SHARE
+        seconds = share if few and attempt == 0 else min(share, _FIRST_SECONDS * _GROWTH**attempt)
         found = _search(search, target, attempt, seconds, latest)
         attempt += 1
-        if proving and target == budget and found.status not in ("optimal", "infeasible"):
-            search.stage("recomputation, exactly")
-            proving, found = False, _prove(search, found, budget)
         if target == budget:
             _learn(search, found, budget)
             if found.status == "infeasible":
@@ -105,26 +101,6 @@ def _search(search: Search, target: int, attempt: int, seconds: float, latest: t
         )
 
     return _noted(search, lambda: call_interruptibly(call))
-
-
-def _prove(search: Search, found: RematResult, budget: int) -> RematResult:
-    """``found``, or a better one, with a proof where the exact search ends in its share of the time."""
-    from tvm_memopt.solvers.remat.exact import solve_exactly
-
-    request = search.request
-    return _noted(
-        search,
-        lambda: solve_exactly(
-            _as_laid_out(search.graph),
-            budget,
-            time_limit=search.deadline.remaining * _SHARE,
-            threads=request.threads,
-            seed=request.seed,
-            hint=found.schedule,
-            cost_bound=search.cost_bound,
-            method="search",
-        ),
-    )
 
 
 def _as_laid_out(graph: Graph) -> Graph:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers import native
@@ -33,6 +35,7 @@ def solve_exactly(
     hint: Sequence[int] | None = None,
     cost_bound: float = 0.0,
     method: Method = "auto",
+    flag: np.ndarray | None = None,
 ) -> RematResult:
     """Least cost in any order with any repeats, for up to some 60 ops; memory counted as graph.peak_live does.
 
@@ -40,13 +43,14 @@ def solve_exactly(
     proof. ``cost_bound``: a cost below which nothing is known to exist. ``method``: the native search over
     (executed, kept) proves over every schedule, CP-SAT over at most ``copies`` runs an op; "auto" is the first,
     then, where it was cut short, the second. ``scope`` says what the answer holds for.
+    ``flag[0]`` set ends the native search soon; without a flag, Ctrl-C does.
     Raises BudgetError for a bad budget, ``copies`` or method; PlanError for a hint that reads what does not exist.
     """
     if copies < 1:
         raise BudgetError(f"copies is {copies}, expected at least 1 run an op")
     if method not in _METHODS:
         raise BudgetError(f"method is {method!r}, expected one of {_METHODS}")
-    task = _Task(graph, budget_nbytes, copies, Deadline(time_limit), threads, seed)
+    task = _Task(graph, budget_nbytes, copies, Deadline(time_limit), threads, seed, flag)
     task.incumbents = start(graph, budget_nbytes, None, task.clock)
     task.bound = max(cost_bound, graph.base_cost)
     if hint is not None:
@@ -75,6 +79,7 @@ class _Task:
     clock: Deadline
     threads: int
     seed: int
+    flag: np.ndarray | None = None
     incumbents: Incumbents = field(init=False)
     hint: tuple[int, ...] | None = None
     bound: float = 0.0
@@ -121,6 +126,7 @@ def _search(task: _Task, share: float) -> None:
         task.clock.within(task.clock.remaining * share),
         least_units=task.proved_units,
         most_units=most,
+        flag=task.flag,
     )
     task.stats |= {"states": found.states, "search_seconds": task.clock.elapsed}
     if found.interrupted:

@@ -27,12 +27,16 @@ class Candidate:
 
 @dataclass
 class Incumbents:
-    """The few best schedules and what is proved: no schedule within the budget costs less than ``cost_bound``."""
+    """The few best schedules and what is proved: no schedule within the budget costs less than ``cost_bound``.
+
+    ``refuted``: an exact search has shown that there is none.
+    """
 
     graph: Graph
     budget: int
     clock: Deadline
     cost_bound: float
+    refuted: bool = False
     kept: list[Candidate] = field(default_factory=list)
     history: list[tuple[float, float]] = field(default_factory=list)
 
@@ -53,8 +57,8 @@ class Incumbents:
 
     @property
     def impossible(self) -> bool:
-        """Whether some op alone needs more than the budget; live bytes have no padding."""
-        return self._working_set > self.budget
+        """Whether no schedule can be within the budget: some op alone needs more (live bytes have no padding)."""
+        return self.refuted or self._working_set > self.budget
 
     def __post_init__(self) -> None:
         self._working_set = working_set_bound(replace(self.graph, alignment=1))[0]

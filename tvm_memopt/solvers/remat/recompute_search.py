@@ -90,18 +90,21 @@ def search_recompute(
     most_units: int | None = None,
     safe_moves: bool = True,
     memory_nbytes: int = _MEMORY_NBYTES,
+    flag: np.ndarray | None = None,
 ) -> Found:
     """The schedule whose repeats cost least, by deepening up to ``most_units``; any number of runs an op.
 
     ``least_units``: what they are known to cost at least. A small limit makes sure of most ops that they run only
-    once, which is what keeps the search small.
+    once, which is what keeps the search small. ``flag[0]`` set ends it soon; without a flag, Ctrl-C does.
     """
     base = sum(scale_costs(graph).ops)
     top = _LARGEST if most_units is None else most_units
     limit, proved, states = min(least_units, top), least_units, 0
     while True:
         try:
-            word, schedule, visited = _least(graph, problem, budget_nbytes, limit, deadline, safe_moves, memory_nbytes)
+            word, schedule, visited = _least(
+                graph, problem, budget_nbytes, limit, deadline, safe_moves, memory_nbytes, flag
+            )
         except KeyboardInterrupt:
             return Found(None, proved, False, states, interrupted=True)
         states += visited
@@ -126,6 +129,7 @@ def _least(
     deadline: Deadline,
     safe_moves: bool,
     memory_nbytes: int,
+    flag: np.ndarray | None,
 ) -> tuple[Literal["none", "found", "open"], tuple[int, ...] | None, int]:
     options = vector([budget_nbytes, limit, int(safe_moves), memory_nbytes])
     schedule = np.zeros(_LONGEST * (len(graph.ops) + 1), np.int32)
@@ -134,6 +138,6 @@ def _least(
     def call(flag: np.ndarray) -> int:
         return int(library().recompute_least(problem, options, deadline.remaining, flag, schedule, results))
 
-    word = _WORDS[call_interruptibly(call)]
+    word = _WORDS[call_interruptibly(call) if flag is None else call(flag)]
     steps = tuple(schedule[: results[2]].tolist()) if word == "found" else None
     return word, steps, int(results[1])

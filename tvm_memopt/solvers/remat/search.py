@@ -12,7 +12,7 @@ from tvm_memopt.solvers.native import available, library
 from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.ordering.search import search_order
 from tvm_memopt.solvers.remat.eviction import SCORES, evicting_schedule
-from tvm_memopt.solvers.remat.exact import solve_exactly
+from tvm_memopt.solvers.remat.exact import Method, solve_exactly
 from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents
 from tvm_memopt.solvers.remat.price_bound import bound_repeats
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
@@ -25,6 +25,8 @@ _MOST_MOVES = 3000  # an op: many restarts of that length find more than few lon
 _LEAST_MOVES = 50_000  # a thread and round
 _GROWTH = 1.7, 1.05  # of the moves from one pair of rounds to the next: below that, and of that
 _TINY, _TINY_SHARE = 12, 0.3  # ops that are searched exactly first, for so much of the time
+_FEW, _FEW_SHARE = 60, 0.3  # ops that are searched exactly between rounds, for so much of the time left each time
+_FEW_ROUNDS = 2, 8, 20, 40  # before these
 _MOST_WALKED = 3000  # ops: the walk is plain Python
 _ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 5.0
@@ -119,8 +121,8 @@ def search_remat(
 
 
 def _run(search: _Search, rounds: int | None) -> None:
-    if len(search.graph.ops) <= _TINY and "exact-remat" not in search.disabled:
-        _search_exactly(search)
+    if len(search.graph.ops) <= _TINY:
+        _search_exactly(search, _TINY_SHARE, "auto")
     _walk_orders(search, search.starts[:1])
     walked = len(search.starts)
     if "order-annealing" not in search.disabled:
@@ -130,6 +132,10 @@ def _run(search: _Search, rounds: int | None) -> None:
     _walk_orders(search, search.starts[walked:])
     restarts = "restarts" not in search.disabled
     while not search.done and (rounds is None or search.rounds < rounds):
+        if rounds is None and len(search.graph.ops) <= _FEW and search.rounds in _FEW_ROUNDS:
+            _search_exactly(search, _FEW_SHARE, "search")
+            if search.done:
+                break
         turn, anew = divmod(search.rounds, 2)
         options = search.options(_moves(search.graph, turn))
         first = search.threads * turn
@@ -142,13 +148,30 @@ def _run(search: _Search, rounds: int | None) -> None:
         search.rounds += 1
 
 
-def _search_exactly(search: _Search) -> None:
-    """Tiny graphs can hinge on one odd repeat, such as of a returned tensor whose bytes an op took over."""
-    deadline = search.crew.deadline
-    seconds = _TINY_SHARE * deadline.remaining
-    found = solve_exactly(search.graph, search.found.budget, time_limit=seconds)
+def _search_exactly(search: _Search, share: float, method: Method) -> None:
+    """Small graphs can hinge on one odd repeat, such as of a returned tensor whose bytes an op took over.
+
+    The best schedule so far limits what repeats may cost, which makes the exact search the shorter.
+    """
+    if "exact-remat" in search.disabled:
+        return
+    best = search.found.best.schedule if search.found.fits else None
+    found = solve_exactly(
+        search.graph,
+        search.found.budget,
+        time_limit=share * search.crew.deadline.remaining,
+        threads=search.threads,
+        hint=best,
+        cost_bound=search.found.cost_bound,
+        method=method,
+        flag=search.crew.flag,
+    )
     search.take(found.schedule, "exact search")
-    if found.cost_bound is not None and found.status != "infeasible" and found.scope == EVERY_SCHEDULE:
+    if found.scope != EVERY_SCHEDULE:
+        return
+    if found.status == "infeasible":
+        search.found.refuted = True
+    elif found.cost_bound is not None:
         search.found.cost_bound = max(search.found.cost_bound, found.cost_bound)
 
 
