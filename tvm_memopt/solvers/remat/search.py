@@ -29,8 +29,9 @@ _FEW, _FEW_SHARE = 60, 0.3  # ops that are searched exactly between rounds, for 
 _FEW_ROUNDS = 2, 8, 20, 40  # before these
 _MOST_WALKED = 3000  # ops: the walk is plain Python
 _ORDER_SHARE = 0.05  # of the time, for the order search
-_MOST_ORDER_SECONDS = 5.0
-_BOUND_SHARE = 0.05  # of the time, for a lower bound on what repeats cost
+_MOST_ORDER_SECONDS = 2.0
+_BOUND_AFTER = 0.3  # of the time: schedules come first
+_BOUND_SHARE = 0.08  # of the time that is left then, for a lower bound on what repeats cost
 _MOST_BOUND_SECONDS = 5.0
 _WINDOW_SHARE = 0.03  # of the time left, at most, for the windows of one schedule
 
@@ -48,6 +49,7 @@ class _Search:
     starts: list[tuple[int, ...]]
     progress: ProgressCall | None
     rounds: int = 0
+    bounded: bool = False  # whether the time for the bound by prices is spent
     windowed: tuple[int, ...] = ()  # the schedule whose windows were the last to be solved
 
     @property
@@ -132,8 +134,8 @@ def _run(search: _Search, rounds: int | None) -> None:
     _walk_orders(search, search.starts[walked:])
     restarts = "restarts" not in search.disabled
     while not search.done and (rounds is None or search.rounds < rounds):
-        if rounds is None and len(search.graph.ops) <= _FEW and search.rounds in _FEW_ROUNDS:
-            _search_exactly(search, _FEW_SHARE, "search")
+        if rounds is None:
+            _prove(search)
             if search.done:
                 break
         turn, anew = divmod(search.rounds, 2)
@@ -146,6 +148,15 @@ def _run(search: _Search, rounds: int | None) -> None:
             search.play(reheat_tasks(starts, options, first, search.threads, search.seed), "reheat")
             _solve_windows(search, _WINDOW_SHARE if rounds is None else 1.0)
         search.rounds += 1
+
+
+def _prove(search: _Search) -> None:
+    """Between rounds: what is worth trying once there are schedules."""
+    clock = search.crew.deadline
+    if not search.bounded and clock.elapsed >= _BOUND_AFTER * (clock.elapsed + clock.remaining):
+        _bound_cost(search)
+    if len(search.graph.ops) <= _FEW and search.rounds in _FEW_ROUNDS and not search.done:
+        _search_exactly(search, _FEW_SHARE, "search")
 
 
 def _search_exactly(search: _Search, share: float, method: Method) -> None:
@@ -219,11 +230,12 @@ def _search_order(search: _Search) -> None:
     if best.bound > search.found.budget:  # no order fits: some op runs twice
         repeatable = [op.cost for op in search.graph.ops if op.recomputable]
         search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + min(repeatable, default=0.0))
-        _bound_cost(search, best.order)
 
 
-def _bound_cost(search: _Search, order: tuple[int, ...]) -> None:
-    if "price-bound" in search.disabled or search.done:
+def _bound_cost(search: _Search) -> None:
+    """Once, where the order search has shown that some op runs again."""
+    search.bounded = True
+    if "price-bound" in search.disabled or search.found.cost_bound <= search.graph.base_cost:
         return
     found = bound_repeats(
         search.graph,
@@ -232,7 +244,7 @@ def _bound_cost(search: _Search, order: tuple[int, ...]) -> None:
         seed=search.seed,
         threads=search.threads,
         flag=search.crew.flag,
-        start_orders=[order],
+        start_orders=[start for start in search.starts if len(start) == len(search.graph.ops)],
     )
     search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + found.cost)
 
