@@ -25,8 +25,8 @@ _MOST_MOVES = 3000  # an op: many restarts of that length find more than few lon
 _LEAST_MOVES = 50_000  # a thread and round
 _GROWTH = 1.7, 1.05  # of the moves from one pair of rounds to the next: below that, and of that
 _TINY, _TINY_SHARE = 12, 0.3  # ops that are searched exactly first, for so much of the time
-_FEW, _FEW_SHARE = 60, 0.3  # ops that are searched exactly between rounds, for so much of the time left each time
-_FEW_ROUNDS = 2, 8, 20, 40  # before these
+_EXACT_ROUNDS = 2, 8, 20, 40  # before these, small graphs are searched exactly
+_EXACT_SHARES = {60: 0.3, 128: 0.05}  # by the most ops: of the time left, each time
 _MOST_WALKED = 3000  # ops: the walk is plain Python
 _ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 2.0
@@ -155,8 +155,9 @@ def _prove(search: _Search) -> None:
     clock = search.crew.deadline
     if not search.bounded and clock.elapsed >= _BOUND_AFTER * (clock.elapsed + clock.remaining):
         _bound_cost(search)
-    if len(search.graph.ops) <= _FEW and search.rounds in _FEW_ROUNDS and not search.done:
-        _search_exactly(search, _FEW_SHARE, "search")
+    shares = [share for ops, share in _EXACT_SHARES.items() if len(search.graph.ops) <= ops]
+    if shares and search.rounds in _EXACT_ROUNDS and not search.done:
+        _search_exactly(search, shares[0], "search")
 
 
 def _search_exactly(search: _Search, share: float, method: Method) -> None:
