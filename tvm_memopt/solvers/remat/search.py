@@ -49,6 +49,7 @@ class _Search:
     starts: list[tuple[int, ...]]
     progress: ProgressCall | None
     rounds: int = 0
+    repeating: bool = False  # whether it is proved that no order fits without repeats
     bounded: bool = False  # whether the time for the bound by prices is spent
     windowed: tuple[int, ...] = ()  # the schedule whose windows were the last to be solved
 
@@ -228,15 +229,16 @@ def _search_order(search: _Search) -> None:
     search.take(best.order, "order search")
     if best.order not in search.starts:
         search.starts.append(best.order)
-    if best.bound > search.found.budget:  # no order fits: some op runs twice
+    search.repeating = best.bound > search.found.budget
+    if search.repeating:  # some op runs twice
         repeatable = [op.cost for op in search.graph.ops if op.recomputable]
         search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + min(repeatable, default=0.0))
 
 
 def _bound_cost(search: _Search) -> None:
-    """Once, where the order search has shown that some op runs again."""
+    """Once: where an order may fit, no price shows anything."""
     search.bounded = True
-    if "price-bound" in search.disabled or search.found.cost_bound <= search.graph.base_cost:
+    if "price-bound" in search.disabled or not search.repeating:
         return
     found = bound_repeats(
         search.graph,
