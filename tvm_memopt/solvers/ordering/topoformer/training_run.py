@@ -46,10 +46,14 @@ def run_training(
     options: TrainingOptions,
     graphs: TrainingGraphs,
     *,
+    targets: Path | None = None,
     time_limit: float | None = None,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """Go on with the training in ``folder`` until it is done, the time is up or Ctrl-C; a document of how it stands."""
+    """Go on with the training in ``folder`` until it is done, the time is up or Ctrl-C; a document of how it stands.
+
+    ``targets``: folder of the orders to imitate, default within ``folder``.
+    """
     if not available():
         raise MemoptError("training needs the native core: install g++ 11 or later, then install the package again")
     ends = time.monotonic() + (float("inf") if time_limit is None else time_limit)
@@ -57,7 +61,7 @@ def run_training(
     state = open_training(folder, config, options, purpose)
     interrupted = False
     try:
-        examples, judged = _examples(folder, graphs, watch)
+        examples, judged = _examples(targets or folder / "targets", graphs, watch)
         _run(folder, state, options, purpose, examples, judged, ends, watch)
     except KeyboardInterrupt:
         interrupted = True
@@ -65,7 +69,7 @@ def run_training(
     return _document(folder, state, options, interrupted)
 
 
-def _examples(folder: Path, graphs: TrainingGraphs, watch: Watch | None) -> tuple[list[Example], list[Example]]:
+def _examples(targets: Path, graphs: TrainingGraphs, watch: Watch | None) -> tuple[list[Example], list[Example]]:
     total = graphs.layered + len(graphs.files) + graphs.validation
     before = 0
 
@@ -73,7 +77,6 @@ def _examples(folder: Path, graphs: TrainingGraphs, watch: Watch | None) -> tupl
         if watch is not None:
             watch("searching for orders to learn from", before + count, total)
 
-    targets = folder / "targets"
     examples = make_examples(graphs.learned_from(), targets, effort=graphs.effort, watch=done)
     before = len(examples)
     judged = (validation_graph(index) for index in range(graphs.validation))
