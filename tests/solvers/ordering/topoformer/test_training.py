@@ -34,7 +34,7 @@ def graphs(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "validation_graph", lambda index: layered_graph(30, seed=100 + index))
     monkeypatch.setattr(module, "_VALIDATE_EVERY", 2)
     torch.set_num_threads(1)
-    return TrainingGraphs(layered=0, files=tuple(files), validation=2, effort=0.1)
+    return TrainingGraphs(layered=0, files=tuple(files), validation=2, effort=100.0)  # time enough to prove each
 
 
 def test_the_same_seed_gives_the_same_checkpoint_and_another_seed_another(graphs, tmp_path):
