@@ -81,10 +81,10 @@ def _good_order(graph: Graph, targets: Path, seconds: float) -> list[int]:
     file = targets / f"{_digest(graph)}.npy"
     if file.exists():
         try:
-            kept = np.load(file, allow_pickle=False)
-            if sorted(kept.tolist()) == list(range(len(graph.ops))):
-                return list(kept.tolist())
-        except (OSError, ValueError):
+            kept: list[int] = np.load(file, allow_pickle=False).tolist()
+            if sorted(kept) == list(range(len(graph.ops))) and peak_live(graph, kept) >= 0:
+                return kept
+        except (OSError, ValueError, TypeError, EOFError, MemoptError):
             pass  # a damaged file is made anew
     found = search_order(graph, seconds=seconds, threads=1)
     with atomic_path(file) as temporary, temporary.open("wb") as sink:
