@@ -12,14 +12,13 @@ uint64_t fingerprint(int32_t op) { return Random(static_cast<uint64_t>(op)).next
 
 double gumbel(Random& random) { return -std::log(-std::log(random.uniform() + 1e-12) + 1e-12); }
 
+// The ready ops of a state, ascending, with the score, the probability and the state features of each.
 struct Softmax {
+  std::vector<int32_t> ready;
   std::vector<double> score, share;
   std::vector<StateVector> features;
   double log_sum = 0;
 
-  std::vector<int32_t> ready;
-
-  // Scores of all ready ops of `state`, by number, and the probability of each.
   void fill(PolicyState& state) {
     ready = state.ready();  // scoring reorders the state's own list
     std::sort(ready.begin(), ready.end());
