@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import tables, topoformer, topoformer_ablation
+from benchmarks import tables, topoformer
 from benchmarks.paired import sign_test, wilcoxon
 from tests.solvers.ordering.topoformer.networks import needs_library, random_checkpoint
 from tvm_memopt.graph import layered_graph, write_graph
@@ -47,6 +47,7 @@ def test_the_benchmark_prints_its_tables_and_goes_on_where_it_was(tmp_path: Path
 @needs_library
 def test_the_ablation_trains_and_judges_each_variant(tmp_path: Path, monkeypatch, capsys):
     pytest.importorskip("torch", reason="training needs torch")
+    from benchmarks import topoformer_ablation
     from tvm_memopt.solvers.ordering.topoformer import training_run
 
     monkeypatch.setattr(tables, "RESULTS", tmp_path)

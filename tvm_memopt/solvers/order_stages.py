@@ -23,7 +23,7 @@ _PLACED_AT_ONCE = 2  # constructive orders that get addresses before the search 
 _FEW_OPS = 64  # so few are tried by a narrow beam before the native search is loaded
 _LEARNED_OPS = 400  # smaller graphs are searched through before a network has an answer
 _LEARNED_SAMPLES = 16
-_LEARNED_SHARE = 0.2  # of the time that orders may take
+_LEARNED_SHARE = 0.4  # of the time that orders may take
 _MANY_OPS = 2000  # the native search makes the classical orders of so many itself
 _ORDER_SHARE = 0.6  # of the time limit, while the best order's addresses leave a gap
 
@@ -89,7 +89,7 @@ def _native_orders(search: Search) -> None:
 def _learned_start(search: Search) -> None:
     """One more order to start from: the network's, where it was measured to help and its checkpoint is at hand."""
     ops = len(search.graph.ops)
-    expected = 3e-4 * ops + 6e-8 * ops * ops  # seconds, on a busy machine
+    expected = 2e-4 * ops + 4e-8 * ops * ops  # seconds, on a busy machine
     if "topoformer" in search.request.disabled or ops < _LEARNED_OPS:
         return
     if expected > _LEARNED_SHARE * _order_seconds(search):
