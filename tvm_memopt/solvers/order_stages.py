@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BEAM_WIDTHS = (8, 32, 128, 512, 2048, 8192)
 _PLACED_AT_ONCE = 2  # constructive orders that get addresses before the search starts
 _FEW_OPS = 64  # so few are tried by a narrow beam before the native search is loaded
-_LEARNED_OPS = 400  # smaller graphs are searched through before a network has an answer
+_LEARNED_OPS = 1000  # measured to help there and above; at 500 ops the search alone is as good
 _LEARNED_SAMPLES = 16
 _LEARNED_SHARE = 0.4  # of the time that orders may take
 _MANY_OPS = 2000  # the native search makes the classical orders of so many itself

@@ -8,7 +8,7 @@ from tvm_memopt.solvers.ordering.topoformer import order as module
 from tvm_memopt.solvers.ordering.topoformer.checkpoint import SHIPPED
 
 pytestmark = needs_library
-GRAPH = layered_graph(420, seed=11)
+GRAPH = layered_graph(1000, seed=11)
 
 
 def _methods(graph=GRAPH, **options):
