@@ -53,7 +53,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["tvm_memopt", "tvm_memopt.*"]),
-    package_data={"tvm_memopt": ["py.typed", "**/*.c", "**/*.html.j2"]},
+    package_data={"tvm_memopt": ["py.typed", "**/*.c", "**/*.html.j2", "**/checkpoint.npz", "**/MODEL_CARD.md"]},
     ext_modules=[
         Extension("tvm_memopt.solvers.native.libmemopt_native", sorted(map(str, NATIVE.glob("*.cc")))),
         Extension("tvm_memopt.cost_model.native.libmemopt_features", sorted(map(str, FEATURES.glob("*.cc")))),

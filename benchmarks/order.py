@@ -1,7 +1,9 @@
 """Orders for least peak memory, rivals and ours side by side: ``python -m benchmarks.order``.
 
 Graphs: the published ones (G1 to G4, CM1, CM2) and ten layered graphs (seeds 0 to 9) of each size. The gap of a
-method is its peak over the best peak that any method reached on that graph.
+method is its peak over the best peak that any method reached on that graph. Topoformer is the learned order of the
+package's checkpoint: greedy, the best of 16 and of 64 samples, a beam, and the 16 as a start of our search, whose
+seconds then come on top.
 """
 
 from __future__ import annotations
@@ -22,11 +24,19 @@ from tvm_memopt.solvers.native import ordering as native
 from tvm_memopt.solvers.native.problem import packed_problem
 from tvm_memopt.solvers.ordering import dfs, greedy_delta, greedy_peak, kahn
 from tvm_memopt.solvers.ordering.search import search_order
+from tvm_memopt.solvers.ordering.topoformer import Checkpoint, learned_order
 
 PUBLISHED = Path(__file__).parents[1] / "tests" / "data" / "remat"
 NAMES = ("G1", "G2", "G3", "G4", "CM1", "CM2")
 RANDOM_ORDERS = 300
+START_SAMPLES = 16  # of the learned order that our search starts from
 Method = Callable[[Graph], dict[str, Any]]
+LEARNED: Mapping[str, Callable[[Graph], Sequence[int]]] = {
+    "Topoformer": lambda graph: learned_order(graph).order,
+    "Topoformer 16": lambda graph: learned_order(graph, "sample", samples=16).order,
+    "Topoformer 64": lambda graph: learned_order(graph, "sample", samples=64).order,
+    "Topoformer beam 16": lambda graph: learned_order(graph, "beam", width=16).order,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +60,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--layered", type=int, nargs="*", default=[500, 1000, 2000], metavar="N", help="sizes")
     parser.add_argument("--graphs", type=int, default=10, help="layered graphs of each size (default 10)")
     parser.add_argument("--seconds", type=float, nargs="*", default=[1, 10, 60], help="our time limits")
+    parser.add_argument("--learned-seconds", type=float, nargs="*", default=[1], help="the same after a learned start")
     parser.add_argument("--seeds", type=int, default=1, help="runs of ours, of which the median counts (default 1)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", default="order", help="benchmarks/results/NAME.json (default order)")
@@ -71,30 +82,41 @@ def _methods(options: argparse.Namespace) -> Mapping[str, Method]:
         "DFS": dfs,
         "greedy peak": greedy_peak,
         "greedy delta": greedy_delta,
-        f"best of {RANDOM_ORDERS} random": _random_orders,
+        f"best of {RANDOM_ORDERS} random": random_orders,
         "XLA list": rival_orders.xla_list,
         "XLA DFS": rival_orders.xla_dfs,
         "XLA post-order": rival_orders.xla_post_order,
         "Inductor LPMF": rival_orders.inductor_lpmf,
         "ONNX Runtime": rival_orders.onnx_runtime,
     }
-    methods: dict[str, Method] = {name: partial(_timed, order) for name, order in orders.items()}
+    methods: dict[str, Method] = {name: partial(timed, order) for name, order in orders.items()}
+    methods |= {name: partial(timed, order) for name, order in LEARNED.items()}
     for seconds in options.seconds:
         methods[f"ours {seconds:g} s"] = partial(_ours, seconds, options.threads, options.seeds)
+    for seconds in options.learned_seconds:
+        methods[f"Topoformer + {seconds:g} s"] = partial(learned_start, seconds, options.threads, None)
     return methods
 
 
-def _random_orders(graph: Graph) -> Sequence[int]:
+def random_orders(graph: Graph) -> Sequence[int]:
     problem = packed_problem(graph)
     assert problem is not None
     order, _ = native.construct(problem, native.Construction.RANDOM, repeats=RANDOM_ORDERS)
     return list(order.tolist())
 
 
-def _timed(order: Callable[[Graph], Sequence[int]], graph: Graph) -> dict[str, Any]:
+def timed(order: Callable[[Graph], Sequence[int]], graph: Graph) -> dict[str, Any]:
     started = time.perf_counter()
     found = order(graph)
     return {"seconds": time.perf_counter() - started, "peak": peak_live(graph, found)}
+
+
+def learned_start(seconds: float, threads: int, checkpoint: Checkpoint | None, graph: Graph) -> dict[str, Any]:
+    """The search with the learned order among its starts; its time includes that order's."""
+    started = time.perf_counter()
+    start = learned_order(graph, "sample", samples=START_SAMPLES, checkpoint=checkpoint).order
+    found = search_order(graph, seconds=seconds, threads=threads, start_orders=[start])
+    return {"peak": peak_live(graph, found.order), "seconds": time.perf_counter() - started}
 
 
 def _ours(seconds: float, threads: int, seeds: int, graph: Graph) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 import pytest
 
-VERBS = ("graph", "plan", "check", "optimize", "pack", "run", "show", "sweep", "collect")
+VERBS = ("graph", "plan", "check", "optimize", "pack", "run", "show", "sweep", "collect", "train-order")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -21,6 +21,7 @@ _COMMANDS = {
     "run": "tvm_memopt.cli.run",
     "show": "tvm_memopt.cli.show",
     "sweep": "tvm_memopt.cli.sweep",
+    "train-order": "tvm_memopt.cli.train_order",
 }
 _HELP = {
     "check": "Say whether a plan is right for a graph.",
@@ -32,6 +33,7 @@ _HELP = {
     "run": "Run a compiled module and measure its memory and time.",
     "show": "Draw a plan: memory over steps and the address map.",
     "sweep": "Model or graph in, memory against time out.",
+    "train-order": "Train the network that orders graphs.",
 }
 INTERNAL_ERROR = 1
 BAD_INPUT = 2

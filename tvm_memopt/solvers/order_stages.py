@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.ordering import ORDERINGS, beam_search
 from tvm_memopt.solvers.ordering.aligned import aligned_graph, largest_padding
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _BEAM_WIDTHS = (8, 32, 128, 512, 2048, 8192)
 _PLACED_AT_ONCE = 2  # constructive orders that get addresses before the search starts
 _FEW_OPS = 64  # so few are tried by a narrow beam before the native search is loaded
+_LEARNED_OPS = 1000  # measured to help there and above; at 500 ops the search alone is as good
+_LEARNED_SAMPLES = 16
+_LEARNED_SHARE = 0.4  # of the time that orders may take
 _MANY_OPS = 2000  # the native search makes the classical orders of so many itself
 _ORDER_SHARE = 0.6  # of the time limit, while the best order's addresses leave a gap
 
@@ -69,6 +73,7 @@ def _order_seconds(search: Search) -> float:
 
 def _native_orders(search: Search) -> None:
     """The order search in C++; under a budget it ends as soon as an order's peak is within."""
+    _learned_start(search)
     seconds = _order_seconds(search)
     if seconds <= 0:
         return
@@ -79,6 +84,25 @@ def _native_orders(search: Search) -> None:
         search.order_bound = max(search.order_bound, found.bound)
         if found.peak < search.peak:
             place(search, evaluate(search, found.method, found.order))
+
+
+def _learned_start(search: Search) -> None:
+    """One more order to start from: the network's, where it was measured to help and its checkpoint is at hand."""
+    ops = len(search.graph.ops)
+    expected = 2e-4 * ops + 4e-8 * ops * ops  # seconds, on a busy machine
+    if "topoformer" in search.request.disabled or ops < _LEARNED_OPS:
+        return
+    if expected > _LEARNED_SHARE * _order_seconds(search):
+        return
+    from tvm_memopt.solvers.ordering.topoformer import learned_order
+
+    search.stage("learned order")
+    try:
+        found = learned_order(search.graph, "sample", samples=_LEARNED_SAMPLES, seed=search.request.seed)
+    except MemoptError:
+        return
+    if found.peak < search.peak:
+        evaluate(search, found.method, found.order)
 
 
 def aligned_orders(search: Search) -> None:

@@ -15,6 +15,7 @@ SWITCHES: Mapping[str, str] = {
     "best-fit": "In greedy placement, try the tightest gap as well as the lowest.",
     "inplace": "Let an output lie on the input that dies in the same op.",
     "boosting": "Repeat greedy placement, moving up what ended too high, until that stops helping.",
+    "topoformer": "On graphs of 1000 ops and more, start the search in C++ from a learned order too.",
     "native": "Search orders and addresses in C++, where it was built.",
     "cp-sat": "Close the gap that greedy placement leaves by exact search.",
     "joint": "Where a gap is left on a small graph, search order and addresses in one model.",

@@ -51,6 +51,10 @@ class OrderState {
   bool is_executed(int32_t op) const { return executed_[op >> 6] >> (op & 63) & 1; }
   // Forwards: readers to come. From the end: readers taken.
   int32_t count(int32_t tensor) const { return count_[tensor]; }
+  // Forwards, with one reader to come: that reader; with two: the exclusive or of both.
+  int32_t rest(int32_t tensor) const { return rest_[tensor]; }
+  // Dependences that are not executed.
+  int32_t waiting(int32_t op) const { return waiting_[op]; }
 
   // Net change of live bytes.
   int64_t delta(int32_t op) const {

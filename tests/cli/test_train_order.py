@@ -1,0 +1,39 @@
+import json
+
+import pytest
+
+from tests.cli.running import assert_refused
+from tests.solvers.ordering.topoformer.networks import needs_library
+from tvm_memopt.graph import layered_graph, write_graph
+
+
+@needs_library
+def test_a_training_of_no_steps_leaves_a_checkpoint(command, tmp_path):
+    pytest.importorskip("torch", reason="training needs torch")
+    write_graph(layered_graph(20, seed=0), tmp_path / "graph.json")
+    size = ("--graphs", "0", "--graph", tmp_path / "graph.json", "--validation", "1", "--effort", "0.01")
+    result = command(
+        "train-order", "--out", tmp_path / "out", *size, "--imitation-steps", "0", "--steps", "0", "--json"
+    )
+    assert result.status == 0, result.err
+    document = json.loads(result.out)
+    assert document["step"] == document["all_steps"] == 0
+    assert (tmp_path / "out" / "checkpoint.npz").exists()
+
+
+def test_nothing_to_learn_from_is_refused(command, tmp_path):
+    assert_refused(command("train-order", "--out", tmp_path / "out", "--graphs", "0"), "nothing to learn from")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_is_a_file_is_refused(command, tmp_path):
+    (tmp_path / "out").write_text("")
+    assert_refused(command("train-order", "--out", tmp_path / "out"), "is to be a folder")
+
+
+def test_a_graph_that_is_not_there_is_refused(command, tmp_path):
+    pytest.importorskip("torch", reason="training needs torch")
+    missing = tmp_path / "missing.json"
+    assert_refused(
+        command("train-order", "--out", tmp_path / "out", "--graphs", "0", "--graph", missing), "missing.json"
+    )
