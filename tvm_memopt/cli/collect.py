@@ -115,7 +115,8 @@ def _tasks(programs: int, seed: int, models: tuple[str, ...], shapes: tuple[str,
 
 
 def _open(folder: Path, target: Any, tracker: str | None, key: str | None) -> None:
-    from tvm_memopt.cost_model.collection import Manifest, open_folder
+    from tvm_memopt.cost_model.collection import open_folder
+    from tvm_memopt.cost_model.manifest import Manifest
 
     device = "local, CPU time of one thread" if tracker is None else f"RPC devices {key}, wall time"
     open_folder(folder, Manifest(str(target), device))
