@@ -28,7 +28,7 @@ class Metrics:
 
 
 def measure(predicted: np.ndarray, score: np.ndarray, seconds: np.ndarray, program: np.ndarray) -> Metrics:
-    """``predicted``: seconds; ``score``: higher is better; ``seconds``: measured; ``program``: numbers; [candidates]."""
+    """``predicted``: seconds; ``score``: higher is better; ``program``: its number."""
     errors = relative_errors(predicted, seconds)
     truth, guess = np.log(seconds), np.log(predicted)
     r2 = 1.0 - float(((guess - truth) ** 2).sum() / max(((truth - truth.mean()) ** 2).sum(), 1e-30))

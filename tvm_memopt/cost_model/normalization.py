@@ -81,15 +81,19 @@ class Prepared:
     graphs: Graphs
     repetitions: dict[str, np.ndarray]
 
+    def select(self, wanted: np.ndarray) -> Prepared:
+        """The graphs of those numbers, in that order."""
+        rows = {name: rows_of_graphs(starts, wanted) for name, starts in self.graphs.node_starts.items()}
+        repetitions = {name: values[rows[name]] for name, values in self.repetitions.items()}
+        return Prepared(self.graphs.select(wanted), repetitions)
+
     def batch(self, wanted: np.ndarray | None = None, device: str = "cpu") -> Batch:
         """The graphs of those numbers; all of them for None."""
         import torch
 
-        graphs, repetitions = self.graphs, self.repetitions
         if wanted is not None:
-            rows = {name: rows_of_graphs(starts, wanted) for name, starts in graphs.node_starts.items()}
-            repetitions = {name: values[rows[name]] for name, values in repetitions.items()}
-            graphs = graphs.select(wanted)
+            return self.select(wanted).batch(device=device)
+        graphs, repetitions = self.graphs, self.repetitions
 
         def tensor(values: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(values)).to(device)

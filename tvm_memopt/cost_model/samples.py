@@ -11,6 +11,7 @@ import numpy as np
 
 from tvm_memopt.cost_model.features import Graphs, compress, join
 from tvm_memopt.cost_model.manifest import read_manifest, read_shards
+from tvm_memopt.cost_model.unit_loops import without_unit_loops
 from tvm_memopt.errors import MemoptError
 
 PARTS = ("train", "valid", "test")
@@ -72,7 +73,8 @@ def load_samples(folders: Sequence[Path]) -> tuple[Samples, str]:
 
 
 def compressed(graphs: Graphs) -> Graphs:
-    """The same graphs, values as signed logarithms in float32."""
+    """The same graphs of raw values without unit loops, values as signed logarithms in float32."""
+    graphs = without_unit_loops(graphs)
     nodes = {name: compress(values) for name, values in graphs.nodes.items()}
     values = {key: compress(rows) for key, rows in graphs.edge_values.items()}
     return Graphs(nodes, graphs.node_starts, graphs.edges, values, graphs.edge_starts)
