@@ -21,6 +21,8 @@ _COMMANDS = {
     "run": "tvm_memopt.cli.run",
     "show": "tvm_memopt.cli.show",
     "sweep": "tvm_memopt.cli.sweep",
+    "train-cost-model": "tvm_memopt.cli.train_cost_model",
+    "tune": "tvm_memopt.cli.tune",
 }
 _HELP = {
     "check": "Say whether a plan is right for a graph.",
@@ -32,6 +34,8 @@ _HELP = {
     "run": "Run a compiled module and measure its memory and time.",
     "show": "Draw a plan: memory over steps and the address map.",
     "sweep": "Model or graph in, memory against time out.",
+    "train-cost-model": "Measurements in, cost model out.",
+    "tune": "Model in, module with tuned kernels and its plan out.",
 }
 INTERNAL_ERROR = 1
 BAD_INPUT = 2

@@ -60,7 +60,7 @@ class Store:
             task.name, task.origin, task.weight, task.stages, workload_hash(task.mod)
         )
         if not _lines(folder / WORKLOADS):
-            _database(folder).commit_workload(task.mod)
+            open_database(folder).commit_workload(task.mod)
         self.lines = _lines(folder / RECORDS)
         self.failures = {int(e["hash"]): str(e["cause"]) for e in map(json.loads, _lines(folder / FAILURES))}
         self._rows: list[tuple[int, list[float]]] = []
@@ -119,7 +119,7 @@ class Store:
     def _replay(self) -> None:
         if not self.lines:
             return
-        for record in _database(self.folder).get_all_tuning_records():
+        for record in open_database(self.folder).get_all_tuning_records():
             mod = record.as_measure_candidate().sch.mod
             self._remember(mod, candidate_hash(mod), [float(s) for s in record.run_secs])
 
@@ -134,7 +134,8 @@ class Store:
         return Shard(graphs, padded(rows), hashes, asdict(self.notes))
 
 
-def _database(folder: Path) -> Any:
+def open_database(folder: Path) -> Any:
+    """TVM's database of one program."""
     return ms.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
 
 

@@ -86,11 +86,17 @@ def split_programs(
     """Numbers of the programs for training, early stopping and testing, by a seeded hash of the name.
 
     A program keeps its part when others are added. ``shares``: of training and early stopping, the rest is for
-    testing. ``fold`` turns the circle on, so that with 0, 1, … each program is for testing once.
+    testing. ``fold`` turns the circle on, so that with 0, 1, … each program is for testing once. Where a part would
+    stay empty, as with few programs, the order of the hashes is cut instead.
     """
     test = 1.0 - sum(shares)
     places = np.array([(_place(name, seed) - fold * test) % 1.0 for name in names])
-    part = np.searchsorted([shares[0], sum(shares)], places, side="right")
+    ends = [shares[0], sum(shares)]
+    part = np.searchsorted(ends, places, side="right")
+    if len(names) >= len(PARTS) and any(not (part == i).any() for i in range(2 if test < 1e-9 else 3)):
+        ranks = np.argsort(np.argsort(places))
+        first, last = max(1, round(ends[0] * len(names))), len(names) - round(test * len(names))
+        part = np.searchsorted([min(first, last - 1), last], ranks, side="right")
     return {name: np.flatnonzero(part == number) for number, name in enumerate(PARTS)}
 
 

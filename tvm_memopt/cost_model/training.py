@@ -34,7 +34,7 @@ class Settings:
 
     seed: int = 0
     epochs: int = 60
-    programs_at_once: int = 8
+    programs_at_once: int = 6
     per_program: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
