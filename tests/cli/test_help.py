@@ -1,6 +1,6 @@
 import pytest
 
-VERBS = ("graph", "plan", "check", "optimize", "pack", "run", "show", "sweep", "collect")
+VERBS = ("graph", "plan", "check", "optimize", "pack", "run", "show", "sweep", "collect", "train-cost-model", "tune")
 
 
 @pytest.mark.parametrize("verb", VERBS)

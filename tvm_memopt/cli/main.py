@@ -26,7 +26,7 @@ _COMMANDS = {
 }
 _HELP = {
     "check": "Say whether a plan is right for a graph.",
-    "collect": "Measure schedules of programs for the cost model to learn from.",
+    "collect": "Measure schedules for the cost model to learn from.",
     "graph": "Model in, operator graph out.",
     "optimize": "Model in, compiled module with its plan out.",
     "pack": "Buffers with fixed lives in (MiniMalloc CSV), offsets out.",

@@ -48,7 +48,7 @@ class Architecture:
         return self.width if node_type == "statement" else self.side_width
 
 
-class Relation(nn.Module):
+class Relation(nn.Module):  # type: ignore[misc]
     """One edge type in one direction: what its values say, the same in all rounds."""
 
     def __init__(self, columns: int, width: int) -> None:
@@ -61,7 +61,7 @@ class Relation(nn.Module):
         return torch.sigmoid(gate), shift
 
 
-class Round(nn.Module):
+class Round(nn.Module):  # type: ignore[misc]
     """One graph convolution over all relations."""
 
     def __init__(self, shape: Architecture) -> None:
@@ -99,7 +99,7 @@ class Round(nn.Module):
         return {name: h + self.updates[name](torch.cat(incoming[name], dim=1)) for name, h in hidden.items()}
 
 
-class GraphNetwork(nn.Module):
+class GraphNetwork(nn.Module):  # type: ignore[misc]
     """The whole network. Input: a Batch. Output: (ln seconds, rank score), each float32 [graphs]; higher ranks are
     better, and comparable within one program only."""
 

@@ -12,6 +12,7 @@ from tvm_memopt.cost_model.quiet import skip_gpu_intrinsics
 
 skip_gpu_intrinsics()
 
+import tvm_ffi  # noqa: E402
 from tvm.ir.utils import derived_object  # noqa: E402  # after the light package took its place
 from tvm.s_tir import meta_schedule as ms  # noqa: E402
 
@@ -22,6 +23,8 @@ from tvm_memopt.cost_model.online import OnlineLearner, OnlineSettings  # noqa: 
 from tvm_memopt.cost_model.samples import compressed  # noqa: E402
 from tvm_memopt.cost_model.sampling import candidate_hash  # noqa: E402
 from tvm_memopt.errors import MemoptError  # noqa: E402
+
+tvm_ffi.register_error("MemoptError", MemoptError)  # else it leaves the tuner's native code as a RuntimeError
 
 PRETRAINED = Path(__file__).parent / "pretrained" / "gcn.npz"
 

@@ -42,7 +42,7 @@ class Trained:
     def embed(self, graphs: Graphs) -> np.ndarray:
         """Embeddings as of GraphNetwork.embeddings, float32 [graphs, width + 2]."""
         prepared = prepare(graphs, self.normalization)
-        return torch.cat([self.network.embeddings(batch) for batch in self._batches(prepared)]).cpu().numpy()
+        return np.asarray(torch.cat([self.network.embeddings(batch) for batch in self._batches(prepared)]).cpu())
 
     def checkpoint(self) -> Checkpoint:
         """What is written to disk."""

@@ -40,7 +40,7 @@ class Normalization:
         """Standardised columns of one type, cut off at LIMIT deviations."""
         name = key_name(key)
         scaled = (values - self.means[name]) / self.deviations[name]
-        return np.clip(scaled, -LIMIT, LIMIT, out=scaled)
+        return np.asarray(np.clip(scaled, -LIMIT, LIMIT, out=scaled))
 
 
 def fit_normalization(graphs: Graphs) -> Normalization:

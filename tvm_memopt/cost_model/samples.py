@@ -40,7 +40,7 @@ class Samples:
         """Seconds of the fastest candidate of each candidate's program."""
         best = np.full(len(self.names), np.inf)
         np.minimum.at(best, self.program, self.seconds)
-        return best[self.program]
+        return np.asarray(best[self.program])
 
     def of_programs(self, wanted: Sequence[int] | np.ndarray) -> np.ndarray:
         """Numbers of the candidates of those programs."""
@@ -52,7 +52,12 @@ def load_samples(folders: Sequence[Path]) -> tuple[Samples, str]:
 
     Raises MemoptError where one holds none, is damaged, or was collected for another target than the first.
     """
-    graphs, repeats, numbers, names, origins, stages = [], [], [], [], [], []
+    graphs: list[Graphs] = []
+    repeats: list[np.ndarray] = []
+    numbers: list[int] = []
+    names: list[str] = []
+    origins: list[str] = []
+    stages: list[int] = []
     target = read_manifest(folders[0]).target
     for folder in folders:
         if read_manifest(folder).target != target:

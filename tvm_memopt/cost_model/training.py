@@ -205,7 +205,8 @@ class _Run:
     def best_network(self) -> GraphNetwork:
         """The averaged weights of the best epoch."""
         self.average.load_state_dict(self.best_weights)
-        return self.average.eval()
+        self.average.eval()
+        return self.average
 
     def _identity(self) -> str:
         """What a state must agree with: settings, and the data it was made from."""
