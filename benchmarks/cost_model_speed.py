@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def prediction_seconds(checkpoint: str) -> dict[str, Any]:
         seconds = np.linspace(1e-4, 2e-4, _TRAINED_ON)
         results = [ms.runner.RunnerResult([float(s)], None) for s in seconds]
         trees.update(context, candidates[:_TRAINED_ON], results)
-        ours, theirs = (_least(lambda m=m: m.predict(context, candidates)) for m in (graph, trees))
+        ours, theirs = (_least(partial(model.predict, context, candidates)) for model in (graph, trees))
         rows[name] = {"gcn": ours, "xgb": theirs, "ratio": theirs / ours}
         ratios.append(theirs / ours)
     shown = [(name, row["gcn"] * 1e3, row["xgb"] * 1e3, row["ratio"]) for name, row in rows.items()]

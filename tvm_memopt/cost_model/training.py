@@ -119,7 +119,7 @@ class _Run:
         self.samples, self.fastest = samples, samples.fastest
         self.network = GraphNetwork(settings.architecture).to(settings.device)
         calibrate(self.network, self.prepared, samples.seconds, train)
-        self.average = copy.deepcopy(self.network)
+        self.average: GraphNetwork = copy.deepcopy(self.network)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
