@@ -13,7 +13,7 @@ from tvm_memopt.cost_model.network import Trained
 from tvm_memopt.cost_model.neural_baselines import fit_halide_network, fit_store_network
 from tvm_memopt.cost_model.per_store import Stores
 from tvm_memopt.cost_model.samples import Samples
-from tvm_memopt.cost_model.training import Settings, train
+from tvm_memopt.cost_model.training import Curve, Settings, train
 from tvm_memopt.cost_model.tree_baselines import fit_log_sum, fit_pack_sum
 
 NETWORKS = {"gcn": "full", "gcn, edge values only": "values", "gcn, no edges": "none"}
@@ -44,9 +44,9 @@ def predict_by_network(
     """Of one of NETWORKS, trained for it; ``watch`` is told of each epoch."""
     shape = replace(settings.architecture, edges=NETWORKS[kind])
 
-    def show(curve: object, best: float) -> None:
+    def show(curve: Curve, best: float) -> None:
         if watch is not None:
-            watch(f"{kind}: {curve} best {best:.4f}")
+            watch(f"{kind}: epoch {curve.epoch}, loss {curve.train:.4f}, held-out {curve.valid:.4f} (best {best:.4f})")
 
     trained = train(samples, "{}", replace(settings, architecture=shape), None, show, split)
     seconds, score = trained.predict(samples.graphs)
@@ -70,7 +70,8 @@ def predict_by_baseline(
         speed = np.maximum(score, _FLOOR)
     else:
         score = fit_store_network(samples, stores, split, epochs, seed)
-        speed = np.exp(score)  # a difference of scores is the logarithm of odds
+        slower = isotonic(score[train], (samples.seconds / samples.fastest)[train])
+        speed = 1.0 / by_isotonic(slower, score)  # a LambdaRank score has no unit of its own
     return Prediction(by_isotonic(isotonic(score[train], samples.seconds[train]), score), speed, score)
 
 

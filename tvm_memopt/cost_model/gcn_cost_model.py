@@ -18,6 +18,7 @@ from tvm.s_tir import meta_schedule as ms  # noqa: E402
 
 from tvm_memopt.cost_model.checkpoint import load_checkpoint, same_target, save_checkpoint  # noqa: E402
 from tvm_memopt.cost_model.features import Graphs, extract  # noqa: E402
+from tvm_memopt.cost_model.kernel_costs import PRETRAINED  # noqa: E402
 from tvm_memopt.cost_model.network import from_checkpoint  # noqa: E402
 from tvm_memopt.cost_model.online import OnlineLearner, OnlineSettings  # noqa: E402
 from tvm_memopt.cost_model.samples import compressed  # noqa: E402
@@ -25,8 +26,6 @@ from tvm_memopt.cost_model.sampling import candidate_hash  # noqa: E402
 from tvm_memopt.errors import MemoptError  # noqa: E402
 
 tvm_ffi.register_error("MemoptError", MemoptError)  # else it leaves the tuner's native code as a RuntimeError
-
-PRETRAINED = Path(__file__).parent / "pretrained" / "gcn.npz"
 
 
 @derived_object

@@ -41,7 +41,8 @@ def make_cost_model(name: str, target: str, seed: int = 0, checkpoint: Path | No
 
 def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[Any, str]:
     from tvm_memopt.cost_model.checkpoint import load_checkpoint
-    from tvm_memopt.cost_model.gcn_cost_model import PRETRAINED, GCNCostModel
+    from tvm_memopt.cost_model.gcn_cost_model import GCNCostModel
+    from tvm_memopt.cost_model.kernel_costs import PRETRAINED
 
     model = GCNCostModel(seed)
     if checkpoint is not None:
