@@ -83,7 +83,7 @@ def test_time_is_additive_over_nodes(trained):
     trained.network.eval()
     parts = trained.network.contributions(batch)
     total = sum(float(torch.exp(values[:, 0]).sum().detach()) for values in parts.values())
-    assert float(torch.exp(trained.network(batch)[0])) == pytest.approx(total, rel=1e-4)
+    assert float(torch.exp(trained.network(batch)[0]).detach()) == pytest.approx(total, rel=1e-4)
 
 
 def test_a_shift_moves_every_prediction(trained):

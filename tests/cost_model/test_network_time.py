@@ -32,8 +32,7 @@ def diamond():
     """x -> a -> view -> b; x -> c; b, c -> d."""
     sizes = {"x": 100, "a": 40, "v": 40, "b": 20, "c": 60, "d": 8}
     tensors = tuple(
-        Tensor(name, size, "input" if name == "x" else "intermediate", arena=name != "x")
-        for name, size in sizes.items()
+        Tensor(name, size, "input" if name == "x" else "activation", arena=name != "x") for name, size in sizes.items()
     )
     ops = (
         Op("a", (0,), (1,)), Op("view", (1,), (2,)), Op("c", (0,), (4,)), Op("b", (2,), (3,)), Op("d", (3, 4), (5,)),

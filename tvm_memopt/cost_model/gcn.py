@@ -9,12 +9,16 @@ With h⁰ the embedding of a node's features, for l = 1 … L and every node n o
 Each of the five edge types is a relation forwards and another one backwards. The read-out is a sum over layers
 inside, and over nodes outside, since time is additive over the parts of a program:
 
-    c_n = ln(repetitions of n) + skip_t(h_n⁰) + Σ_l w_t^l · h_n^l,      seconds = Σ_n exp(c_n)
+    c_nk = ln(count k of n) + skip_tk(h_n⁰) + Σ_l w_tk^l · h_n^l,      seconds = Σ_n Σ_k exp(c_nk)
 
-``skip`` is a network that no edge reaches. A second set of the same weights gives the rank score, minus the logarithm
-of such a sum. After Singh, Hegarty, Leather and Steiner, "A Graph Neural Network-Based Performance Model for Deep
-Learning Applications", MAPS 2022, of which stages as nodes, convolutions along data flow, sums over all layers and
-the loss are taken; loops and buffers as nodes, edge values and the sum of exponentials are this package's.
+where the counts are those of normalization.TERMS, such as points, vectors and cache lines, and exp of the rest is the
+price of one. ``skip`` is a network that no edge reaches. The rank score is minus the logarithm of such a sum with
+prices corrected by a second set of weights, which starts at nought.
+
+After Singh, Hegarty, Leather and Steiner, "A Graph Neural Network-Based Performance Model for Deep Learning
+Applications", MAPS 2022, of which stages as nodes, convolutions along data flow, sums over all layers and the loss are
+taken, and, for priced counts, Adams et al., "Learning to Optimize Halide with Tree Search and Random Programs",
+SIGGRAPH 2019. Loops and buffers as nodes and edge values are this package's.
 """
 
 from __future__ import annotations
@@ -30,7 +34,12 @@ from tvm_memopt.cost_model.normalization import Batch
 EDGES = ("full", "values", "none")
 """Kinds of edges: as above; without the term W h of the neighbour; no edges at all. The last two are ablations."""
 
-_START = {"statement": -20.0, "loop": -22.0, "buffer": -26.0}  # ln seconds of one repetition, before training
+# ln seconds of one of each of TERMS, before training: about what a core of 3 GHz needs
+_START = {
+    "statement": (-22.0, -22.0, -21.0, -22.0, -22.0, -22.0, -21.0, -20.0, -19.5, -19.0, -16.0),
+    "loop": (-22.0, -20.0),
+    "buffer": (-26.0, -18.0),
+}
 
 
 @dataclass(frozen=True)
@@ -122,19 +131,20 @@ class GraphNetwork(nn.Module):  # type: ignore[misc]
         self.skip = nn.ModuleDict()
         self.read_out = nn.ModuleDict()
         for name in NODE_COLUMNS:
-            width = shape.width_of(name)
-            last = nn.Linear(width, 2)
+            width, prices = shape.width_of(name), torch.tensor(_START[name])
+            last = nn.Linear(width, 2 * len(prices))
             nn.init.zeros_(last.weight)
             self.skip[name] = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Dropout(shape.dropout), last)
-            self.read_out[name] = nn.Linear((shape.rounds + 1) * width, 2)
+            nn.init.zeros_(last.bias)
+            self.read_out[name] = nn.Linear((shape.rounds + 1) * width, 2 * len(prices))
             nn.init.zeros_(self.read_out[name].weight)
-            nn.init.constant_(self.read_out[name].bias, _START[name])
+            self.read_out[name].bias.data = torch.cat([prices, torch.zeros_like(prices)])
 
     def shift(self, by: float) -> None:
         """Add to all predictions of ln seconds, and to the sum behind the rank score."""
         with torch.no_grad():
             for layer in self.read_out.values():
-                layer.bias += by
+                layer.bias[: len(layer.bias) // 2] += by
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """See the class."""
@@ -142,12 +152,14 @@ class GraphNetwork(nn.Module):  # type: ignore[misc]
         return logarithms[:, 0], -logarithms[:, 1]
 
     def contributions(self, batch: Batch) -> dict[str, Tensor]:
-        """c_n of both heads, [nodes, 2], by node type."""
+        """ln Σ_k exp(c_nk) of both heads, [nodes, 2], by node type."""
         layers = self._layers(batch)
         found = {}
-        for name, repetitions in batch.repetitions.items():
+        for name, terms in batch.terms.items():
             every = torch.cat([layer[name] for layer in layers], dim=1)
-            found[name] = repetitions[:, None] + self.skip[name](layers[0][name]) + self.read_out[name](every)
+            price, correction = (self.skip[name](layers[0][name]) + self.read_out[name](every)).chunk(2, dim=1)
+            seconds = terms + price
+            found[name] = torch.stack([seconds.logsumexp(dim=1), (seconds + correction).logsumexp(dim=1)], dim=1)
         return found
 
     def embeddings(self, batch: Batch) -> Tensor:

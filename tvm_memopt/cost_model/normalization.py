@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from math import log, log2
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tvm_memopt.cost_model.feature_names import BUFFER, EDGE_COLUMNS, LOOP, NODE_COLUMNS, STATEMENT
+from tvm_memopt.cost_model.feature_names import ARITHMETIC, CAPACITIES, EDGE_COLUMNS, LINE_NBYTES, NODE_COLUMNS
 from tvm_memopt.cost_model.features import EdgeType, Graphs, rows_of_graphs
 
 if TYPE_CHECKING:
@@ -17,11 +17,25 @@ if TYPE_CHECKING:
 LIMIT = 6.0
 """Standard deviations at which a feature is cut off: what no training program showed must not explode."""
 
-_REPETITIONS = {
-    "statement": [STATEMENT.index("iterations")],
-    "loop": [LOOP.index("outer_iterations"), LOOP.index("extent")],
-    "buffer": [BUFFER.index("realisations"), BUFFER.index("nbytes")],
+TERMS = {
+    "statement": (
+        "points", "vectors", "innermost loops", "operations", "loads", *(f"lines_{c}" for c in CAPACITIES), "one",
+    ),
+    "loop": ("iterations", "starts"),
+    "buffer": ("bytes filled", "realisations"),
+}  # fmt: skip
+"""What a node's time may grow with: counts that the network finds a price for."""
+
+_RATIOS: dict[str | EdgeType, dict[str, str]] = {
+    "statement": {
+        **{f"traffic_{capacity}": "iterations" for capacity in CAPACITIES},
+        **{f"fitting_iterations_{capacity}": "iterations" for capacity in CAPACITIES},
+    },
+    ("buffer", "is_read_by", "statement"): {"nbytes": "unique_nbytes", "unique_lines": "unique_nbytes"},
+    ("statement", "writes", "buffer"): {"nbytes": "unique_nbytes", "unique_lines": "unique_nbytes"},
+    ("statement", "feeds", "statement"): {"consumed_nbytes": "realisation_nbytes", "read_nbytes": "nbytes"},
 }
+"""Columns that say more as a share of another: bytes fetched an iteration, reuse, lines that are used in full."""
 
 
 def key_name(key: str | EdgeType) -> str:
@@ -46,6 +60,7 @@ class Normalization:
 def fit_normalization(graphs: Graphs) -> Normalization:
     """From compressed training graphs; columns that never change become 0."""
     means, deviations = {}, {}
+    graphs = with_ratios(graphs)
     tables = {**{key_name(k): v for k, v in graphs.nodes.items()}}
     tables |= {key_name(k): v for k, v in graphs.edge_values.items()}
     for name, values in tables.items():
@@ -61,13 +76,13 @@ def fit_normalization(graphs: Graphs) -> Normalization:
 class Batch:
     """Graphs as one block-diagonal graph of tensors.
 
-    ``nodes[type]``: float32 [count, columns], standardised; ``repetitions[type]``: float32 [count], natural logarithm
-    of how often the node is executed (for a buffer: of the bytes that are filled); ``graph_of[type]``: int64 [count];
-    ``edges``: int64 [2, count]; ``edge_values``: float32 [count, columns]; ``count``: graphs.
+    ``nodes[type]``: float32 [count, columns], standardised; ``terms[type]``: float32 [count, TERMS], natural
+    logarithms of the counts that TERMS names; ``graph_of[type]``: int64 [count]; ``edges``: int64 [2, count];
+    ``edge_values``: float32 [count, columns]; ``count``: graphs.
     """
 
     nodes: dict[str, torch.Tensor]
-    repetitions: dict[str, torch.Tensor]
+    terms: dict[str, torch.Tensor]
     graph_of: dict[str, torch.Tensor]
     edges: dict[EdgeType, torch.Tensor]
     edge_values: dict[EdgeType, torch.Tensor]
@@ -76,16 +91,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Graphs with standardised values, and the ``repetitions`` of each node: what batches are cut from."""
+    """Graphs with standardised values, and the ``terms`` of each node: what batches are cut from."""
 
     graphs: Graphs
-    repetitions: dict[str, np.ndarray]
+    terms: dict[str, np.ndarray]
 
     def select(self, wanted: np.ndarray) -> Prepared:
         """The graphs of those numbers, in that order."""
         rows = {name: rows_of_graphs(starts, wanted) for name, starts in self.graphs.node_starts.items()}
-        repetitions = {name: values[rows[name]] for name, values in self.repetitions.items()}
-        return Prepared(self.graphs.select(wanted), repetitions)
+        terms = {name: values[rows[name]] for name, values in self.terms.items()}
+        return Prepared(self.graphs.select(wanted), terms)
 
     def batch(self, wanted: np.ndarray | None = None, device: str = "cpu") -> Batch:
         """The graphs of those numbers; all of them for None."""
@@ -93,14 +108,14 @@ class Prepared:
 
         if wanted is not None:
             return self.select(wanted).batch(device=device)
-        graphs, repetitions = self.graphs, self.repetitions
+        graphs, terms = self.graphs, self.terms
 
         def tensor(values: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
         return Batch(
             {name: tensor(values) for name, values in graphs.nodes.items()},
-            {name: tensor(values) for name, values in repetitions.items()},
+            {name: tensor(values) for name, values in terms.items()},
             {name: tensor(graphs.graph_of(name)) for name in NODE_COLUMNS},
             {key: tensor(graphs.edges[key].astype(np.int64)) for key in EDGE_COLUMNS},
             {key: tensor(graphs.edge_values[key]) for key in EDGE_COLUMNS},
@@ -108,12 +123,46 @@ class Prepared:
         )
 
 
+def _terms(name: str, graphs: Graphs) -> list[np.ndarray]:
+    """Binary logarithms of the counts of TERMS; a count of none stands as one."""
+    column = dict(zip(NODE_COLUMNS[name], graphs.nodes[name].T, strict=True))
+    if name == "loop":
+        return [column["outer_iterations"] + column["extent"], column["outer_iterations"]]
+    if name == "buffer":
+        return [column["realisations"] + column["nbytes"], column["realisations"]]
+
+    def plain(values: np.ndarray) -> np.ndarray:  # log2(1 + x) as log2(x)
+        return np.asarray(np.log2(np.maximum(np.exp2(values) - 1.0, 1.0)))
+
+    points, vector = column["iterations"], plain(column["vector_extent"])
+    operations = sum(np.exp2(column[kind]) - 1.0 for kind in ARITHMETIC if kind != "load")
+    lines = [np.maximum(column[f"traffic_{capacity}"] - log2(LINE_NBYTES), 0.0) for capacity in CAPACITIES]
+    return [
+        points, points - vector, points - plain(column["innermost_extent"]),
+        points - vector + np.log2(np.maximum(operations, 1.0)), points - vector + plain(column["load"]),
+        *lines, np.zeros_like(points),
+    ]  # fmt: skip
+
+
+def with_ratios(graphs: Graphs) -> Graphs:
+    """Compressed graphs with the columns of _RATIOS divided, which is a difference of logarithms."""
+    nodes, values = dict(graphs.nodes), dict(graphs.edge_values)
+    for key, ratios in _RATIOS.items():
+        table = (graphs.nodes[key] if isinstance(key, str) else graphs.edge_values[key]).copy()
+        names = NODE_COLUMNS[key] if isinstance(key, str) else EDGE_COLUMNS[key]
+        for column, whole in ratios.items():
+            table[:, names.index(column)] -= table[:, names.index(whole)]
+        if isinstance(key, str):
+            nodes[key] = table
+        else:
+            values[key] = table
+    return Graphs(nodes, graphs.node_starts, graphs.edges, values, graphs.edge_starts)
+
+
 def prepare(graphs: Graphs, normalization: Normalization) -> Prepared:
     """Compressed graphs made fit for the network."""
-    repetitions = {
-        name: (graphs.nodes[name][:, columns].sum(axis=1) * log(2.0)).astype(np.float32)
-        for name, columns in _REPETITIONS.items()
-    }
+    terms = {name: np.float32(log(2.0)) * np.stack(_terms(name, graphs), axis=1) for name in TERMS}
+    graphs = with_ratios(graphs)
     nodes = {name: normalization.apply(name, values) for name, values in graphs.nodes.items()}
     values = {key: normalization.apply(key, rows) for key, rows in graphs.edge_values.items()}
-    return Prepared(Graphs(nodes, graphs.node_starts, graphs.edges, values, graphs.edge_starts), repetitions)
+    return Prepared(Graphs(nodes, graphs.node_starts, graphs.edges, values, graphs.edge_starts), terms)
