@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NEEDED = ("*.py", "*.j2", "*.c", "py.typed")
+NEEDED = ("*.py", "*.j2", "*.c", "*.npz", "py.typed")
 
 
 @pytest.fixture(scope="module")

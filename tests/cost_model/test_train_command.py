@@ -33,14 +33,16 @@ def data(tmp_path_factory):
 
 def test_a_checkpoint_comes_out_with_its_scores_and_curves(command, data, tmp_path):
     output, curves = tmp_path / "model.npz", tmp_path / "curves.json"
-    result = command(data, "-o", output, "--epochs", 2, "--width", 16, "--rounds", 1, "--curves", curves, "--json")
+    extras = ("--curves", curves, "--card", tmp_path / "card.md", "--json")
+    result = command(data, "-o", output, "--epochs", 2, "--width", 16, "--rounds", 1, *extras)
     assert result.status == 0, result.err
     assert len(result.err.splitlines()) == 2
     card = json.loads(result.out)
     assert card["metrics"].keys() == {"valid", "test"}
     assert load_checkpoint(output).card["epochs"] == 2
     assert [entry["epoch"] for entry in json.loads(curves.read_text())] == [1, 2]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.json", "model.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["card.md", "curves.json", "model.npz"]
+    assert "| test | " in (tmp_path / "card.md").read_text()
 
 
 def test_all_programs_may_be_trained_on(command, data, tmp_path):
@@ -53,6 +55,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(command, data, tmp_path):
     with nothing_left_behind(tmp_path):
         assert_refused(command(tmp_path, "-o", tmp_path / "model.npz"), "is no collection")
         assert_refused(command(data, "-o", tmp_path / "model.bin"), "ends in .npz")
+        assert_refused(command(data, "-o", tmp_path / "m.npz", "--card", tmp_path / "m.npz"), "name another file")
         assert_refused(command(data, "-o", tmp_path / "none" / "model.npz"), "there is no folder")
         assert_refused(command(data, "-o", tmp_path / "model.npz", "--device", "abacus"), "cannot be used", "cpu or")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,11 @@ _NAMES = {
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Graph convolutions.")
 @click.option("--device", default="cpu", show_default=True, metavar="D", help="torch device: cpu or cuda.")
 @click.option("--curves", metavar="FILE", help="Write the losses and metrics of each epoch there, as JSON.")
+@click.option("--card", metavar="FILE.md", help="Write how it was made and its scores there, as Markdown.")
 @json_option
-def command(data: tuple[str, ...], output: str, curves: str | None, as_json: bool, **choices: Any) -> None:
+def command(
+    data: tuple[str, ...], output: str, curves: str | None, card: str | None, as_json: bool, **choices: Any
+) -> None:  # fmt: skip
     """Train the cost model on folders of 'tvm-memopt collect'.
 
     A tenth of the programs decides when to stop, and --test-share of them gives the scores of the card. Ctrl-C keeps
@@ -54,8 +59,12 @@ def command(data: tuple[str, ...], output: str, curves: str | None, as_json: boo
     check_output(output)
     if not output.endswith(".npz"):
         raise MemoptError(f"{output}: a checkpoint is a numpy archive, expected a name that ends in .npz")
-    if curves is not None:
-        check_output(curves, output)
+    for extra in filter(None, (curves, card)):
+        check_output(extra)
+        if Path(extra).absolute() == Path(output).absolute():
+            raise MemoptError(f"{extra}: is to be the checkpoint too; name another file")
+    from tvm_memopt.cost_model.card import card_text
+    from tvm_memopt.cost_model.feature_names import FEATURE_VERSION
     from tvm_memopt.cost_model.samples import load_samples
 
     samples, target = load_samples([Path(folder) for folder in data])
@@ -73,6 +82,9 @@ def command(data: tuple[str, ...], output: str, curves: str | None, as_json: boo
     save_checkpoint(Path(output), trained.checkpoint())
     if curves is not None:
         write_text_atomic(curves, json.dumps(trained.card["curves"], indent=1) + "\n")
+    if card is not None:
+        line = shlex.join(["tvm-memopt", *sys.argv[1:]])
+        write_text_atomic(card, card_text(trained.card, target, FEATURE_VERSION, line))
     emit(as_json, {"checkpoint": output, **trained.card}, _text(output, trained.card))
 
 
