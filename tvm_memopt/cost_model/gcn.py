@@ -9,7 +9,9 @@ With h⁰ the embedding of a node's features, for l = 1 … L and every node n o
 Each of the five edge types is a relation forwards and another one backwards. The read-out is a sum over layers
 inside, and over nodes outside, since time is additive over the parts of a program:
 
-    c_nk = ln(count k of n) + skip_tk(h_n⁰) + Σ_l w_tk^l · h_n^l,      seconds = Σ_n Σ_k exp(c_nk)
+    c_nk = ln(count k of n) + skip_tk(h_n⁰) + Σ_l w_tk^l · h_n^l
+    c_ek = ln(count k of e) + MLP_rk(v ‖ h_statement^L)     of each edge e that moves data: reads, writes, feeds
+    seconds = Σ_n Σ_k exp(c_nk) + Σ_e Σ_k exp(c_ek)
 
 where the counts are those of normalization.TERMS, such as points, vectors and cache lines, and exp of the rest is the
 price of one. ``skip`` is a network that no edge reaches. The rank score is minus the logarithm of such a sum with
@@ -29,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from tvm_memopt.cost_model.feature_names import EDGE_COLUMNS, NODE_COLUMNS, STATEMENT_INVARIANT
-from tvm_memopt.cost_model.normalization import Batch
+from tvm_memopt.cost_model.normalization import EDGE_TERMS, Batch
 
 EDGES = ("full", "values", "none")
 """Kinds of edges: as above; without the term W h of the neighbour; no edges at all. The last two are ablations."""
@@ -40,6 +42,7 @@ _START = {
     "loop": (-22.0, -20.0),
     "buffer": (-26.0, -18.0),
 }
+_EDGE_START = -24.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,24 @@ class Round(nn.Module):  # type: ignore[misc]
         return {name: h + self.updates[name](torch.cat(incoming[name], dim=1)) for name, h in hidden.items()}
 
 
+class EdgePrices(nn.Module):  # type: ignore[misc]
+    """What data that moves along an edge costs: ln prices of its counts for both heads, [edges, 2 · terms]."""
+
+    def __init__(self, columns: int, shape: Architecture, terms: int) -> None:
+        super().__init__()
+        self.values = nn.Linear(columns, shape.side_width)
+        self.statement = nn.Linear(shape.width, shape.side_width, bias=False)
+        self.read_out = nn.Linear(shape.side_width, 2 * terms)
+        nn.init.zeros_(self.read_out.weight)
+        self.read_out.bias.data = torch.cat([torch.full((terms,), _EDGE_START), torch.zeros(terms)])
+
+    def forward(self, values: Tensor, statements: Tensor, ends: Tensor) -> Tensor:
+        """``statements``: embeddings; ``ends``: the statement of each edge."""
+        told = self.statement(statements).index_select(0, ends)
+        prices: Tensor = self.read_out(torch.relu(self.values(values) + told))
+        return prices
+
+
 class GraphNetwork(nn.Module):  # type: ignore[misc]
     """The whole network. Input: a Batch. Output: (ln seconds, rank score), each float32 [graphs]; higher ranks are
     better, and comparable within one program only."""
@@ -127,6 +148,10 @@ class GraphNetwork(nn.Module):  # type: ignore[misc]
             _name(key): Relation(max(len(columns[_base(key)]), 1), shape.side_width)
             for key in (_relations() if columns else [])
         })  # fmt: skip
+        self.edge_prices = nn.ModuleDict({
+            _name(key): EdgePrices(len(EDGE_COLUMNS[key]), shape, len(names))
+            for key, names in (EDGE_TERMS.items() if columns else ())
+        })  # fmt: skip
         self.rounds = nn.ModuleList(Round(shape) for _ in range(shape.rounds))
         self.skip = nn.ModuleDict()
         self.read_out = nn.ModuleDict()
@@ -143,23 +168,29 @@ class GraphNetwork(nn.Module):  # type: ignore[misc]
     def shift(self, by: float) -> None:
         """Add to all predictions of ln seconds, and to the sum behind the rank score."""
         with torch.no_grad():
-            for layer in self.read_out.values():
+            for layer in [*self.read_out.values(), *(prices.read_out for prices in self.edge_prices.values())]:
                 layer.bias[: len(layer.bias) // 2] += by
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """See the class."""
-        logarithms = _sum_of_exponentials(self.contributions(batch), batch)
+        parts = self.contributions(batch)
+        graph = {name: batch.graph_of[name] for name in NODE_COLUMNS}
+        for key in EDGE_TERMS if self.edge_prices else ():
+            graph[_name(key)] = batch.graph_of["statement"].index_select(0, _statement_end(batch, key))
+        logarithms = _sum_of_exponentials([(parts[name], graph[name]) for name in graph], batch.count)
         return logarithms[:, 0], -logarithms[:, 1]
 
     def contributions(self, batch: Batch) -> dict[str, Tensor]:
-        """ln Σ_k exp(c_nk) of both heads, [nodes, 2], by node type."""
+        """ln Σ_k exp(c_k) of both heads, [count, 2], by node type and by name of edge type."""
         layers = self._layers(batch)
         found = {}
+        for key in EDGE_TERMS if self.edge_prices else ():
+            ends = _statement_end(batch, key)
+            prices = self.edge_prices[_name(key)](batch.edge_values[key], layers[-1]["statement"], ends)
+            found[_name(key)] = _both_heads(batch.edge_terms[key], prices)
         for name, terms in batch.terms.items():
             every = torch.cat([layer[name] for layer in layers], dim=1)
-            price, correction = (self.skip[name](layers[0][name]) + self.read_out[name](every)).chunk(2, dim=1)
-            seconds = terms + price
-            found[name] = torch.stack([seconds.logsumexp(dim=1), (seconds + correction).logsumexp(dim=1)], dim=1)
+            found[name] = _both_heads(terms, self.skip[name](layers[0][name]) + self.read_out[name](every))
         return found
 
     def embeddings(self, batch: Batch) -> Tensor:
@@ -200,16 +231,27 @@ class GraphNetwork(nn.Module):  # type: ignore[misc]
         return ends, edges
 
 
-def _sum_of_exponentials(contributions: dict[str, Tensor], batch: Batch) -> Tensor:
-    """ln Σ exp over the nodes of each graph, [graphs, 2]."""
-    values = torch.cat([contributions[name] for name in NODE_COLUMNS])
-    graph = torch.cat([batch.graph_of[name] for name in NODE_COLUMNS])
+def _both_heads(terms: Tensor, prices: Tensor) -> Tensor:
+    """ln Σ_k exp(term + price), and the same with prices corrected for the rank score: [count, 2]."""
+    price, correction = prices.chunk(2, dim=1)
+    seconds = terms + price
+    return torch.stack([seconds.logsumexp(dim=1), (seconds + correction).logsumexp(dim=1)], dim=1)
+
+
+def _statement_end(batch: Batch, key: tuple[str, str, str]) -> Tensor:
+    """The statement that pays for each edge: the one that stores, or loads."""
+    return batch.edges[key][0 if key[1] == "writes" else 1]
+
+
+def _sum_of_exponentials(parts: list[tuple[Tensor, Tensor]], count: int) -> Tensor:
+    """ln Σ exp over the rows of each graph, [graphs, 2]; each part: values [rows, 2] and the graph of each row."""
+    values = torch.cat([part[0] for part in parts])
+    graph = torch.cat([part[1] for part in parts])
     with torch.no_grad():
         index = graph[:, None].expand_as(values)
-        most = values.new_full((batch.count, values.shape[1]), -torch.inf)
-        most = most.scatter_reduce(0, index, values, "amax")
+        most = values.new_full((count, values.shape[1]), -torch.inf).scatter_reduce(0, index, values, "amax")
     scaled = torch.exp(values - most[graph])
-    total = values.new_zeros(batch.count, values.shape[1]).index_add_(0, graph, scaled)
+    total = values.new_zeros(count, values.shape[1]).index_add_(0, graph, scaled)
     return most + torch.log(total)
 
 

@@ -26,6 +26,13 @@ TERMS = {
 }  # fmt: skip
 """What a node's time may grow with: counts that the network finds a price for."""
 
+EDGE_TERMS: dict[EdgeType, tuple[str, ...]] = {
+    ("buffer", "is_read_by", "statement"): ("nbytes", "unique_lines"),
+    ("statement", "writes", "buffer"): ("nbytes", "unique_lines"),
+    ("statement", "feeds", "statement"): ("nbytes",),
+}
+"""The same of edges, as columns: bytes and lines move along them."""
+
 _RATIOS: dict[str | EdgeType, dict[str, str]] = {
     "statement": {
         **{f"traffic_{capacity}": "iterations" for capacity in CAPACITIES},
@@ -78,7 +85,7 @@ class Batch:
 
     ``nodes[type]``: float32 [count, columns], standardised; ``terms[type]``: float32 [count, TERMS], natural
     logarithms of the counts that TERMS names; ``graph_of[type]``: int64 [count]; ``edges``: int64 [2, count];
-    ``edge_values``: float32 [count, columns]; ``count``: graphs.
+    ``edge_values``: float32 [count, columns]; ``edge_terms``: as ``terms``, of EDGE_TERMS; ``count``: graphs.
     """
 
     nodes: dict[str, torch.Tensor]
@@ -86,6 +93,7 @@ class Batch:
     graph_of: dict[str, torch.Tensor]
     edges: dict[EdgeType, torch.Tensor]
     edge_values: dict[EdgeType, torch.Tensor]
+    edge_terms: dict[EdgeType, torch.Tensor]
     count: int
 
 
@@ -95,12 +103,15 @@ class Prepared:
 
     graphs: Graphs
     terms: dict[str, np.ndarray]
+    edge_terms: dict[EdgeType, np.ndarray]
 
     def select(self, wanted: np.ndarray) -> Prepared:
         """The graphs of those numbers, in that order."""
         rows = {name: rows_of_graphs(starts, wanted) for name, starts in self.graphs.node_starts.items()}
         terms = {name: values[rows[name]] for name, values in self.terms.items()}
-        return Prepared(self.graphs.select(wanted), terms)
+        starts = self.graphs.edge_starts
+        edge_terms = {key: values[rows_of_graphs(starts[key], wanted)] for key, values in self.edge_terms.items()}
+        return Prepared(self.graphs.select(wanted), terms, edge_terms)
 
     def batch(self, wanted: np.ndarray | None = None, device: str = "cpu") -> Batch:
         """The graphs of those numbers; all of them for None."""
@@ -119,6 +130,7 @@ class Prepared:
             {name: tensor(graphs.graph_of(name)) for name in NODE_COLUMNS},
             {key: tensor(graphs.edges[key].astype(np.int64)) for key in EDGE_COLUMNS},
             {key: tensor(graphs.edge_values[key]) for key in EDGE_COLUMNS},
+            {key: tensor(values) for key, values in self.edge_terms.items()},
             len(graphs),
         )
 
@@ -162,7 +174,11 @@ def with_ratios(graphs: Graphs) -> Graphs:
 def prepare(graphs: Graphs, normalization: Normalization) -> Prepared:
     """Compressed graphs made fit for the network."""
     terms = {name: np.float32(log(2.0)) * np.stack(_terms(name, graphs), axis=1) for name in TERMS}
+    edge_terms = {
+        key: np.float32(log(2.0)) * graphs.edge_values[key][:, [EDGE_COLUMNS[key].index(name) for name in names]]
+        for key, names in EDGE_TERMS.items()
+    }
     graphs = with_ratios(graphs)
     nodes = {name: normalization.apply(name, values) for name, values in graphs.nodes.items()}
     values = {key: normalization.apply(key, rows) for key, rows in graphs.edge_values.items()}
-    return Prepared(Graphs(nodes, graphs.node_starts, graphs.edges, values, graphs.edge_starts), terms)
+    return Prepared(Graphs(nodes, graphs.node_starts, graphs.edges, values, graphs.edge_starts), terms, edge_terms)
