@@ -14,7 +14,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +58,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=1, help="parts of the programs that are tested in turn, at most 5")
     parser.add_argument("--epochs", type=int, default=60, help="of all networks (default 60)")
     parser.add_argument("--patience", type=int, default=12, help="of the graph networks (default 12)")
+    parser.add_argument("--width", type=int, default=64, help="of a statement in the graph networks (default 64)")
+    parser.add_argument("--rounds", type=int, default=3, help="graph convolutions (default 3)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split-seed", type=int, default=0)
     parser.add_argument("--learning-curve", action="store_true", help="train on shares of the programs too")
@@ -117,11 +118,14 @@ def _learning_curve(samples: Any, split: dict[str, np.ndarray], options: argpars
 
 
 def _settings(options: argparse.Namespace) -> Any:
+    from tvm_memopt.cost_model.gcn import Architecture
     from tvm_memopt.cost_model.training import Settings
 
-    return replace(
-        Settings(), seed=options.seed, epochs=options.epochs, patience=options.patience, split_seed=options.split_seed
-    )
+    shape = Architecture(options.width, options.width // 2, options.rounds)
+    return Settings(
+        seed=options.seed, epochs=options.epochs, patience=options.patience, split_seed=options.split_seed,
+        architecture=shape,
+    )  # fmt: skip
 
 
 def _say(line: str) -> None:
@@ -130,7 +134,8 @@ def _say(line: str) -> None:
 
 def _previous(options: argparse.Namespace, samples: Any) -> dict[str, Any]:
     path = RESULTS / f"{options.name}.json"
-    identity = {"candidates": len(samples), "epochs": options.epochs, "split_seed": options.split_seed}
+    names = ("epochs", "patience", "width", "rounds", "seed", "split_seed")
+    identity = {"candidates": len(samples), **{name: getattr(options, name) for name in names}}
     if options.resume and path.exists():
         document = json.loads(path.read_text())
         if document.get("identity") == identity:

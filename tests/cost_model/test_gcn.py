@@ -113,6 +113,12 @@ def test_gross_overestimates_count_on_a_line():
     assert found[1] - found[0] == pytest.approx(np.exp(1.5), rel=1e-4)
 
 
+def test_what_is_far_too_small_is_still_pulled_up():
+    predicted = torch.tensor([-8.0], requires_grad=True)
+    relative_error_loss(predicted, torch.ones(1), torch.ones(1), torch.zeros(1)).backward()
+    assert float(predicted.grad) == pytest.approx(-np.exp(-0.7), rel=1e-4)
+
+
 def test_the_ranking_loss_asks_only_within_a_program():
     seconds, program = torch.tensor([1.0, 2.0, 1.0, 2.0]), torch.tensor([0, 0, 1, 1])
     right = ranking_loss(torch.tensor([9.0, 0.0, 0.0, -9.0]), seconds, program)

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_STEEP = 1.5  # deviations of ln seconds above which the relative error, which grows as e^d, goes on as a line
+# Where the relative error, as a function of ln ŷ/y, goes on as a line: above, since it grows as e^d, and below, since
+# it is nearly flat there: what is far too small would not be pulled up.
+_STEEP, _FLAT = 1.5, -0.7
 _NOISE = 0.01  # least spread of repeats that is believed
 
 
@@ -20,12 +22,12 @@ def relative_error_loss(
 ) -> Tensor:
     """Mean of ξ·α·β over candidates, the paper's loss (see gcn.py for the paper).
 
-    ξ = |ŷ/y − 1|, continued as a line above ŷ/y = e^1.5; α = (y_fastest / y)^emphasis, with emphasis 1 as in the paper;
+    ξ = |ŷ/y − 1|, continued as lines in ln ŷ/y outside of −0.7 to 1.5; α = (y_fastest / y)^emphasis, with emphasis 1 as in the paper;
     β = trust. ``predicted``: ln ŷ; ``seconds``: y; ``fastest``: least y of the program; all [candidates].
     """
     distance = predicted - torch.log(seconds)
-    below = distance.clamp(max=_STEEP)
-    error = torch.abs(torch.expm1(below)) + (distance - below) * torch.exp(torch.tensor(_STEEP))
+    inside = distance.clamp(_FLAT, _STEEP)
+    error = torch.abs(torch.expm1(inside)) + torch.abs(distance - inside) * torch.exp(inside)
     weight = (fastest / seconds) ** emphasis * trust(spread)
     return (error * weight).sum() / weight.sum()
 
