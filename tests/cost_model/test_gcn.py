@@ -101,9 +101,9 @@ def test_the_error_loss_is_the_papers_for_one_candidate():
     seconds, fastest = torch.tensor([2.0, 4.0]), torch.tensor([2.0, 2.0])
     predicted = torch.log(torch.tensor([3.0, 2.0]))  # relative errors 0.5 and 0.5, alpha 1 and 0.5
     assert float(relative_error_loss(predicted, seconds, fastest, torch.zeros(2))) == pytest.approx(0.5)
-    predicted = torch.log(torch.tensor([2.0, 1.0]))
+    predicted = torch.log(torch.tensor([2.0, 3.0]))
     found = relative_error_loss(predicted, seconds, fastest, torch.tensor([0.0, 0.1]))  # beta 1 and 0.1
-    assert float(found) == pytest.approx(0.75 * 0.5 * 0.1 / (1 + 0.05))
+    assert float(found) == pytest.approx(0.25 * 0.5 * 0.1 / (1 + 0.05), rel=1e-4)
 
 
 def test_gross_overestimates_count_on_a_line():

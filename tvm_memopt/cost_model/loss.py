@@ -22,8 +22,8 @@ def relative_error_loss(
 ) -> Tensor:
     """Mean of ξ·α·β over candidates, the paper's loss (see gcn.py for the paper).
 
-    ξ = |ŷ/y − 1|, continued as lines in ln ŷ/y outside of −0.7 to 1.5; α = (y_fastest / y)^emphasis, with emphasis 1 as in the paper;
-    β = trust. ``predicted``: ln ŷ; ``seconds``: y; ``fastest``: least y of the program; all [candidates].
+    ξ = |ŷ/y − 1|, continued as lines in ln ŷ/y outside of −0.7 to 1.5; α = (y_fastest / y)^emphasis, in the paper with
+    emphasis 1; β = trust. ``predicted``: ln ŷ; ``seconds``: y; ``fastest``: least y of the program; all [candidates].
     """
     distance = predicted - torch.log(seconds)
     inside = distance.clamp(_FLAT, _STEEP)

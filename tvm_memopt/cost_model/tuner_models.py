@@ -31,7 +31,7 @@ def make_cost_model(name: str, target: str, seed: int = 0, checkpoint: Path | No
 
             return ms.cost_model.XGBModel(num_warmup_samples=WARM_UP, num_tuning_cores=1), "no knowledge"
         if name == "mlp":
-            return ms.cost_model.MLPModel(trainer=_mlp_trainer()), "no knowledge"
+            return _mlp(), "no knowledge"
     except ModuleNotFoundError as error:
         raise MemoptError(f"cost model {name!r} needs {error.name}: pip install 'tvm-memopt[learn]'") from error
     if name != "random":
@@ -59,8 +59,8 @@ def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[Any, str]:
     return model, "no knowledge"
 
 
-def _mlp_trainer() -> Any:
-    from tvm.s_tir.meta_schedule.cost_model.mlp_model import SegmentSumMLPTrainer
+def _mlp() -> Any:
+    from tvm.s_tir.meta_schedule.cost_model.mlp_model import MLPModel, SegmentSumMLPTrainer
 
     class Trainer(SegmentSumMLPTrainer):  # type: ignore[misc]
         """TVM's own fails while it has too few programs to hold one out: then all are trained on."""
@@ -73,4 +73,4 @@ def _mlp_trainer() -> Any:
             for group in groups:
                 self.train_incremental(list(group.features), group.costs)
 
-    return Trainer()
+    return MLPModel(trainer=Trainer())
