@@ -10,7 +10,6 @@ from tvm_memopt.cost_model.checkpoint import load_checkpoint
 from tvm_memopt.cost_model.features import extract
 from tvm_memopt.cost_model.network import Trained, from_checkpoint
 from tvm_memopt.cost_model.samples import compressed
-from tvm_memopt.errors import MemoptError
 
 PRETRAINED = Path(__file__).parent / "pretrained" / "gcn.npz"
 
@@ -28,11 +27,8 @@ def predicted_costs(kernels: Mapping[str, Any], target: Any, checkpoint: Path | 
     path = checkpoint or PRETRAINED
     trained = from_checkpoint(load_checkpoint(path, str(target)), str(path))
     found: dict[str, float] = estimated_costs(kernels, target)
-    mods = {}
     for name, function in kernels.items():
-        mods[name] = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
-    for name, mod in mods.items():
-        seconds = _seconds(trained, mod)
+        seconds = _seconds(trained, tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
         if seconds is not None:
             found[name] = seconds
     return found
@@ -42,8 +38,6 @@ def _seconds(trained: Trained, mod: Any) -> float | None:
     """None for a kernel that has no graph."""
     try:
         graphs = compressed(extract([mod]))
-    except MemoptError:
-        raise
     except (RuntimeError, ValueError, TypeError, AttributeError):
         return None
     return float(trained.predict(graphs)[0][0]) if len(graphs.nodes["statement"]) else None

@@ -18,7 +18,7 @@ from tvm_memopt.cost_model.training import calibrate
 
 @dataclass(frozen=True)
 class OnlineSettings:
-    """``steps`` of gradient descent after each round, on ``batch`` candidates each: half of them of the newest round.
+    """``steps`` of gradient descent after each round, on ``batch`` candidates each, half of them of the newest program.
     ``cold_steps``: the same without a pre-trained network; ``cold_samples``: candidates before it is believed then;
     ``anchor``: pull towards the pre-trained weights; ``emphasis``, ``ranking``: as in training.Settings."""
 
@@ -49,7 +49,7 @@ class OnlineLearner:
         self, trained: Trained | None, seed: int = 0, settings: OnlineSettings | None = None, target: str = "{}"
     ) -> None:
         self.settings, self.target = settings or OnlineSettings(), target
-        self.rng = np.random.default_rng(seed)
+        self.seed, self.rng = seed, np.random.default_rng(seed)
         self.trained, self.pretrained = trained, trained is not None
         self.anchor = None if trained is None else copy.deepcopy(trained.network.state_dict())
         self.measured: dict[str, _Measured] = {}
@@ -80,7 +80,9 @@ class OnlineLearner:
         entry.seconds += [float(s) for s in seconds]
         if not self.pretrained:
             self._start_anew()
-        self._descend(program, len(seconds))
+        with torch.random.fork_rng(devices=[]):  # dropout is seeded, and the caller's generator left alone
+            torch.manual_seed(self.seed * 100_003 + self.count)
+            self._descend(program)
 
     def _start_anew(self) -> None:
         """Without pre-training: make the network when the first data are there, and again when they have doubled."""
@@ -101,8 +103,8 @@ class OnlineLearner:
         program = np.repeat(np.arange(len(self.measured)), [len(e.seconds) for e in self.measured.values()])
         return graphs, seconds, program
 
-    def _descend(self, newest: str, fresh: int) -> None:
-        """Some steps on the newest measurements and as many older ones."""
+    def _descend(self, newest: str) -> None:
+        """Some steps on candidates of the program that was measured last and as many of all."""
         assert self.trained is not None
         graphs, seconds, program = self._all()
         fastest = np.array([min(entry.seconds) for entry in self.measured.values()])[program]
@@ -113,9 +115,9 @@ class OnlineLearner:
         optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.0)
         network.train()
         for _ in range(settings.steps if self.pretrained else settings.cold_steps):
-            half = min(settings.batch // 2, max(len(own), fresh))
             wanted = np.concatenate([
-                self.rng.permutation(own)[:half], self.rng.permutation(len(seconds))[: settings.batch - half]
+                self.rng.permutation(own)[: settings.batch // 2],
+                self.rng.permutation(len(seconds))[: settings.batch // 2],
             ])  # fmt: skip
             predicted, score = network(prepared.batch(wanted))
             truth = torch.from_numpy(seconds[wanted]).float()
