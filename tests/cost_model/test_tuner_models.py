@@ -13,7 +13,7 @@ from tvm_memopt.cost_model import tuner_models
 from tvm_memopt.cost_model.checkpoint import save_checkpoint
 from tvm_memopt.cost_model.features import extract
 from tvm_memopt.cost_model.gcn import Architecture, GraphNetwork
-from tvm_memopt.cost_model.kernel_costs import predicted_costs
+from tvm_memopt.cost_model.kernel_costs import PRETRAINED, predicted_costs
 from tvm_memopt.cost_model.network import Trained
 from tvm_memopt.cost_model.normalization import fit_normalization
 from tvm_memopt.cost_model.quiet import host_target
@@ -73,3 +73,14 @@ def test_the_planner_takes_predicted_seconds(checkpoint):
 def test_a_checkpoint_that_is_missing_is_said_so(tmp_path):
     with pytest.raises(MemoptError, match="cannot be read"):
         predicted_costs({}, host_target(4), tmp_path / "none.npz")
+
+
+def test_the_checkpoint_of_the_package_fits_its_features_and_target():
+    model, start = make_cost_model("gcn", str(host_target(1)))
+    if not str(host_target(1)).count("x86-64-v3"):
+        pytest.skip("the checkpoint of the package is for x86-64")
+    assert start == "the checkpoint of the package"
+    seconds, _ = model.learner.trained.predict(compressed(extract([matmul(64, 64, 64), matmul(256, 256, 256)])))
+    assert 0 < seconds[0] < seconds[1] < 10
+    card = PRETRAINED.with_name("CARD.md").read_text(encoding="utf-8")
+    assert "| test | " in card
