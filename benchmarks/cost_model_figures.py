@@ -17,15 +17,14 @@ DEPTHS = ((3, 5), (6, 11), (12, 30))
 
 def noise_floor(samples: Any) -> dict[str, float]:
     """What a perfect model would still miss: the error and the pairwise accuracy of one repeat against the others."""
-    repeats = samples.repeats
-    first, others = repeats[:, 0], np.nanmedian(np.where(np.isnan(repeats[:, 1:]), np.nan, repeats[:, 1:]), axis=1)
-    known = np.isfinite(others)
-    errors = np.abs(first[known] / others[known] - 1)
+    known = np.isfinite(samples.repeats).sum(axis=1) > 1
+    first, others = samples.repeats[known, 0], np.nanmedian(samples.repeats[known, 1:], axis=1)
+    errors = np.abs(first / others - 1)
     return {
         "median_spread": float(np.median(samples.spread)),
         "mean_error": float(errors.mean()),
         "median_error": float(np.median(errors)),
-        "pairwise": _agreement(first[known], others[known], samples.program[known]),
+        "pairwise": _agreement(first, others, samples.program[known]),
     }
 
 

@@ -1,4 +1,7 @@
-"""Features standardised over the training programs, and graphs as tensors."""
+"""Features standardised over the training programs, and graphs as tensors.
+
+A change of what is made of the features here makes old checkpoints wrong: it needs a new checkpoint.FORMAT.
+"""
 
 from __future__ import annotations
 
