@@ -81,7 +81,7 @@ def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> A
     note(f"{arguments['model']}: {len(tasks)} distinct kernels; {arguments['cost_model']} starts from {start}")
 
     def show(task: str, measured: int, seconds: float | None) -> None:
-        found = "none of them ran" if seconds is None else f"the fastest took {seconds * 1e3:.3f} ms"
+        found = "none of them ran" if seconds is None else f"the fastest took {seconds * 1e6:.1f} us"
         note(f"{measured} of {arguments['trials']} measured; {task}: {found}")
 
     options = TuneOptions(arguments["trials"], arguments["seed"])

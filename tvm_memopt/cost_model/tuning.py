@@ -32,7 +32,8 @@ _SETTINGS = "tuning.json"
 @dataclass(frozen=True)
 class TuneOptions:
     """``trials``: candidates in all, those of the database included; ``per_round``: measured between two updates of
-    the model, None: chosen; ``population``, ``generations``: of the evolutionary search."""
+    the model, None: chosen; ``population``, ``generations``: of the evolutionary search, the former at most and 16 for
+    each candidate that a round measures, since replaying schedules is what a search spends its time on."""
 
     trials: int
     seed: int = 0
@@ -150,8 +151,9 @@ def _search(
 
 
 def _context(task: Task, target: tvm.target.Target, options: TuneOptions, per_round: int, number: int) -> Any:
+    population = min(options.population, max(64, 16 * per_round))
     strategy = ms.search_strategy.EvolutionarySearch(
-        population_size=options.population, genetic_num_iters=options.generations,
+        population_size=population, genetic_num_iters=options.generations,
         init_min_unmeasured=min(50, max(per_round, 16)),
     )  # fmt: skip
     return ms.TuneContext(
