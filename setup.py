@@ -44,6 +44,8 @@ TFLITE = ["tflite>=2.18"]
 REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
 REFERENCE = ["highspy>=1.10"]  # Checkmate's MILP, beside which recomputation is measured
 COLLECT = ["psutil>=5.9", "cloudpickle>=2.2", "tornado>=6.3"]  # what TVM's own workers and RPC tracker import
+# The same module as xgboost without its CUDA libraries, which are fifty times its size; there is none for macOS.
+TREES = ['xgboost-cpu>=3.0; sys_platform != "darwin"', 'xgboost>=2.0; sys_platform == "darwin"']
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"]
 
 setup(
@@ -53,7 +55,16 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["tvm_memopt", "tvm_memopt.*"]),
-    package_data={"tvm_memopt": ["py.typed", "**/*.c", "**/*.html.j2", "**/checkpoint.npz", "**/MODEL_CARD.md"]},
+    package_data={
+        "tvm_memopt": [
+            "py.typed",
+            "**/*.c",
+            "**/*.html.j2",
+            "**/checkpoint.npz",
+            "**/MODEL_CARD.md",
+            "cost_model/pretrained/*",
+        ]
+    },
     ext_modules=[
         Extension("tvm_memopt.solvers.native.libmemopt_native", sorted(map(str, NATIVE.glob("*.cc")))),
         Extension("tvm_memopt.cost_model.native.libmemopt_features", sorted(map(str, FEATURES.glob("*.cc")))),
@@ -65,8 +76,19 @@ setup(
         "tflite": TFLITE,
         "report": REPORT,
         "reference": REFERENCE,
-        "learn": [*COLLECT, "torch>=2.4", "xgboost>=2.0"],
-        "dev": [*ONNX, *TFLITE, *REPORT, *REFERENCE, *COLLECT, *TEST, "ruff>=0.6", "mypy>=1.11", "setuptools>=68"],
+        "learn": [*COLLECT, *TREES, "torch>=2.4"],
+        "dev": [
+            *ONNX,
+            *TFLITE,
+            *REPORT,
+            *REFERENCE,
+            *COLLECT,
+            *TREES,
+            *TEST,
+            "ruff>=0.6",
+            "mypy>=1.11",
+            "setuptools>=68",
+        ],
     },
     entry_points={"console_scripts": ["tvm-memopt=tvm_memopt.cli.main:main"]},
 )

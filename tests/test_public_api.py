@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "tvm_memopt").rglob("*.py"))
 PUBLIC = {
     "tvm_memopt": """
-        BudgetError FrontendError Graph GraphError MemoptError Plan PlanError Request check extract import_model
-        optimize pipeline register_pipeline solve
+        BudgetError FrontendError Graph GraphError MemoptError Plan PlanError Request check cost_model extract
+        import_model optimize pipeline register_pipeline solve
     """,
     "tvm_memopt.solvers": """
         Deadline ORDERINGS Placement Progress Request SWITCHES beam_search place plan_for_order solve
@@ -78,6 +78,9 @@ def test_an_unknown_name_is_an_attribute_error_and_dir_lists_the_known():
         ("tvm_memopt.testing", set()),
         ("tvm_memopt.cli.main", {"click"}),
         ("tvm_memopt.solvers", {"numpy"}),
+        ("tvm_memopt.cost_model", set()),
+        ("tvm_memopt.cost_model.samples", {"numpy"}),
+        ("tvm_memopt.cost_model.checkpoint", {"numpy"}),
         ("tvm_memopt.frontends", {"numpy"}),
     ],
 )

@@ -22,6 +22,7 @@ _HOMES = {
     "PlanError": "tvm_memopt.errors",
     "Request": "tvm_memopt.solvers",
     "check": "tvm_memopt.graph",
+    "cost_model": "tvm_memopt",
     "extract": "tvm_memopt.api",
     "import_model": "tvm_memopt.frontends",
     "optimize": "tvm_memopt.api",
@@ -36,6 +37,8 @@ __all__ = list(_HOMES)  # a list, made of the keys above
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'tvm_memopt' has no attribute {name!r}")
+    if _HOMES[name] == __name__:
+        return importlib.import_module(f"{__name__}.{name}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

@@ -1,6 +1,9 @@
 import pytest
 
-VERBS = ("graph", "plan", "check", "optimize", "pack", "run", "show", "sweep", "collect", "train-order")
+VERBS = (
+    "graph", "plan", "check", "optimize", "pack", "run", "show", "sweep", "collect", "train-order", "train-cost-model",
+    "tune",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)

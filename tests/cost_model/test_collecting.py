@@ -10,8 +10,9 @@ from tvm.s_tir import meta_schedule as ms
 
 from tests.cost_model.programs_by_hand import matmul, pipeline
 from tvm_memopt.cost_model.collecting import Orders, collect
-from tvm_memopt.cost_model.collection import Manifest, open_folder, read_shards
+from tvm_memopt.cost_model.collection import open_folder
 from tvm_memopt.cost_model.devices import Device, local_device
+from tvm_memopt.cost_model.manifest import Manifest, read_shards
 from tvm_memopt.cost_model.programs import Task
 from tvm_memopt.cost_model.quiet import Timing, host_target
 from tvm_memopt.cost_model.record_files import RECORDS, WORKLOADS

@@ -5,8 +5,7 @@ pytest.importorskip("tvm", reason="graphs are made of TVM's modules")
 
 from tests.cost_model.programs_by_hand import matmul, scheduled_matmul
 from tvm_memopt.cost_model import shards
-from tvm_memopt.cost_model.collection import join
-from tvm_memopt.cost_model.features import extract
+from tvm_memopt.cost_model.features import extract, join
 from tvm_memopt.cost_model.shards import Shard, padded, read_shard, write_shard
 from tvm_memopt.errors import MemoptError
 

@@ -62,7 +62,7 @@ def command(
     check_output_folder(out)
     from tvm_memopt.cost_model.collecting import Orders, collect
 
-    chosen = _target(target)
+    chosen = tuning_target(target, cores=4)
     tasks = _tasks(programs, seed, models, shapes, chosen)
     count = workers or os.cpu_count() or 1
     orders = Orders(per_program, seed, time_limit, programs_at_once=count)
@@ -78,11 +78,15 @@ def command(
     emit(as_json, document, _text(out, document))
 
 
-def _target(text: str | None) -> Any:
+def tuning_target(text: str | None, cores: int) -> Any:
+    """A target that MetaSchedule can schedule for. Raises MemoptError for others.
+
+    ``cores``: of this processor's target, which None stands for.
+    """
     from tvm_memopt.cost_model.quiet import host_target
 
     if text is None:
-        return host_target(cores=4)
+        return host_target(cores)
     import json
 
     import tvm
@@ -115,7 +119,8 @@ def _tasks(programs: int, seed: int, models: tuple[str, ...], shapes: tuple[str,
 
 
 def _open(folder: Path, target: Any, tracker: str | None, key: str | None) -> None:
-    from tvm_memopt.cost_model.collection import Manifest, open_folder
+    from tvm_memopt.cost_model.collection import open_folder
+    from tvm_memopt.cost_model.manifest import Manifest
 
     device = "local, CPU time of one thread" if tracker is None else f"RPC devices {key}, wall time"
     open_folder(folder, Manifest(str(target), device))

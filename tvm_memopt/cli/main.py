@@ -22,10 +22,12 @@ _COMMANDS = {
     "show": "tvm_memopt.cli.show",
     "sweep": "tvm_memopt.cli.sweep",
     "train-order": "tvm_memopt.cli.train_order",
+    "train-cost-model": "tvm_memopt.cli.train_cost_model",
+    "tune": "tvm_memopt.cli.tune",
 }
 _HELP = {
     "check": "Say whether a plan is right for a graph.",
-    "collect": "Measure schedules of programs for the cost model to learn from.",
+    "collect": "Measure schedules for the cost model to learn from.",
     "graph": "Model in, operator graph out.",
     "optimize": "Model in, compiled module with its plan out.",
     "pack": "Buffers with fixed lives in (MiniMalloc CSV), offsets out.",
@@ -34,6 +36,8 @@ _HELP = {
     "show": "Draw a plan: memory over steps and the address map.",
     "sweep": "Model or graph in, memory against time out.",
     "train-order": "Train the network that orders graphs.",
+    "train-cost-model": "Measurements in, cost model out.",
+    "tune": "Model in, module with tuned kernels and its plan out.",
 }
 INTERNAL_ERROR = 1
 BAD_INPUT = 2

@@ -97,6 +97,16 @@ def compare(
     return Comparison(arena_nbytes, passed, memory, measure_memory(unmodified, inputs), times, equal)
 
 
+def largest_difference(module: Any, other: Any, inputs: Sequence[np.ndarray]) -> float:
+    """Largest absolute difference of two modules' outputs over the largest absolute value of the other's."""
+    found, expected = (run_module(one, inputs) for one in (module, other))
+    worst = 0.0
+    for mine, theirs in zip(found, expected, strict=True):
+        a, b = np.asarray(mine, np.float64), np.asarray(theirs, np.float64)
+        worst = max(worst, float(np.abs(a - b).max(initial=0.0)) / max(float(np.abs(b).max(initial=0.0)), 1e-30))
+    return worst
+
+
 def figures(
     measured: MemoryMeasurement | None, planned_nbytes: int | None, seconds: float | None, caller_arena_nbytes: int = 0
 ) -> BuildFigures:

@@ -116,7 +116,7 @@ class _Optimization:
                 f"{self.plan_file}: is a plan for {self.plan.graph!r}, but {self.model} has only {', '.join(names)}; "
                 "name another file to have a new plan written there"
             )
-        mode, inputs = self.arguments["exec_mode"], _describe_inputs(mod)
+        mode, inputs = self.arguments["exec_mode"], describe_model_inputs(mod)
         with stage("planning and compiling"), self._plan_errors_named():
             return build_planned(mod, target, self._options(), exec_mode=mode, inputs=inputs)
 
@@ -238,7 +238,8 @@ def _tvm_version() -> str:
     return str(tvm.__version__)
 
 
-def _describe_inputs(mod: Any) -> list[dict[str, Any]]:
+def describe_model_inputs(mod: Any) -> list[dict[str, Any]]:
+    """Name, shape and type of each input, for the metadata of a compiled module."""
     from tvm_memopt.frontends.inputs import describe_inputs
 
     return list(describe_inputs(mod))

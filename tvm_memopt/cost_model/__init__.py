@@ -1,1 +1,22 @@
-"""The graph-convolution performance model: programs, measured data and the features it learns from."""
+"""The graph-convolution performance model: programs, measured data, the features and the network that learns from them.
+
+``GCNCostModel`` is loaded when first used: it needs TVM and torch, which the rest of the package does without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["GCNCostModel"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'tvm_memopt.cost_model' has no attribute {name!r}")
+    try:
+        from tvm_memopt.cost_model import gcn_cost_model
+    except ModuleNotFoundError as error:
+        from tvm_memopt.errors import MemoptError
+
+        raise MemoptError(f"the cost model needs {error.name}: pip install 'tvm-memopt[learn]'") from error
+    return gcn_cost_model.GCNCostModel

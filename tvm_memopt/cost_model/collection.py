@@ -10,8 +10,7 @@ FOLDER/PROGRAM/graphs.npz         derived: features and times
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,9 @@ import tvm
 from tvm.s_tir import meta_schedule as ms
 
 from tvm_memopt.atomic import write_text_atomic
-from tvm_memopt.cost_model.features import Graphs, extract
-from tvm_memopt.cost_model.quiet import Timing, skip_gpu_intrinsics
+from tvm_memopt.cost_model.features import extract, join
+from tvm_memopt.cost_model.manifest import MANIFEST, Manifest, read_manifest
+from tvm_memopt.cost_model.quiet import skip_gpu_intrinsics
 from tvm_memopt.cost_model.record_files import RECORDS, WORKLOADS, mend, mend_database
 from tvm_memopt.cost_model.sampling import candidate_hash
 from tvm_memopt.cost_model.shards import NAME, Shard, padded, read_shard, write_shard
@@ -33,19 +33,7 @@ if TYPE_CHECKING:
 
 skip_gpu_intrinsics()
 
-MANIFEST = "collection.json"
-FORMAT = "memopt-collection/1"
 FAILURES = "failures.jsonl"
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What all measurements of a folder have in common. Reruns must agree on it."""
-
-    target: str
-    device: str
-    timing: dict[str, Any] = field(default_factory=lambda: asdict(Timing()))
-    format: str = FORMAT
 
 
 @dataclass
@@ -72,7 +60,7 @@ class Store:
             task.name, task.origin, task.weight, task.stages, workload_hash(task.mod)
         )
         if not _lines(folder / WORKLOADS):
-            _database(folder).commit_workload(task.mod)
+            open_database(folder).commit_workload(task.mod)
         self.lines = _lines(folder / RECORDS)
         self.failures = {int(e["hash"]): str(e["cause"]) for e in map(json.loads, _lines(folder / FAILURES))}
         self._rows: list[tuple[int, list[float]]] = []
@@ -131,7 +119,7 @@ class Store:
     def _replay(self) -> None:
         if not self.lines:
             return
-        for record in _database(self.folder).get_all_tuning_records():
+        for record in open_database(self.folder).get_all_tuning_records():
             mod = record.as_measure_candidate().sch.mod
             self._remember(mod, candidate_hash(mod), [float(s) for s in record.run_secs])
 
@@ -146,7 +134,8 @@ class Store:
         return Shard(graphs, padded(rows), hashes, asdict(self.notes))
 
 
-def _database(folder: Path) -> Any:
+def open_database(folder: Path) -> Any:
+    """TVM's database of one program."""
     return ms.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
 
 
@@ -157,26 +146,6 @@ def _lines(path: Path) -> list[str]:
 def _append(path: Path, line: str) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
-
-
-def join(parts: list[Graphs]) -> Graphs:
-    """Several batches as one."""
-    node_starts = {k: _joined_starts([p.node_starts[k] for p in parts]) for k in parts[0].node_starts}
-    edge_starts = {k: _joined_starts([p.edge_starts[k] for p in parts]) for k in parts[0].edge_starts}
-    nodes = {k: np.concatenate([p.nodes[k] for p in parts]) for k in parts[0].nodes}
-    values = {k: np.concatenate([p.edge_values[k] for p in parts]) for k in parts[0].edge_values}
-    edges = {}
-    for key in parts[0].edges:
-        shifted, offset = [], np.zeros((2, 1), np.int32)
-        for part in parts:
-            shifted.append(part.edges[key] + offset)
-            offset = offset + np.array([[len(part.nodes[key[0]])], [len(part.nodes[key[2]])]], np.int32)
-        edges[key] = np.concatenate(shifted, axis=1)
-    return Graphs(nodes, node_starts, edges, values, edge_starts)
-
-
-def _joined_starts(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(part) for part in parts]))]).astype(np.int64)
 
 
 def workload_hash(mod: tvm.IRModule) -> str:
@@ -197,29 +166,6 @@ def open_folder(folder: Path, manifest: Manifest) -> None:
             raise MemoptError(
                 f"{path}: was collected with {name} {getattr(found, name)}, expected {wanted}: name another folder"
             )
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """What a collection was made with. Raises MemoptError for a folder that is none."""
-    path = folder / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, Mapping) or content.get("format") != FORMAT:
-            raise ValueError(f"expected the format {FORMAT}")
-        return Manifest(**content)
-    except OSError as error:
-        raise MemoptError(f"{folder}: is no collection: {path.name} {error.strerror or error}") from error
-    except (ValueError, TypeError) as error:
-        raise MemoptError(f"{path}: is damaged: {error}") from error
-
-
-def read_shards(folder: Path) -> Iterator[Shard]:
-    """The shards of a collection, by program name. Raises MemoptError where there is none or one is damaged."""
-    read_manifest(folder)
-    paths = sorted(folder.glob(f"*/{NAME}"))
-    if not paths:
-        raise MemoptError(f"{folder}: holds no measured candidate: run 'tvm-memopt collect --out {folder}' first")
-    return map(read_shard, paths)
 
 
 def known_workloads(folder: Path) -> dict[str, str]:

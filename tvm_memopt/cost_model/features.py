@@ -18,7 +18,7 @@ from tvm_memopt.cost_model.feature_names import EDGE_COLUMNS, FEATURE_VERSION, N
 if TYPE_CHECKING:
     import tvm
 
-__all__ = ["FEATURE_VERSION", "Graphs", "compress", "extract", "extract_slowly", "per_store_rows"]
+__all__ = ["FEATURE_VERSION", "Graphs", "compress", "extract", "extract_slowly", "join", "per_store_rows"]
 
 EdgeType: TypeAlias = tuple[str, str, str]
 
@@ -55,12 +55,12 @@ class Graphs:
     def select(self, wanted: Sequence[int] | np.ndarray) -> Graphs:
         """The graphs of those numbers, in that order."""
         wanted = np.asarray(wanted, np.int64)
-        kept = {name: _rows(starts, wanted) for name, starts in self.node_starts.items()}
+        kept = {name: rows_of_graphs(starts, wanted) for name, starts in self.node_starts.items()}
         starts = {name: _gathered(starts, wanted) for name, starts in self.node_starts.items()}
         nodes = {name: values[kept[name]] for name, values in self.nodes.items()}
         edges, values, edge_starts = {}, {}, {}
         for key, ends in self.edges.items():
-            rows = _rows(self.edge_starts[key], wanted)
+            rows = rows_of_graphs(self.edge_starts[key], wanted)
             edge_starts[key] = _gathered(self.edge_starts[key], wanted)
             counts = np.diff(edge_starts[key])
             shift = [starts[name][:-1] - self.node_starts[name][wanted] for name in (key[0], key[2])]
@@ -108,6 +108,26 @@ def extract_slowly(mods: Sequence[tvm.IRModule]) -> Graphs:
     return _assemble(parts)
 
 
+def join(parts: list[Graphs]) -> Graphs:
+    """Several batches as one."""
+    node_starts = {k: _joined_starts([p.node_starts[k] for p in parts]) for k in parts[0].node_starts}
+    edge_starts = {k: _joined_starts([p.edge_starts[k] for p in parts]) for k in parts[0].edge_starts}
+    nodes = {k: np.concatenate([p.nodes[k] for p in parts]) for k in parts[0].nodes}
+    values = {k: np.concatenate([p.edge_values[k] for p in parts]) for k in parts[0].edge_values}
+    edges = {}
+    for key in parts[0].edges:
+        shifted, offset = [], np.zeros((2, 1), np.int32)
+        for part in parts:
+            shifted.append(part.edges[key] + offset)
+            offset = offset + np.array([[len(part.nodes[key[0]])], [len(part.nodes[key[2]])]], np.int32)
+        edges[key] = np.concatenate(shifted, axis=1)
+    return Graphs(nodes, node_starts, edges, values, edge_starts)
+
+
+def _joined_starts(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(part) for part in parts]))]).astype(np.int64)
+
+
 def compress(values: np.ndarray) -> np.ndarray:
     """sign(x) · log2(1 + |x|), float32: counts and bytes over many magnitudes made fit for a network."""
     return np.asarray(np.sign(values) * np.log2(1.0 + np.abs(values)), np.float32)
@@ -147,9 +167,11 @@ def _starts(tables: Sequence[Sequence[Any]]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum([len(table) for table in tables])]).astype(np.int64)
 
 
-def _rows(starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    pieces = [np.arange(starts[g], starts[g + 1]) for g in wanted]
-    return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
+def rows_of_graphs(starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Numbers of the rows of some graphs, end to end, by where each graph's rows start."""
+    lengths = starts[wanted + 1] - starts[wanted]
+    before = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.asarray(np.repeat(starts[wanted], lengths) + np.arange(len(before)) - before, np.int64)
 
 
 def _gathered(starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -52,12 +52,15 @@ class StageClock:
 
 
 def plan_model(
-    mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions
+    mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, tuned: Any | None = None
 ) -> tuple[PlannedModule, tvm.IRModule, StageClock]:
-    """(plans, lowered module, clock) of a high-level module; budgets are not enforced."""
+    """(plans, lowered module, clock) of a high-level module; budgets are not enforced.
+
+    ``tuned``: a MetaSchedule database whose schedules the kernels get before they are planned.
+    """
     clock = StageClock()
     with target:
-        lowered = tvm.transform.Sequential(passes_before_plan(target))(mod)
+        lowered = tvm.transform.Sequential(passes_before_plan(target, tuned))(mod)
         clock.lap("lower")
         planned = solve_module(lowered, target, options)
     clock.lap("plan")
@@ -72,12 +75,14 @@ def build_planned(
     *,
     exec_mode: str = "bytecode",
     inputs: Sequence[Mapping[str, Any]] = (),
+    tuned: Any | None = None,
 ) -> Build:
-    """Lower, plan and compile. ``inputs`` (name, shape, dtype) are kept in the module's metadata.
+    """Lower, plan and compile. ``inputs`` (name, shape, dtype) are kept in the module's metadata; ``tuned``: a
+    MetaSchedule database whose schedules the kernels get.
 
     Raises InfeasibleBudgetError or NoPlanError when the budget is not met.
     """
-    planned, lowered, clock = plan_model(mod, target, options)
+    planned, lowered, clock = plan_model(mod, target, options, tuned)
     require_budget(planned)
     emitted = emit_module(lowered, planned, caller_arena=options.caller_arena)
     emitted = _with_metadata(emitted, metadata(planned, target, options, inputs))

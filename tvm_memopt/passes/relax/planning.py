@@ -22,6 +22,7 @@ from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 
 PLANNED_ATTR = "memopt.planned"
 Solver = Callable[[Graph, Request], Plan]
+KernelCosts = Callable[[Mapping[str, tirx.PrimFunc], tvm.target.Target], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class PlanOptions:
     ``budget``: as in ``--budget``. ``caller_arena``: the arena is a uint8 parameter added at the end of
     each planned function that no other calls. ``fold_data_movement``: ``"auto"`` folds padding and the like into the
     loops that read it only where the memory is needed, ``"always"`` and ``"never"`` say so.
-    ``measure_costs``: time each kernel on this machine instead of the roofline.
+    ``measure_costs``: time each kernel on this machine instead of the roofline. ``kernel_costs``: instead of both,
+    gives seconds by name of PrimFuncs by name for a target, as cost_model.kernel_costs.predicted_costs does.
     """
 
     budget: str | int | None = None
@@ -43,6 +45,7 @@ class PlanOptions:
     inplace: bool = True
     measure_costs: bool = False
     plan: Plan | None = None
+    kernel_costs: KernelCosts | None = None
 
     def request(self, graph: Graph) -> Request:
         """The solver's request for one function."""
@@ -97,7 +100,8 @@ def extract_module(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOp
     called = {op.callee for program in programs.values() for op in program.operations if op.callee}
     funcs = {name: mod[name] for name in sorted(called)}
     forms = kernel_forms(funcs, target)
-    costs = measured_costs(funcs, target) if options.measure_costs else estimated_costs(funcs, target)
+    source = options.kernel_costs or (measured_costs if options.measure_costs else estimated_costs)
+    costs = source(funcs, target)
     kernels = {name: f.fast if options.fold_data_movement == "never" else f.smallest for name, f in forms.items()}
     functions = {
         name: extract_program(program, kernels, costs, inplace=options.inplace) for name, program in programs.items()

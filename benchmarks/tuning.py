@@ -1,0 +1,137 @@
+"""Searches guided by the graph network beside searches guided by TVM's XGBModel: ``python -m benchmarks.tuning``.
+
+The same held-out programs, seeds and numbers of trials for each cost model, one after the other on the same machine;
+what is kept is the best time after each round, with the candidates measured, wall-clock and CPU seconds until then.
+XGBModel takes part from 16 samples on, instead of 100. ``--resume`` goes on where a run ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tables import RESULTS, geometric_mean, save, table
+
+HELD_OUT_SEED = 1000
+"""Of the random programs: collections are made with small seeds."""
+RANDOM = 7
+
+
+def tasks() -> dict[str, Any]:
+    """Three operators of one to four stages and seven random programs that no collection has."""
+    from benchmarks.features import single_operators
+    from tvm_memopt.cost_model.programs import Task, block_count, random_task
+
+    found = {
+        name: Task(name.replace(" ", "_"), mod, 1, "by hand", block_count(mod))
+        for name, mod in single_operators().items()
+    }
+    return found | {f"random {i}": random_task(HELD_OUT_SEED, i) for i in range(RANDOM)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parse(arguments)
+    document: dict[str, Any] = {"trials": options.trials, "runs": {}}
+    path = RESULTS / f"{options.name}.json"
+    if options.resume and path.exists() and (old := json.loads(path.read_text()))["trials"] == options.trials:
+        document = old
+    chosen = {name: task for name, task in tasks().items() if not options.tasks or name in options.tasks}
+    for seed in range(options.seeds):
+        for name, task in chosen.items():
+            for model in options.models:
+                key = f"{name}/{model}/{seed}"
+                if key not in document["runs"]:
+                    document["runs"][key] = _search(task, model, seed, options)
+                    print(key, _last(document["runs"][key]), file=sys.stderr, flush=True)
+                    save(options.name, document)
+    print(render(document, options.models))
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["gcn", "xgb"], help="first: the one the others are held to")
+    parser.add_argument("--tasks", nargs="*", help="names; default: all ten")
+    parser.add_argument("--trials", type=int, default=128, help="candidates of each search (default 128)")
+    parser.add_argument("--per-round", type=int, default=16, help="measured between two updates (default 16)")
+    parser.add_argument("--seeds", type=int, default=3, help="searches of each task and model (default 3)")
+    parser.add_argument("--checkpoint", help="network to start from; default: the one of the package")
+    parser.add_argument("--resume", action="store_true", help="keep the searches that are there")
+    parser.add_argument("--name", default="tuning", help="of the results file")
+    return parser.parse_args(arguments)
+
+
+def _search(task: Any, model: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    from tvm_memopt.cost_model.devices import local_device
+    from tvm_memopt.cost_model.quiet import host_target
+    from tvm_memopt.cost_model.tuner_models import make_cost_model
+    from tvm_memopt.cost_model.tuning import TuneOptions, tune_tasks
+
+    target = host_target(4)
+    checkpoint = Path(options.checkpoint) if options.checkpoint and model == "gcn" else None
+    guide, source = make_cost_model(model, str(target), seed, checkpoint)
+    curve: list[tuple[int, float, float, float]] = []
+    started, cpu = time.monotonic(), _cpu_seconds()
+
+    def watch(_name: str, measured: int, seconds: float | None) -> None:
+        best = min([entry[3] for entry in curve] + ([] if seconds is None else [seconds]), default=float("inf"))
+        curve.append((measured, time.monotonic() - started, _cpu_seconds() - cpu, best))
+
+    settings = TuneOptions(options.trials, seed, options.per_round)
+    with tempfile.TemporaryDirectory() as folder, local_device(1, 30.0) as device:
+        tuned = tune_tasks([task], target, device, guide, Path(folder), settings, watch)
+    return {"curve": curve, "failed": tuned.failed, "source": source}
+
+
+def _cpu_seconds() -> float:
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def _last(run: dict[str, Any]) -> str:
+    measured, wall, _, best = run["curve"][-1]
+    return f"{best * 1e6:.1f} us after {measured} candidates, {wall:.0f} s"
+
+
+def render(document: dict[str, Any], models: Sequence[str]) -> str:
+    """Final times by task and the ratio of each model's to the others'."""
+    first, lines = models[0], []
+    for other in models[1:]:
+        rows, ratios, reached, walls = [], [], [], []
+        for key, run in document["runs"].items():
+            name, model, seed = key.rsplit("/", 2)
+            rival = document["runs"].get(f"{name}/{other}/{seed}")
+            if model != first or rival is None:
+                continue
+            ours, theirs = run["curve"][-1], rival["curve"][-1]
+            needed = next((entry for entry in run["curve"] if entry[3] <= theirs[3]), None)
+            ratios.append(ours[3] / theirs[3])
+            reached.append(needed[0] / theirs[0] if needed else None)
+            walls.append(needed[1] / theirs[1] if needed else None)
+            rows.append((name, int(seed), ours[3] * 1e6, theirs[3] * 1e6, ratios[-1], reached[-1], walls[-1]))
+        header = ("task", "seed", f"{first} us", f"{other} us", "ratio", "trials to reach", "wall to reach")
+        lines.append(table(header, rows))
+        if rows:
+            lines.append(_conclusion(first, other, ratios, reached))
+    return "\n".join(lines)
+
+
+def _conclusion(first: str, other: str, ratios: list[float], reached: list[float | None]) -> str:
+    known = sorted(share for share in reached if share is not None)
+    median = known[len(known) // 2] if known else float("nan")
+    wins = sum(ratio < 1 for ratio in ratios)
+    return (
+        f"{len(ratios)} pairs: {first} / {other}: geometric mean {geometric_mean(ratios):.3f}, better in {wins}; "
+        f"{other}'s final time reached in {len(known)}, after a median {median:.2f} of its trials"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

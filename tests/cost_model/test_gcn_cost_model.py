@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the network needs torch")
+pytest.importorskip("tvm", reason="candidates are TVM's")
+
+import torch
+import tvm
+from tvm.s_tir import meta_schedule as ms
+
+import tvm_memopt as mo
+from tests.cost_model.made_up_data import made_up_seconds, schedules
+from tests.cost_model.programs_by_hand import matmul
+from tvm_memopt.cost_model.features import extract
+from tvm_memopt.cost_model.gcn_cost_model import GCNCostModel
+from tvm_memopt.cost_model.online import OnlineSettings
+from tvm_memopt.cost_model.quiet import host_target
+from tvm_memopt.errors import MemoptError
+
+
+def round_of(rows, count=8, fail=()):
+    """A tuner's context with candidates of one matrix product and their results."""
+    torch.set_num_threads(1)
+    mods = schedules(rows, 32, 8, count)
+    context = ms.TuneContext(mod=matmul(rows, 32, 8), target=host_target(4), num_threads=1)
+    candidates = [ms.MeasureCandidate(tvm.s_tir.Schedule(mod), []) for mod in mods]
+    seconds = made_up_seconds(extract(mods))
+    results = [
+        ms.runner.RunnerResult(None, "did not build") if i in fail else ms.runner.RunnerResult([s, s * 1.01], None)
+        for i, s in enumerate(seconds)
+    ]
+    return context, candidates, results, seconds
+
+
+def test_without_measurements_scores_are_random_and_above_zero():
+    context, candidates, _, _ = round_of(16)
+    scores = GCNCostModel(seed=1).predict(context, candidates)
+    assert scores.dtype == np.float64
+    assert (scores > 0).all()
+    assert np.array_equal(scores, GCNCostModel(seed=1).predict(context, candidates))
+
+
+def test_a_cold_model_learns_to_rank_several_programs():
+    model = GCNCostModel(settings=OnlineSettings(cold_steps=100, cold_samples=8))
+    for rows in (16, 64):
+        context, candidates, results, _ = round_of(rows)
+        model.update(context, candidates, results)
+    for rows in (16, 64):
+        context, candidates, _, seconds = round_of(rows)
+        scores = model.predict(context, candidates)
+        assert np.isfinite(scores).all()
+        assert (scores > 0).all()
+        assert np.corrcoef(np.log(scores), -np.log(seconds))[0, 1] > 0.9
+
+
+def test_failed_candidates_are_counted_and_left_out():
+    model = GCNCostModel()
+    context, candidates, results, _ = round_of(16, fail=(0, 3))
+    model.update(context, candidates, results)
+    assert (model.failed, model.learner.count) == (2, 6)
+    context, candidates, results, _ = round_of(16, fail=range(8))
+    model.update(context, candidates, results)
+    assert (model.failed, model.learner.count) == (10, 6)
+
+
+def test_saved_and_loaded_it_predicts_the_same_and_goes_on_learning(tmp_path):
+    model = GCNCostModel(settings=OnlineSettings(cold_samples=8))
+    context, candidates, results, _ = round_of(16)
+    model.update(context, candidates, results)
+    model.save(str(tmp_path / "model.npz"))
+    loaded = GCNCostModel()
+    loaded.load(str(tmp_path / "model.npz"))
+    again = loaded.predict(context, candidates)
+    assert np.array_equal(np.argsort(again), np.argsort(model.predict(context, candidates)))
+    loaded.update(context, candidates, results)
+    assert not np.array_equal(again, loaded.predict(context, candidates))
+
+
+def test_nothing_learned_cannot_be_saved(tmp_path):
+    with pytest.raises(MemoptError, match="nothing to save"):
+        GCNCostModel().save(str(tmp_path / "model.npz"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_for_another_target_is_refused_at_the_first_prediction(tmp_path):
+    model = GCNCostModel()
+    context, candidates, results, _ = round_of(16)
+    model.update(context, candidates, results)
+    model.save(str(tmp_path / "model.npz"))
+    loaded = GCNCostModel()
+    loaded.load(str(tmp_path / "model.npz"))
+    newer = tvm.target.Target({"kind": "llvm", "num-cores": 4, "mcpu": "znver4"})
+    context = ms.TuneContext(mod=matmul(), target=newer, num_threads=1)
+    with pytest.raises(MemoptError, match="was trained for target"):
+        loaded.predict(context, candidates)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    (tmp_path / "model.npz").write_bytes(b"nothing")
+    with pytest.raises(MemoptError, match="damaged"):
+        GCNCostModel().load(str(tmp_path / "model.npz"))
+
+
+def test_the_model_is_public():
+    assert mo.cost_model.GCNCostModel is GCNCostModel

@@ -1,0 +1,127 @@
+"""``tvm-memopt train-cost-model DATA -o FILE``: the graph network from collected measurements."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tvm_memopt.atomic import write_text_atomic
+from tvm_memopt.cli.console import emit, note
+from tvm_memopt.cli.files import check_output
+from tvm_memopt.cli.options import json_option
+from tvm_memopt.errors import MemoptError
+
+_NAMES = {
+    "mean_error": "mean error", "median_error": "median error", "r2": "R2 of log time", "pairwise": "pairwise",
+    "top1": "top-1", "top5": "top-5",
+}  # fmt: skip
+
+
+@click.command("train-cost-model")
+@click.argument("data", nargs=-1, required=True, metavar="DATA...")
+@click.option("-o", "--output", required=True, metavar="FILE.npz", help="Where to write the checkpoint.")
+@click.option("--epochs", type=click.IntRange(1), default=60, show_default=True, metavar="N", help="Epochs at most.")
+@click.option(
+    "--patience", type=click.IntRange(1), default=12, show_default=True, metavar="N",
+    help="Epochs without a better held-out loss, after which training ends.",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of weights and batches.")
+@click.option(
+    "--test-share", type=click.FloatRange(0, 0.8), default=0.2, show_default=True, metavar="X",
+    help="Share of the programs that is kept for the scores of the card.",
+)  # fmt: skip
+@click.option("--edges", type=click.Choice(["full", "values", "none"]), default="full", show_default=True,
+              help="Kinds of edges; all but full are for comparison.")  # fmt: skip
+@click.option("--width", type=click.IntRange(2), default=64, show_default=True, metavar="N", help="Of a statement.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Graph convolutions.")
+@click.option("--device", default="cpu", show_default=True, metavar="D", help="torch device: cpu or cuda.")
+@click.option("--curves", metavar="FILE", help="Write the losses and metrics of each epoch there, as JSON.")
+@click.option("--card", metavar="FILE.md", help="Write how it was made and its scores there, as Markdown.")
+@json_option
+def command(
+    data: tuple[str, ...], output: str, curves: str | None, card: str | None, as_json: bool, **choices: Any
+) -> None:  # fmt: skip
+    """Train the cost model on folders of 'tvm-memopt collect'.
+
+    A tenth of the programs decides when to stop, and --test-share of them gives the scores of the card. Ctrl-C keeps
+    the state beside FILE; the same command goes on from there.
+
+    \b
+    Examples:
+      tvm-memopt train-cost-model data -o gcn.npz
+      tvm-memopt train-cost-model data more -o gcn.npz --device cuda --curves curves.json
+    """
+    check_output(output)
+    if not output.endswith(".npz"):
+        raise MemoptError(f"{output}: a checkpoint is a numpy archive, expected a name that ends in .npz")
+    for extra in filter(None, (curves, card)):
+        check_output(extra)
+        if Path(extra).absolute() == Path(output).absolute():
+            raise MemoptError(f"{extra}: is to be the checkpoint too; name another file")
+    from tvm_memopt.cost_model.card import card_text
+    from tvm_memopt.cost_model.feature_names import FEATURE_VERSION
+    from tvm_memopt.cost_model.samples import load_samples
+
+    samples, target = load_samples([Path(folder) for folder in data])
+    try:
+        from tvm_memopt.cost_model.checkpoint import save_checkpoint
+        from tvm_memopt.cost_model.training import train
+    except ModuleNotFoundError as error:
+        raise MemoptError(f"training needs {error.name}: pip install 'tvm-memopt[learn]'") from error
+    state = Path(f"{output}.state")
+    try:
+        trained = train(samples, target, _settings(choices), state, _show)
+    except KeyboardInterrupt:
+        note(f"interrupted: {state} keeps what was learned; the same command goes on from there")
+        raise
+    save_checkpoint(Path(output), trained.checkpoint())
+    if curves is not None:
+        write_text_atomic(curves, json.dumps(trained.card["curves"], indent=1) + "\n")
+    if card is not None:
+        line = shlex.join(["tvm-memopt", *sys.argv[1:]])
+        write_text_atomic(card, card_text(trained.card, target, FEATURE_VERSION, line))
+    emit(as_json, {"checkpoint": output, **trained.card}, _text(output, trained.card))
+
+
+def _settings(choices: dict[str, Any]) -> Any:
+    import torch
+
+    from tvm_memopt.cost_model.gcn import Architecture
+    from tvm_memopt.cost_model.training import Settings
+
+    try:
+        torch.zeros(1, device=choices["device"])
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise MemoptError(f"device {choices['device']!r} cannot be used ({first}): expected cpu or cuda") from error
+    shape = Architecture(choices["width"], max(choices["width"] // 2, 1), choices["rounds"], choices["edges"])
+    share = choices["test_share"]
+    return Settings(
+        seed=choices["seed"], epochs=choices["epochs"], patience=choices["patience"], device=choices["device"],
+        shares=(0.9 - share, 0.1), architecture=shape,
+    )  # fmt: skip
+
+
+def _show(curve: Any, best: float) -> None:
+    metrics = curve.metrics
+    note(
+        f"epoch {curve.epoch}: loss {curve.train:.4f}, held-out {curve.valid:.4f} (best {best:.4f}), "
+        f"median error {metrics['median_error']:.1%}, pairwise {metrics['pairwise']:.3f}"
+    )
+
+
+def _text(output: str, card: dict[str, Any]) -> str:
+    programs, candidates = card["programs"], card["candidates"]
+    lines = [
+        f"{output}: {card['parameters']:,} parameters, {card['epochs']} epochs, trained on {candidates['train']:,} "
+        f"candidates of {programs['train']:,} programs"
+    ]
+    for part, metrics in card["metrics"].items():
+        figures = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in _NAMES.items())
+        lines.append(f"{part}, {programs[part]:,} other programs: {figures}")
+    return "\n".join(lines)

@@ -1,0 +1,135 @@
+"""``tvm-memopt tune MODEL -o MODULE.so``: tuned kernels and the memory plan in one module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tvm_memopt.cli.console import emit, note, stage
+from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
+from tvm_memopt.cli.models import import_for_command
+from tvm_memopt.cli.options import json_option, shape_option
+from tvm_memopt.errors import MemoptError
+
+
+@click.command("tune")
+@click.argument("model")
+@click.option("-o", "--output", required=True, metavar="MODULE.so", help="Where to write the compiled module.")
+@click.option("--work-dir", required=True, metavar="DIR", help="Database of what is measured; one there is continued.")
+@click.option(
+    "--cost-model", type=click.Choice(["gcn", "xgb", "mlp", "random"]), default="gcn", show_default=True,
+    help="What guides the search.",
+)  # fmt: skip
+@click.option(
+    "--checkpoint", metavar="FILE", help="Network that gcn starts from; default: the one of the package, if it fits."
+)
+@click.option(
+    "--trials", type=click.IntRange(1), default=256, show_default=True, metavar="N",
+    help="Candidates in all, those of DIR included.",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the search.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Worker processes.")
+@click.option(
+    "--timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds to build and time a candidate."
+)
+@click.option("--target", metavar="T", help="TVM target, as JSON with num-cores; default: this processor up to AVX2.")
+@click.option("--budget", metavar="80%|192KiB|BYTES", help="Largest arena; default: the smallest that is found.")
+@click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds for the plan.")
+@click.option("--measure", is_flag=True, help="Compare outputs, memory and time with the default build.")
+@shape_option
+@json_option
+def command(**arguments: Any) -> None:
+    """Search fast schedules for the kernels of MODEL, then compile them with a memory plan.
+
+    Ctrl-C during the search compiles what was found so far. The same command goes on from the database in DIR.
+
+    \b
+    Examples:
+      tvm-memopt tune model.onnx -o model.so --work-dir tuning --trials 512
+      tvm-memopt tune model.onnx -o model.so --work-dir tuning --cost-model xgb --measure
+    """
+    output, folder = arguments["output"], Path(arguments["work_dir"])
+    if not output.endswith(".so"):
+        raise MemoptError(f"{output}: a compiled module is a shared library, expected a name that ends in .so")
+    check_output(output, arguments["model"])
+    check_output_folder(str(folder))
+    if arguments["checkpoint"] is not None and arguments["cost_model"] != "gcn":
+        raise MemoptError("--checkpoint is for --cost-model gcn: leave one of them out")
+    target = _target(arguments["target"])
+    mod = import_for_command(arguments["model"], arguments["shapes"])
+    tuned = _search(mod, target, folder, arguments)
+    with removed_on_failure([Path(output)]):
+        _build(mod, target, tuned, arguments)
+
+
+def _target(text: str | None) -> Any:
+    from tvm_memopt.cli.collect import tuning_target
+
+    return tuning_target(text, cores=1)
+
+
+def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> Any:
+    from tvm_memopt.cost_model.devices import local_device
+    from tvm_memopt.cost_model.tuner_models import make_cost_model
+    from tvm_memopt.cost_model.tuning import TuneOptions, model_tasks, tune_tasks
+
+    checkpoint = None if arguments["checkpoint"] is None else Path(arguments["checkpoint"])
+    model, start = make_cost_model(arguments["cost_model"], str(target), arguments["seed"], checkpoint)
+    tasks = model_tasks(mod, target, arguments["model"])
+    note(f"{arguments['model']}: {len(tasks)} distinct kernels; {arguments['cost_model']} starts from {start}")
+
+    def show(task: str, measured: int, seconds: float | None) -> None:
+        found = "none of them ran" if seconds is None else f"the fastest took {seconds * 1e6:.1f} us"
+        note(f"{measured} of {arguments['trials']} measured; {task}: {found}")
+
+    options = TuneOptions(arguments["trials"], arguments["seed"])
+    with local_device(arguments["workers"], arguments["timeout"]) as device:
+        tuned = tune_tasks(tasks, target, device, model, folder, options, show)
+    for line in tuned.warnings:
+        note(f"warning: {line}")
+    if tuned.interrupted:
+        note("interrupted: what was found so far is compiled; the same command goes on from the database")
+    return tuned
+
+
+def _build(mod: Any, target: Any, tuned: Any, arguments: dict[str, Any]) -> None:
+    from tvm_memopt.api import main_function
+    from tvm_memopt.cli.optimize import describe_model_inputs
+    from tvm_memopt.passes.relax.build import build_planned, export_module
+    from tvm_memopt.passes.relax.planning import PlanOptions
+
+    options = PlanOptions(arguments["budget"], arguments["time_limit"], arguments["seed"])
+    with stage("planning and compiling"):
+        build = build_planned(mod, target, options, inputs=describe_model_inputs(mod), tuned=tuned.database)
+    plan = build.planned.functions[main_function(build.planned.functions)].plan
+    export_module(build.executable, arguments["output"], target)
+    document: dict[str, Any] = {
+        "module": arguments["output"], "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
+        "kernel_seconds": tuned.best, "arena_nbytes": plan.arena_nbytes,
+    }  # fmt: skip
+    lines = [
+        f"{arguments['output']}: {len(tuned.best)} kernels tuned with {tuned.measured + tuned.known} candidates, "
+        f"{tuned.failed} failed; arena {plan.arena_nbytes:,} bytes"
+    ]
+    if arguments["measure"]:
+        compared, told = _compare(mod, target, plan.arena_nbytes, arguments)
+        document["compared"] = compared
+        lines.append(told)
+    emit(arguments["as_json"], document, "\n".join(lines))
+
+
+def _compare(mod: Any, target: Any, arena_nbytes: int, arguments: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Outputs, memory and time beside TVM's own build without tuned kernels."""
+    from tvm_memopt.cli.measured import compare, largest_difference, text
+    from tvm_memopt.frontends import random_inputs
+    from tvm_memopt.passes.relax.build import build_unmodified
+
+    with stage("building the default module and measuring both"):
+        other, inputs = build_unmodified(mod, target), random_inputs(mod, arguments["seed"])
+        found = compare(arguments["output"], other, inputs, arena_nbytes, caller_arena=False, repeats=10)
+        difference = largest_difference(arguments["output"], other, inputs)
+    told = text(found).rpartition("\n")[0]  # the last line asks for equal bits, which other schedules do not give
+    document = {**found.document(), "largest_difference": difference}
+    return document, f"{told}\noutputs: largest difference {difference:.1e} of the largest value"

@@ -1,0 +1,38 @@
+"""The card of a checkpoint, for people: how it was made and how it did on programs that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_COLUMNS = {
+    "mean_error": "mean relative error", "median_error": "median relative error", "r2": "R² of log time",
+    "pairwise": "pairwise accuracy", "top1": "top-1", "top5": "top-5",
+}  # fmt: skip
+
+
+def card_text(card: Mapping[str, Any], target: str, feature_version: int, command: str) -> str:
+    """Markdown of a card as training.train makes it. ``command``: the line that made the checkpoint."""
+    programs, candidates, settings = card["programs"], card["candidates"], card["settings"]
+    shape = settings["architecture"]
+    lines = [
+        "# Card of the performance model",
+        "",
+        f"Made by `{command}`.",
+        "",
+        f"- Target: `{target}`; times are CPU seconds of one kernel thread.",
+        f"- Network: {card['parameters']:,} parameters, {shape['rounds']} graph convolutions, statements "
+        f"{shape['width']} wide, edges: {shape['edges']}; feature version {feature_version}.",
+        f"- Data: {candidates['train']:,} candidates of {programs['train']} programs to train on, "
+        f"{candidates['valid']:,} of {programs['valid']} to stop by, {candidates.get('test', 0):,} of "
+        f"{programs.get('test', 0)} to test on. No program is in two parts.",
+        f"- Training: {card['epochs']} epochs of at most {settings['epochs']}, seed {settings['seed']}.",
+        "- For: ranking schedules and estimating their time on processors like that target. Not for: other targets, "
+        "GPUs, kernels in several threads.",
+        "",
+        "| programs | " + " | ".join(_COLUMNS.values()) + " |",
+        "| --- |" + " --- |" * len(_COLUMNS),
+    ]
+    for part, metrics in card["metrics"].items():
+        lines.append(f"| {part} | " + " | ".join(f"{metrics[name]:.3f}" for name in _COLUMNS) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,43 @@
+"""Seconds of kernels by the network, for plans where nothing can be measured: the price of running one again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tvm_memopt.cost_model.checkpoint import load_checkpoint
+from tvm_memopt.cost_model.features import extract
+from tvm_memopt.cost_model.network import Trained, from_checkpoint
+from tvm_memopt.cost_model.samples import compressed
+
+PRETRAINED = Path(__file__).parent / "pretrained" / "gcn.npz"
+
+
+def predicted_costs(kernels: Mapping[str, Any], target: Any, checkpoint: Path | None = None) -> dict[str, float]:
+    """Predicted seconds by kernel name: ``mo.optimize(mod, target, kernel_costs=predicted_costs)``.
+
+    ``kernels``: PrimFuncs; ``checkpoint``: None is the one of the package. Kernels with symbolic dimensions or scalar
+    parameters get the roofline's seconds. Raises MemoptError where the checkpoint is missing or for another target.
+    """
+    import tvm
+
+    from tvm_memopt.passes.tir.cost import estimated_costs
+
+    path = checkpoint or PRETRAINED
+    trained = from_checkpoint(load_checkpoint(path, str(target)), str(path))
+    found: dict[str, float] = estimated_costs(kernels, target)
+    for name, function in kernels.items():
+        seconds = _seconds(trained, tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
+        if seconds is not None:
+            found[name] = seconds
+    return found
+
+
+def _seconds(trained: Trained, mod: Any) -> float | None:
+    """None for a kernel that has no graph."""
+    try:
+        graphs = compressed(extract([mod]))
+    except (RuntimeError, ValueError, TypeError, AttributeError):
+        return None
+    return float(trained.predict(graphs)[0][0]) if len(graphs.nodes["statement"]) else None

@@ -1,0 +1,135 @@
+"""A network that goes on learning while a tuner measures: one object for all programs of a search."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from tvm_memopt.cost_model.features import Graphs, join
+from tvm_memopt.cost_model.gcn import Architecture, GraphNetwork
+from tvm_memopt.cost_model.loss import ranking_loss, relative_error_loss
+from tvm_memopt.cost_model.network import Trained
+from tvm_memopt.cost_model.normalization import fit_normalization, prepare
+from tvm_memopt.cost_model.training import calibrate
+
+
+@dataclass(frozen=True)
+class OnlineSettings:
+    """``steps`` of gradient descent after each round, on ``batch`` candidates each, half of them of the newest program.
+    ``cold_steps``: the same without a pre-trained network; ``cold_samples``: candidates before it is believed then;
+    ``anchor``: pull towards the pre-trained weights; ``emphasis``, ``ranking``: as in training.Settings."""
+
+    steps: int = 30
+    cold_steps: int = 80
+    cold_samples: int = 16
+    batch: int = 64
+    learning_rate: float = 5e-4
+    cold_learning_rate: float = 2e-3
+    anchor: float = 1e-3
+    emphasis: float = 1.0
+    ranking: float = 1.0
+
+
+@dataclass
+class _Measured:
+    """Candidates of one program with their times."""
+
+    graphs: list[Graphs] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
+class OnlineLearner:
+    """Predictions of relative speed that follow the measurements. ``trained``: the network to start from; None:
+    one is made from the first measurements."""
+
+    def __init__(
+        self, trained: Trained | None, seed: int = 0, settings: OnlineSettings | None = None, target: str = "{}"
+    ) -> None:
+        self.settings, self.target = settings or OnlineSettings(), target
+        self.seed, self.rng = seed, np.random.default_rng(seed)
+        self.trained, self.pretrained = trained, trained is not None
+        self.anchor = None if trained is None else copy.deepcopy(trained.network.state_dict())
+        self.measured: dict[str, _Measured] = {}
+        self._fitted = 0  # candidates that the normalisation of a cold start was made from
+
+    @property
+    def count(self) -> int:
+        """Candidates learned from."""
+        return sum(len(entry.seconds) for entry in self.measured.values())
+
+    def predict(self, program: str, graphs: Graphs) -> np.ndarray:
+        """Scores above 0, float64 [graphs]: about 1 for what is as fast as the program's best so far, 2 for twice as
+        fast. Random until a network without pre-training has seen enough. ``graphs``: compressed."""
+        if self.trained is None or (not self.pretrained and self.count < self.settings.cold_samples):
+            return self.rng.uniform(0.01, 1.0, len(graphs))
+        seconds, score = self.trained.predict(graphs)
+        known = self.measured.get(program)
+        own = -np.log(seconds) * 0.5 + score * 0.5
+        reference = own.max() if known is None else max(own.max(), -np.log(min(known.seconds)))
+        return np.asarray(np.exp(np.clip(own - reference, -60.0, 3.0)))
+
+    def learn(self, program: str, graphs: Graphs, seconds: np.ndarray) -> None:
+        """Take up a round of measurements; ``graphs``: compressed, ``seconds``: all finite."""
+        if len(seconds) == 0:
+            return
+        entry = self.measured.setdefault(program, _Measured())
+        entry.graphs.append(graphs)
+        entry.seconds += [float(s) for s in seconds]
+        if not self.pretrained:
+            self._start_anew()
+        with torch.random.fork_rng(devices=[]):  # dropout is seeded, and the caller's generator left alone
+            torch.manual_seed(self.seed * 100_003 + self.count)
+            self._descend(program)
+
+    def _start_anew(self) -> None:
+        """Without pre-training: make the network when the first data are there, and again when they have doubled."""
+        if self.trained is not None and self.count < 2 * self._fitted:
+            return
+        graphs, seconds, _ = self._all()
+        normalization = fit_normalization(graphs)
+        network = GraphNetwork(Architecture()) if self.trained is None else self.trained.network
+        if self.trained is None:
+            calibrate(network, prepare(graphs, normalization), seconds, np.arange(len(seconds)))
+        self.trained = Trained(network, normalization, self.target, {})
+        self._fitted = self.count
+
+    def _all(self) -> tuple[Graphs, np.ndarray, np.ndarray]:
+        """All graphs, their seconds, and the number of each one's program."""
+        graphs = join([part for entry in self.measured.values() for part in entry.graphs])
+        seconds = np.array([s for entry in self.measured.values() for s in entry.seconds])
+        program = np.repeat(np.arange(len(self.measured)), [len(e.seconds) for e in self.measured.values()])
+        return graphs, seconds, program
+
+    def _descend(self, newest: str) -> None:
+        """Some steps on candidates of the program that was measured last and as many of all."""
+        assert self.trained is not None
+        graphs, seconds, program = self._all()
+        fastest = np.array([min(entry.seconds) for entry in self.measured.values()])[program]
+        prepared = prepare(graphs, self.trained.normalization)
+        own = np.flatnonzero(program == list(self.measured).index(newest))
+        settings, network = self.settings, self.trained.network
+        rate = settings.learning_rate if self.pretrained else settings.cold_learning_rate
+        optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.0)
+        network.train()
+        for _ in range(settings.steps if self.pretrained else settings.cold_steps):
+            wanted = np.concatenate([
+                self.rng.permutation(own)[: settings.batch // 2],
+                self.rng.permutation(len(seconds))[: settings.batch // 2],
+            ])  # fmt: skip
+            predicted, score = network(prepared.batch(wanted))
+            truth = torch.from_numpy(seconds[wanted]).float()
+            best = torch.from_numpy(fastest[wanted]).float()
+            loss = relative_error_loss(predicted, truth, best, torch.zeros_like(truth), settings.emphasis)
+            loss = loss + settings.ranking * ranking_loss(score, truth, torch.from_numpy(program[wanted]))
+            if self.anchor is not None:
+                loss = loss + settings.anchor * sum(
+                    ((value - self.anchor[name]) ** 2).sum() for name, value in network.named_parameters()
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+        network.eval()
