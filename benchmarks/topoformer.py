@@ -114,10 +114,11 @@ def _methods(
 
 def _learned(decode: Callable[..., Any], checkpoint: Checkpoint | None, graph: Graph) -> dict[str, Any]:
     """The network's own order, whether or not the given one is better."""
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     problem, policy = learned_policy(graph, checkpoint)
     order, _ = decode(problem, policy)
-    return {"seconds": time.perf_counter() - started, "peak": peak_live(graph, order.tolist())}
+    spent = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu}
+    return {**spent, "peak": peak_live(graph, order.tolist())}
 
 
 def _searched(seconds: float, threads: int, graph: Graph) -> dict[str, Any]:
@@ -162,7 +163,15 @@ def render_layered(rows: Mapping[str, Row]) -> str:
     if len(families) > 1:
         tests += [_paired("all sizes", list(rows.values()), other) for other in (STARTED, WITHIN)]
     columns = ["graphs", "pair", "mean gap alone %", "with %", "better", "worse", "sign test p", "Wilcoxon p"]
-    return f"{table(header, lines)}\n\n{table(columns, tests)}\n"
+    return f"{table(header, lines)}\n{_processor_seconds(families)}\n\n{table(columns, tests)}\n"
+
+
+def _processor_seconds(families: Mapping[str, Sequence[Row]]) -> str:
+    means = [
+        f"{name}: {statistics.fmean(float(row['Topoformer'].get('cpu_seconds', 'nan')) for row in family):.3f}"
+        for name, family in families.items()
+    ]
+    return f"processor seconds of a greedy order: {', '.join(means)}"
 
 
 def _paired(name: str, family: Sequence[Row], other: str) -> list[Any]:
