@@ -16,6 +16,7 @@ import tvm_ffi
 from tvm import tirx
 
 from tvm_memopt.graph.bounds import align_up
+from tvm_memopt.native_output import native_stderr_discarded
 from tvm_memopt.passes.tir.inline import inline_data_movement
 from tvm_memopt.passes.tir.lower import has_scratch_views, lower_to_flat_buffers
 from tvm_memopt.passes.tir.rounding import fuses_multiply_add, keeps_products_on_the_stack
@@ -171,9 +172,24 @@ def _all_allocations(func: tirx.PrimFunc) -> list[Var]:
 
 def _kernel(original: tirx.PrimFunc, flat: tirx.PrimFunc, fixed: bool = False) -> Kernel:
     kernel = replace(_lift(share_outputs(flat)), fixed=fixed)
-    if has_scratch_views(kernel.func):  # inside a loop, say: out of reach, so TVM's own form it is
+    out_of_reach = has_scratch_views(kernel.func)  # inside a loop, say
+    if out_of_reach or not _lowers_again(original, kernel.func):  # TVM's own form it is
         return replace(_with_scratch(flat, ()), original=original, fixed=True)
     return replace(kernel, original=original) if kernel.func.same_as(flat) else kernel
+
+
+def _lowers_again(original: tirx.PrimFunc, func: tirx.PrimFunc) -> bool:
+    """Whether TVM's pipeline takes a kernel that it has lowered before; with the vectors that a tuner makes it may not,
+    since StorageRewrite leaves buffers of vectors that it does not read back. Kernels without a schedule always pass.
+    """
+    if original.attrs is None or "tirx.is_scheduled" not in original.attrs:
+        return True
+    try:
+        with native_stderr_discarded():
+            lower_to_flat_buffers(tvm.IRModule({"kernel": func.with_attr("global_symbol", "kernel")}))
+    except (RuntimeError, ValueError, TypeError):
+        return False
+    return True
 
 
 def _lift(func: tirx.PrimFunc) -> Kernel:
