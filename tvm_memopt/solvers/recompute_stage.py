@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tvm_memopt.graph import Graph
+from tvm_memopt.graph.bounds import align_up
 from tvm_memopt.solvers.order_stages import uses_native
 from tvm_memopt.solvers.ordering.aligned import aligned_graph, largest_padding
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE
@@ -36,15 +37,17 @@ def recompute(search: Search) -> None:
         return
     budget = search.request.budget_nbytes
     assert budget is not None
-    target, attempt, latest = budget, 0, search.candidates[0].order
-    few = len(search.graph.ops) <= _FEW_OPS
+    # With padding, the search rounds up every size, that of the buffer at the end of the arena too.
+    most = align_up(budget, search.graph.alignment) if largest_padding(search.graph) else budget
+    target, attempt, latest = most, 0, search.candidates[0].order
+    few = len(search.graph.ops) <= _FEW_OPS and "exact-remat" not in search.request.disabled
     while search.deadline.remaining > _LEAST_SECONDS and search.bound <= budget:
-        search.stage("recomputation" if target == budget else f"recomputation within {target}")
+        search.stage("recomputation" if target == most else f"recomputation within {target}")
         share = search.deadline.remaining * _SHARE
         seconds = share if few and attempt == 0 else min(share, _FIRST_SECONDS * _GROWTH**attempt)
         found = _search(search, target, attempt, seconds, latest)
         attempt += 1
-        if target == budget:
+        if target == most:
             _learn(search, found, budget)
             if found.status == "infeasible":
                 return
@@ -52,12 +55,12 @@ def recompute(search: Search) -> None:
         place(search, candidate)
         latest = candidate.order
         if found.peak_nbytes > target:
-            target = min(budget, target + (budget - target + 1) // 2)
+            target = min(most, target + (most - target + 1) // 2)
             continue
         over = _overshoot(search, candidate, budget, seconds)
-        if over <= 0 and found.status == "optimal" and target == budget:
+        if over <= 0 and found.status == "optimal" and target == most:
             return
-        target = max(search.bound, min(budget, target - (over if over > 0 else over // 2)))
+        target = max(search.bound, min(most, target - (over if over > 0 else over // 2)))
 
 
 def _learn(search: Search, found: RematResult, budget: int) -> None:

@@ -55,7 +55,7 @@ class Search {
       const int32_t id = open_.top().id;
       open_.pop();
       if (nodes_[id].beaten) continue;
-      if ((++answer.states & 255) == 0 && (control.stopped() || nodes_.size() * kNodeBytes > memory)) return answer;
+      if ((++answer.states & 7) == 0 && (control.stopped() || nodes_.size() * kNodeBytes > memory)) return answer;
       if (complete(nodes_[id])) {
         answer.verdict = RecomputeVerdict::kFound;
         answer.cost = nodes_[id].repeats;

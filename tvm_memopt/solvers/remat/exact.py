@@ -43,7 +43,7 @@ def solve_exactly(
     proof. ``cost_bound``: a cost below which nothing is known to exist. ``method``: the native search over
     (executed, kept) proves over every schedule, CP-SAT over at most ``copies`` runs an op; "auto" is the first,
     then, where it was cut short, the second. ``scope`` says what the answer holds for.
-    ``flag[0]`` set ends the native search soon; without a flag, Ctrl-C does.
+    Ctrl-C ends it soon, and so does ``flag[0]`` outside the main thread.
     Raises BudgetError for a bad budget, ``copies`` or method; PlanError for a hint that reads what does not exist.
     """
     if copies < 1:
@@ -95,7 +95,8 @@ class _Task:
     def done(self) -> bool:
         """Whether nothing is left to prove, or no time."""
         best = self.incumbents.cheapest
-        return self.infeasible or self.clock.passed or (best is not None and best[0] <= self.bound * (1 + 1e-12))
+        stopped = self.clock.passed or (self.flag is not None and bool(self.flag[0]))
+        return self.infeasible or stopped or (best is not None and best[0] <= self.bound * (1 + 1e-12))
 
     @property
     def slack(self) -> int | None:

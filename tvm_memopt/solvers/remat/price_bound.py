@@ -26,6 +26,8 @@ from tvm_memopt.solvers.request import Deadline
 
 _UNITS = 2**36  # of weight, for the cost with every op once
 _DEAREST = 2**12  # times that, for all bytes at the price: beyond it, weights would not fit
+_CHEAPEST = 2.0**-40  # of the dearest price tried
+_LEAST_COST = 1e-200  # of a graph: what costs less is for nothing
 _COARSE = 10  # prices tried first, in equal ratios
 _COARSE_SHARE = 0.05  # of the time for each of them
 _FINE = 12  # prices tried between the best and its neighbours, at most
@@ -134,10 +136,10 @@ def _coarse_prices(graph: Graph) -> list[float]:
         if graph.tensors[tensor].nbytes
     ]
     total = sum(t.nbytes for t in graph.tensors) + sum(op.workspace for op in graph.ops)
-    if not ratios or not total:
+    if not ratios or not total or graph.base_cost < _LEAST_COST:
         return []
     most = min(max(ratios), _DEAREST * graph.base_cost / total)
-    least = min(*ratios, most)
+    least = min(max(min(ratios), most * _CHEAPEST), most)
     steps = _COARSE - 1 if most > least else 0
     return [least * (most / least) ** (i / max(1, steps)) for i in range(steps + 1)]
 
@@ -146,7 +148,7 @@ def _between(values: Mapping[float, float], best: float) -> float | None:
     """The price, by ratio, in the middle between the best one and the better of its neighbours that is not near."""
     prices = sorted(values)
     sides = [side for side in _neighbours(prices, best) if max(side, best) > _NEAR * min(side, best)]
-    return math.sqrt(best * max(sides, key=values.__getitem__)) if sides else None
+    return math.sqrt(best) * math.sqrt(max(sides, key=values.__getitem__)) if sides else None
 
 
 def _neighbours(prices: Sequence[float], price: float) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,7 +96,7 @@ def search_recompute(
     """The schedule whose repeats cost least, by deepening up to ``most_units``; any number of runs an op.
 
     ``least_units``: what they are known to cost at least. A small limit makes sure of most ops that they run only
-    once, which is what keeps the search small. ``flag[0]`` set ends it soon; without a flag, Ctrl-C does.
+    once, which is what keeps the search small. Ctrl-C ends it soon, and so does ``flag[0]`` outside the main thread.
     """
     base = sum(scale_costs(graph).ops)
     top = _LARGEST if most_units is None else most_units
@@ -138,6 +139,8 @@ def _least(
     def call(flag: np.ndarray) -> int:
         return int(library().recompute_least(problem, options, deadline.remaining, flag, schedule, results))
 
-    word = _WORDS[call_interruptibly(call) if flag is None else call(flag)]
+    # Only the main thread gets Ctrl-C, and not while it is in native code: there the call has a thread of its own.
+    outside = flag is None or threading.current_thread() is threading.main_thread()
+    word = _WORDS[call_interruptibly(call) if outside or flag is None else call(flag)]
     steps = tuple(schedule[: results[2]].tolist()) if word == "found" else None
     return word, steps, int(results[1])

@@ -166,7 +166,7 @@ def _search_exactly(search: _Search, share: float, method: Method) -> None:
 
     The best schedule so far limits what repeats may cost, which makes the exact search the shorter.
     """
-    if "exact-remat" in search.disabled:
+    if "exact-remat" in search.disabled or search.crew.stopped:
         return
     best = search.found.best.schedule if search.found.fits else None
     found = solve_exactly(
@@ -174,6 +174,7 @@ def _search_exactly(search: _Search, share: float, method: Method) -> None:
         search.found.budget,
         time_limit=share * search.crew.deadline.remaining,
         threads=search.threads,
+        seed=search.seed,
         hint=best,
         cost_bound=search.found.cost_bound,
         method=method,
