@@ -3,6 +3,10 @@
 import signal
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("memopt", deadline=None)  # speed lives in benchmarks/
+settings.load_profile("memopt")
 
 
 @pytest.fixture(scope="session", autouse=True)
