@@ -1,5 +1,6 @@
 """What every test can count on, wherever the tests are started from."""
 
+import gc
 import signal
 
 import pytest
@@ -22,3 +23,9 @@ def native_library_is_loaded(interrupts_raise: None) -> None:
 
     if native.available():
         native.library()
+
+
+@pytest.fixture(autouse=True)
+def interrupts_are_not_lost() -> None:
+    """Hypothesis counts the time of garbage collections, for deadlines; a Ctrl-C in that callback is swallowed."""
+    gc.callbacks.clear()
