@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tvm_memopt.atomic import atomic_path
+from tvm_memopt.cost_model.feature_names import FEATURE_VERSION
 from tvm_memopt.cost_model.features import Graphs, compress
+from tvm_memopt.cost_model.shards import graph_arrays, graphs_of
 from tvm_memopt.errors import MemoptError
 
 CALL_COLUMNS = ("input_nbytes", "output_nbytes", "inputs", "outputs", "readers", "coldest_input_nbytes")
@@ -40,6 +42,9 @@ class Calls:
 
     def __len__(self) -> int:
         return len(self.kernels)
+
+
+_CALL_ARRAYS = tuple(field.name for field in fields(Calls) if field.name != "names")
 
 
 def calls_of(graph: Any, callees: Sequence[str | None], seconds: Sequence[float] | None = None) -> Calls:
@@ -160,36 +165,24 @@ def measure_calls(executable: Any, inputs: Sequence[np.ndarray], kernels: set[st
 
 def write_sample(path: Path, sample: NetworkSample) -> None:
     """Write by atomic rename, as a numpy archive without pickles."""
-    from dataclasses import fields
-
-    from tvm_memopt.cost_model.normalization import key_name
-
-    arrays: dict[str, Any] = {f.name: getattr(sample.calls, f.name) for f in fields(Calls) if f.name != "names"}
-    for part in fields(Graphs):
-        arrays |= {f"{part.name}/{key_name(k)}": v for k, v in getattr(sample.graphs, part.name).items()}
-    header = {"format": FORMAT, "name": sample.name, "names": sample.calls.names}
+    arrays: dict[str, Any] = {name: getattr(sample.calls, name) for name in _CALL_ARRAYS}
+    header = {
+        "format": FORMAT, "feature_version": FEATURE_VERSION, "name": sample.name, "names": sample.calls.names
+    }  # fmt: skip
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays, **graph_arrays(sample.graphs))
 
 
 def read_sample(path: Path) -> NetworkSample:
-    """Read what write_sample wrote. Raises MemoptError for a damaged file."""
-    from dataclasses import fields
-
-    from tvm_memopt.cost_model import feature_names
-    from tvm_memopt.cost_model.normalization import key_name
-
+    """Read what write_sample wrote. Raises MemoptError for a damaged file or one of another feature version."""
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
-            if header["format"] != FORMAT:
-                raise ValueError(f"expected the format {FORMAT}")
-            calls = Calls(header["names"], *(file[f.name] for f in fields(Calls) if f.name != "names"))
-            parts = {}
-            for part in fields(Graphs):
-                keys: Any = feature_names.NODE_COLUMNS if part.name.startswith("node") else feature_names.EDGE_COLUMNS
-                parts[part.name] = {key: file[f"{part.name}/{key_name(key)}"] for key in keys}
-            return NetworkSample(header["name"], calls, Graphs(**parts))
+            for key, wanted in (("format", FORMAT), ("feature_version", FEATURE_VERSION)):
+                if header[key] != wanted:
+                    raise ValueError(f"{key} is {header[key]}, expected {wanted}")
+            calls = Calls(header["names"], *(file[name] for name in _CALL_ARRAYS))
+            return NetworkSample(header["name"], calls, graphs_of(file))
     except OSError as error:
         raise MemoptError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,7 @@ def padded(samples: Sequence[Sequence[float]]) -> np.ndarray:
 
 def write_shard(path: Path, shard: Shard) -> None:
     """Write a shard by atomic rename."""
-    arrays: dict[str, Any] = {"seconds": shard.seconds, "hashes": shard.hashes}
-    for field in fields(Graphs):
-        for key, values in getattr(shard.graphs, field.name).items():
-            arrays[_name(field.name, key)] = values
+    arrays: dict[str, Any] = {"seconds": shard.seconds, "hashes": shard.hashes, **graph_arrays(shard.graphs)}
     header = {"feature_version": FEATURE_VERSION, "program": shard.program}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
@@ -72,14 +69,27 @@ def read_shard(path: Path) -> Shard:
                     f"{path}: is of feature version {found}, expected {FEATURE_VERSION}: run 'tvm-memopt collect' on "
                     "its folder again, which derives it anew from the records"
                 )
-            graphs = Graphs(**{
-                field.name: {key: file[_name(field.name, key)] for key in _keys(field.name)} for field in fields(Graphs)
-            })  # fmt: skip
-            return Shard(graphs, file["seconds"], file["hashes"], header["program"])
+            return Shard(graphs_of(file), file["seconds"], file["hashes"], header["program"])
     except OSError as error:
         raise MemoptError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise MemoptError(f"{path}: is damaged ({error}): delete it and run 'tvm-memopt collect' again") from error
+
+
+def graph_arrays(graphs: Graphs) -> dict[str, np.ndarray]:
+    """The parts of a batch of graphs by names of their own, as an .npz file holds them."""
+    return {
+        _name(field.name, key): values
+        for field in fields(Graphs)
+        for key, values in getattr(graphs, field.name).items()
+    }
+
+
+def graphs_of(arrays: Mapping[str, np.ndarray]) -> Graphs:
+    """The batch that graph_arrays took apart. Raises KeyError where a part is missing."""
+    return Graphs(**{
+        field.name: {key: arrays[_name(field.name, key)] for key in _keys(field.name)} for field in fields(Graphs)
+    })  # fmt: skip
 
 
 def _keys(field: str) -> Sequence[Any]:

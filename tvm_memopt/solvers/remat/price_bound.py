@@ -55,28 +55,28 @@ def bound_repeats(
     start_orders: Sequence[Sequence[int]] = (),
 ) -> PriceBound:
     """The best bound that is found in ``seconds``; 0 at a price of 0 where none is. ``flag[0]`` set ends it soon."""
-    clock = Deadline(seconds)
-    best, tried = PriceBound(0.0, 0.0), dict[float, float]()
+    clock, flag = Deadline(seconds), np.zeros(1, np.int32) if flag is None else flag
+    unit = graph.base_cost / _UNITS
+    tried: dict[float, float] = {}
 
-    def weigh(price: float, share: float) -> float:
-        nonlocal best
+    def weigh(price: float, share: float) -> None:
         limit = min(clock.remaining, share * seconds)
-        if limit <= 0 or (flag is not None and flag[0]):
-            return -math.inf
-        found = _bound_at(graph, budget_nbytes, price, limit, seed, threads, flag, start_orders)
-        tried[price] = max(found, tried.get(price, -math.inf))
-        if found > best.cost:
-            best = PriceBound(found, price)
-        return found
+        if limit <= 0 or flag[0]:
+            return
+        priced = priced_graph(graph, price, unit)
+        found = search_order(priced, seconds=limit, seed=seed, threads=threads, flag=flag, start_orders=start_orders)
+        paid = price * budget_nbytes
+        tried[price] = found.bound * unit - paid - _TOLERANCE * (paid + graph.base_cost)
 
     for price in _coarse_prices(graph):
         weigh(price, _COARSE_SHARE)
     for _ in range(_FINE):
-        between = _between(tried, best.price)
+        between = _between(tried)
         if between is None:
             break
         weigh(between, _FINE_SHARE)
-    return best
+    best = max(tried, key=tried.__getitem__, default=0.0)
+    return PriceBound(tried[best], best) if tried.get(best, 0.0) > 0 else PriceBound(0.0, 0.0)
 
 
 def priced_graph(graph: Graph, price: float, unit: float) -> Graph:
@@ -109,23 +109,6 @@ def _shared(graph: Graph, op_id: int, full: Sequence[float], weights: Sequence[i
     return best_sharing(saved) if saved else 0
 
 
-def _bound_at(
-    graph: Graph,
-    budget_nbytes: int,
-    price: float,
-    seconds: float,
-    seed: int,
-    threads: int,
-    flag: np.ndarray | None,
-    start_orders: Sequence[Sequence[int]],
-) -> float:
-    unit = graph.base_cost / _UNITS
-    priced = priced_graph(graph, price, unit)
-    found = search_order(priced, seconds=seconds, seed=seed, threads=threads, flag=flag, start_orders=start_orders)
-    paid = price * budget_nbytes
-    return found.bound * unit - paid - _TOLERANCE * (paid + graph.base_cost)
-
-
 def _coarse_prices(graph: Graph) -> list[float]:
     """Prices in equal ratios from the cheapest storage's cost a byte to the dearest's."""
     ratios = [
@@ -144,13 +127,15 @@ def _coarse_prices(graph: Graph) -> list[float]:
     return [least * (most / least) ** (i / max(1, steps)) for i in range(steps + 1)]
 
 
-def _between(values: Mapping[float, float], best: float) -> float | None:
-    """The price, by ratio, in the middle between the best one and the better of its neighbours that is not near."""
+def _between(values: Mapping[float, float]) -> float | None:
+    """The price in the middle, by ratio, of the best one and the better of its neighbours that is not near.
+
+    ``values``: what was found at each price. None where both neighbours are near, or nothing above 0 was found.
+    """
     prices = sorted(values)
-    sides = [side for side in _neighbours(prices, best) if max(side, best) > _NEAR * min(side, best)]
+    best = max(prices, key=values.__getitem__, default=0.0)
+    if values.get(best, 0.0) <= 0:
+        return None
+    at = prices.index(best)
+    sides = [side for side in prices[max(0, at - 1) : at + 2] if max(side, best) > _NEAR * min(side, best)]
     return math.sqrt(best) * math.sqrt(max(sides, key=values.__getitem__)) if sides else None
-
-
-def _neighbours(prices: Sequence[float], price: float) -> list[float]:
-    at = prices.index(price) if price in prices else len(prices)
-    return [prices[side] for side in (at - 1, at + 1) if 0 <= side < len(prices) and at < len(prices)]

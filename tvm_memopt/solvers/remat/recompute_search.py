@@ -140,7 +140,9 @@ def _least(
         return int(library().recompute_least(problem, options, deadline.remaining, flag, schedule, results))
 
     # Only the main thread gets Ctrl-C, and not while it is in native code: there the call has a thread of its own.
-    outside = flag is None or threading.current_thread() is threading.main_thread()
-    word = _WORDS[call_interruptibly(call) if outside or flag is None else call(flag)]
+    if flag is None or threading.current_thread() is threading.main_thread():
+        word = _WORDS[call_interruptibly(call)]
+    else:
+        word = _WORDS[call(flag)]
     steps = tuple(schedule[: results[2]].tolist()) if word == "found" else None
     return word, steps, int(results[1])
