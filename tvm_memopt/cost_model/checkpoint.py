@@ -65,7 +65,8 @@ def load_checkpoint(path: Path, target: str | None = None) -> Checkpoint:
     except OSError as error:
         raise MemoptError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise MemoptError(f"{path}: is no checkpoint or a damaged one: {error}") from error
+        what = "not a numpy archive" if "pickle" in str(error) else str(error)  # numpy would advise to load it unsafely
+        raise MemoptError(f"{path}: is no checkpoint or a damaged one: {what}") from error
 
 
 def same_target(one: str, other: str) -> bool:

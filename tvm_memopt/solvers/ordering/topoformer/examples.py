@@ -57,7 +57,6 @@ def make_examples(
 
     ``effort`` scales the seconds of search, 4 ms an op on one thread; ``watch(done)`` is called after each.
     """
-    targets.mkdir(parents=True, exist_ok=True)
     examples = []
     for graph in graphs:
         problem = packed_problem(graph)
@@ -87,6 +86,7 @@ def _good_order(graph: Graph, targets: Path, seconds: float) -> list[int]:
         except (OSError, ValueError, TypeError, EOFError, MemoptError):
             pass  # a damaged file is made anew
     found = search_order(graph, seconds=seconds, threads=1)
+    targets.mkdir(parents=True, exist_ok=True)  # not before a graph was read
     with atomic_path(file) as temporary, temporary.open("wb") as sink:
         np.save(sink, np.array(found.order, np.int32), allow_pickle=False)
         sink.flush()
