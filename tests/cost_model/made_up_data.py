@@ -38,14 +38,14 @@ def made_up_seconds(graphs):
     return np.bincount(graphs.graph_of("statement"), each) * 1e-9
 
 
-def collection(folder, programs=10, count=8, target=TARGET):
+def collection(folder, programs=10, count=8, target=TARGET, prefix="product", slower=1.0):
     """Write it; the folder."""
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text(json.dumps(asdict(Manifest(target, "nowhere"))))
     for number in range(programs):
         graphs = extract(schedules(4 * (number + 1), 32, 8, count))
-        seconds = made_up_seconds(graphs)[:, None] * np.array([[0.99, 1.0, 1.01]])
-        name = f"product_{number}"
+        seconds = slower * made_up_seconds(graphs)[:, None] * np.array([[0.99, 1.0, 1.01]])
+        name = f"{prefix}_{number}"
         notes = {"name": name, "origin": "made up", "stages": 1}
         (folder / name).mkdir()
         write_shard(folder / name / NAME, Shard(graphs, seconds, np.arange(count, dtype=np.uint64), notes))

@@ -11,7 +11,7 @@ from tvm_memopt.errors import MemoptError
 
 
 def test_samples_are_the_candidates_of_all_folders(tmp_path):
-    folders = [collection(tmp_path / name, 2, 3) for name in "ab"]
+    folders = [collection(tmp_path / name, 2, 3, prefix=name) for name in "ab"]
     samples, target = load_samples(folders)
     assert (len(samples), len(samples.names), len(samples.graphs)) == (12, 4, 12)
     assert json.loads(target)["mcpu"] == "x86-64-v3"
@@ -19,6 +19,19 @@ def test_samples_are_the_candidates_of_all_folders(tmp_path):
     assert (samples.fastest <= samples.seconds).all()
     assert samples.spread == pytest.approx(np.std([0.99, 1, 1.01]), rel=1e-6)
     assert samples.of_programs([1, 3]).tolist() == [3, 4, 5, 9, 10, 11]
+
+
+def test_what_two_machines_measured_tells_their_ratio(tmp_path):
+    """The second machine takes 1.25 times as long; it has two programs of the first, one with more candidates."""
+    one = collection(tmp_path / "a", 2, 3)
+    other = collection(tmp_path / "b", 4, 5, slower=1.25)
+    alone, both = load_samples([collection(tmp_path / "c", 4, 5)])[0], load_samples([one, other])[0]
+    assert both.names == alone.names
+    for number in range(4):
+        mine, all_of_it = both.of_programs([number]), alone.of_programs([number])
+        assert sorted(both.seconds[mine]) == pytest.approx(sorted(alone.seconds[all_of_it]))
+    assert len(both.graphs) == len(both) == 20
+    assert both.program.tolist() == [0] * 3 + [1] * 3 + [0] * 2 + [1] * 2 + [2] * 5 + [3] * 5
 
 
 def test_folders_of_two_targets_are_refused(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tvm_memopt.atomic import atomic_path
-from tvm_memopt.cost_model.shards import NAME as SHARD
+from tvm_memopt.cost_model.aligned import read_parts
 from tvm_memopt.cost_model.shards import read_shard
 from tvm_memopt.errors import MemoptError
 
@@ -52,14 +52,13 @@ def load_stores(folders: Sequence[Path], watch: Callable[[str], None] | None = N
     ``watch`` is told the name of each program that is derived.
     """
     parts = []
-    for folder in folders:
-        for path in sorted(folder.glob(f"*/{SHARD}")):
-            found = _cached(path)
-            if found is None:
-                if watch is not None:
-                    watch(path.parent.name)
-                found = _derive(path)
-            parts.append(found)
+    for part in read_parts(folders)[0]:
+        found = _cached(part.path)
+        if found is None:
+            if watch is not None:
+                watch(part.path.parent.name)
+            found = _derive(part.path)
+        parts.append(found.select(part.kept))
     counts = np.concatenate([np.diff(part.starts) for part in parts])
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return Stores(np.concatenate([part.rows for part in parts]), starts)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tvm_memopt.cost_model.aligned import read_parts
 from tvm_memopt.cost_model.features import Graphs, compress, join
-from tvm_memopt.cost_model.manifest import read_manifest, read_shards
 from tvm_memopt.cost_model.unit_loops import without_unit_loops
-from tvm_memopt.errors import MemoptError
 
 PARTS = ("train", "valid", "test")
 
@@ -48,33 +47,28 @@ class Samples:
 
 
 def load_samples(folders: Sequence[Path]) -> tuple[Samples, str]:
-    """All candidates of some collections, and the target that they were measured for.
+    """All candidates of some collections, in the order of aligned.read_parts, and the target they were measured for.
 
     Raises MemoptError where one holds none, is damaged, or was collected for another target than the first.
     """
-    graphs: list[Graphs] = []
-    repeats: list[np.ndarray] = []
-    numbers: list[int] = []
-    names: list[str] = []
-    origins: list[str] = []
-    stages: list[int] = []
-    target = read_manifest(folders[0]).target
-    for folder in folders:
-        if read_manifest(folder).target != target:
-            raise MemoptError(f"{folder}: was collected for another target than {folders[0]}: train on one target")
-        for shard in read_shards(folder):
-            numbers += [len(names)] * len(shard.seconds)
-            names.append(str(shard.program["name"]))
-            origins.append(str(shard.program["origin"]))
-            stages.append(int(shard.program["stages"]))
-            graphs.append(compressed(shard.graphs))
-            repeats.append(shard.seconds)
+    parts, target = read_parts(folders)
+    numbers: dict[str, int] = {}
+    stages, origins, graphs, repeats, programs = [], [], [], [], []
+    for part in parts:
+        program = part.shard.program
+        number = numbers.setdefault(str(program["name"]), len(numbers))
+        if number == len(stages):
+            stages.append(int(program["stages"]))
+            origins.append(str(program["origin"]))
+        programs += [number] * len(part.kept)
+        graphs.append(compressed(part.shard.graphs.select(part.kept)))
+        repeats.append(part.shard.seconds[part.kept] * part.scale)
     width = max(rows.shape[1] for rows in repeats)
     padded = [np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=np.nan) for rows in repeats]
     every = np.concatenate(padded)
     seconds = np.nanmedian(every, axis=1)
     spread = np.nanstd(every, axis=1) / seconds
-    return Samples(join(graphs), seconds, spread, np.array(numbers), names, origins, stages, every), target
+    return Samples(join(graphs), seconds, spread, np.array(programs), list(numbers), origins, stages, every), target
 
 
 def compressed(graphs: Graphs) -> Graphs:
