@@ -33,6 +33,10 @@ def test_kernels_are_tuned_and_planned_in_one_module_and_the_search_goes_on(comm
     assert document["kernel_seconds"]
     assert document["compared"]["arena_as_planned"]
     assert document["compared"]["largest_difference"] < 1e-5
+    assert document["untuned_seconds"].keys() >= document["kernel_seconds"].keys()
+    assert document["unscheduled"] == [
+        name for name, seconds in document["kernel_seconds"].items() if document["untuned_seconds"][name] <= seconds
+    ]
     assert (tmp_path / "model.so").exists()
 
     records = tmp_path / "work" / "database_tuning_record.json"
@@ -43,6 +47,7 @@ def test_kernels_are_tuned_and_planned_in_one_module_and_the_search_goes_on(comm
     found = json.loads(again.out)
     assert (found["measured"], found["known_before"]) == (0, document["measured"] + document["failed"])
     assert found["kernel_seconds"] == document["kernel_seconds"]
+    assert found["untuned_seconds"] == document["untuned_seconds"]
 
 
 def test_bad_input_is_refused_before_any_work(command, model, tmp_path):

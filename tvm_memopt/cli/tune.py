@@ -43,7 +43,8 @@ from tvm_memopt.errors import MemoptError
 def command(**arguments: Any) -> None:
     """Search fast schedules for the kernels of MODEL, then compile them with a memory plan.
 
-    Ctrl-C during the search compiles what was found so far. The same command goes on from the database in DIR.
+    A kernel that no schedule makes faster is left as it is. Ctrl-C during the search compiles what was found so far.
+    The same command goes on from the database in DIR.
 
     \b
     Examples:
@@ -74,6 +75,7 @@ def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> A
     from tvm_memopt.cost_model.devices import local_device
     from tvm_memopt.cost_model.tuner_models import make_cost_model
     from tvm_memopt.cost_model.tuning import TuneOptions, model_tasks, tune_tasks
+    from tvm_memopt.cost_model.untuned import keep_what_is_faster, untuned_seconds
 
     checkpoint = None if arguments["checkpoint"] is None else Path(arguments["checkpoint"])
     model, start = make_cost_model(arguments["cost_model"], str(target), arguments["seed"], checkpoint)
@@ -87,6 +89,10 @@ def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> A
     options = TuneOptions(arguments["trials"], arguments["seed"])
     with local_device(arguments["workers"], arguments["timeout"]) as device:
         tuned = tune_tasks(tasks, target, device, model, folder, options, show)
+        untuned = untuned_seconds(tasks, target, device, folder)
+    keep_what_is_faster(tuned, tasks, target, untuned)
+    if tuned.unscheduled:
+        note(f"{len(tuned.unscheduled)} of {len(tuned.best)} kernels are as fast without a schedule, and get none")
     for line in tuned.warnings:
         note(f"warning: {line}")
     if tuned.interrupted:
@@ -107,7 +113,8 @@ def _build(mod: Any, target: Any, tuned: Any, arguments: dict[str, Any]) -> None
     export_module(build.executable, arguments["output"], target)
     document: dict[str, Any] = {
         "module": arguments["output"], "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
-        "kernel_seconds": tuned.best, "arena_nbytes": plan.arena_nbytes,
+        "kernel_seconds": tuned.best, "untuned_seconds": tuned.untuned, "unscheduled": tuned.unscheduled,
+        "arena_nbytes": plan.arena_nbytes,
     }  # fmt: skip
     lines = [
         f"{arguments['output']}: {len(tuned.best)} kernels tuned with {tuned.measured + tuned.known} candidates, "

@@ -44,7 +44,8 @@ class TuneOptions:
 
 @dataclass
 class Tuned:
-    """What a search did. ``best``: seconds by task; ``failed``: candidates without a time."""
+    """What a search did. ``best``: seconds by task; ``failed``: candidates without a time; ``untuned``: seconds without
+    a schedule, and ``unscheduled``: tasks that are as fast so, where untuned.keep_what_is_faster has looked."""
 
     database: Any
     best: dict[str, float]
@@ -53,6 +54,8 @@ class Tuned:
     known: int
     warnings: list[str] = field(default_factory=list)
     interrupted: bool = False
+    untuned: dict[str, float | None] = field(default_factory=dict)
+    unscheduled: list[str] = field(default_factory=list)
 
 
 Watch: TypeAlias = Callable[[str, int, float | None], None]
