@@ -26,9 +26,9 @@ def _searched(tasks, target, seconds):
     database = ms.database.MemoryDatabase()
     for task in tasks:
         candidate = sample(task.mod, target, "default", 1, 0, ms.database.MemoryDatabase())[0]
-        workload = database.commit_workload(task.mod)
+        workload, times = database.commit_workload(task.mod), [seconds.get(task.name, 1.0)]
         database.commit_tuning_record(
-            ms.database.TuningRecord(candidate.sch.trace, workload, [seconds.get(task.name, 1.0)], target, candidate.args_info)
+            ms.database.TuningRecord(candidate.sch.trace, workload, times, target, candidate.args_info)
         )
     return Tuned(database, dict(seconds), len(tasks), 0, 0)
 

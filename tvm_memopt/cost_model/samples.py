@@ -53,7 +53,11 @@ def load_samples(folders: Sequence[Path]) -> tuple[Samples, str]:
     """
     parts, target = read_parts(folders)
     numbers: dict[str, int] = {}
-    stages, origins, graphs, repeats, programs = [], [], [], [], []
+    stages: list[int] = []
+    origins: list[str] = []
+    programs: list[int] = []
+    graphs: list[Graphs] = []
+    repeats: list[np.ndarray] = []
     for part in parts:
         program = part.shard.program
         number = numbers.setdefault(str(program["name"]), len(numbers))
