@@ -10,12 +10,13 @@ from tvm.s_tir import meta_schedule as ms
 
 from tests.cost_model.programs_by_hand import matmul, pipeline
 from tvm_memopt.cost_model.collecting import Orders, collect
-from tvm_memopt.cost_model.collection import open_folder
+from tvm_memopt.cost_model.collection import Store, open_folder
 from tvm_memopt.cost_model.devices import Device, local_device
 from tvm_memopt.cost_model.manifest import Manifest, read_shards
 from tvm_memopt.cost_model.programs import Task
 from tvm_memopt.cost_model.quiet import Timing, host_target
 from tvm_memopt.cost_model.record_files import RECORDS, WORKLOADS
+from tvm_memopt.cost_model.sampling import candidate_hash
 from tvm_memopt.errors import MemoptError
 
 TARGET = host_target(4)
@@ -93,6 +94,18 @@ def test_each_measured_candidate_is_a_record_that_tvm_reads(collected):
     records = ms.database.JSONDatabase(str(program / WORKLOADS), str(program / RECORDS)).get_all_tuning_records()
     assert len(records) == len(lines(folder)) == 4
     assert all(len(record.run_secs) == 3 and 0 < float(min(record.run_secs)) < 1 for record in records)
+
+
+def test_the_first_candidate_is_the_program_itself_and_is_never_evolved(collected, tmp_path):
+    folder, _ = collected
+    traces = [json.loads(line)[1][0][0] for line in lines(folder)]
+    assert traces[0] == []
+    assert all(traces[1:])
+    (shard,) = read_shards(folder)
+    assert int(shard.hashes[0]) == candidate_hash(MATMUL.mod)
+    Store(folder / "matmul", MATMUL).write_best(tmp_path, 16)
+    best = ms.database.JSONDatabase(str(tmp_path / WORKLOADS), str(tmp_path / RECORDS)).get_all_tuning_records()
+    assert sorted(len(record.trace.insts) > 0 for record in best) == [True] * 3
 
 
 def test_the_shard_holds_the_same_candidates_each_once(collected):

@@ -22,7 +22,7 @@ from tvm_memopt.cost_model.collection import Store, known_workloads, workload_ha
 from tvm_memopt.cost_model.devices import Device, device_type, request_for
 from tvm_memopt.cost_model.programs import Task
 from tvm_memopt.cost_model.record_files import RECORDS
-from tvm_memopt.cost_model.sampling import SPACES
+from tvm_memopt.cost_model.sampling import SPACES, candidate_hash
 from tvm_memopt.cost_model.worker_pool import WorkerPool
 from tvm_memopt.errors import MemoptError
 
@@ -32,8 +32,8 @@ _EMPTY_ROUNDS = len(SPACES)  # rounds in a row without a new candidate, after wh
 
 @dataclass(frozen=True)
 class Orders:
-    """How much to collect: candidates a program, seconds in all; ``round_size`` are drawn and measured together,
-    of ``programs_at_once`` programs side by side."""
+    """How much to collect: candidates a program, the first of which is the program without a schedule; seconds in all;
+    ``round_size`` are drawn and measured together, of ``programs_at_once`` programs side by side."""
 
     per_program: int = 64
     seed: int = 0
@@ -147,6 +147,8 @@ def _collect_one(run: _Run, task: Task) -> None:
         run.tally.known += store.measured
     empty = 0
     try:
+        if candidate_hash(task.mod) not in store.seen and store.measured < run.orders.per_program:
+            _measure(run, store, [_as_it_is(run, task)])
         while not store.notes.exhausted and not run.over():
             wanted = run.orders.per_program - store.measured - len(store.failures)
             if wanted <= 0:
@@ -182,6 +184,22 @@ def _draw(run: _Run, store: Store, task: Task, count: int, folder: Path) -> list
             _count_failure(run, "not drawn", cause)
         return []
     return _fresh(run, store, folder, [int(key) for key in reply["hashes"]])
+
+
+def _as_it_is(run: _Run, task: Task) -> _Candidate:
+    """The program without a schedule: what models run before they are tuned."""
+    from tvm.s_tir import Schedule
+
+    with tempfile.TemporaryDirectory(prefix="memopt-") as folder:
+        database = ms.database.JSONDatabase(work_dir=folder)
+        database.commit_tuning_record(
+            ms.database.TuningRecord(
+                Schedule(task.mod).trace, database.commit_workload(task.mod), [1e10], run.target,
+                ms.arg_info.ArgInfo.from_entry_func(task.mod),
+            )
+        )  # fmt: skip
+        record = (Path(folder) / RECORDS).read_text(encoding="utf-8").splitlines()[0]
+    return _Candidate(candidate_hash(task.mod), task.mod, record)
 
 
 def _fresh(run: _Run, store: Store, folder: Path, hashes: list[int]) -> list[_Candidate]:

@@ -92,10 +92,11 @@ class Store:
         _append(self.folder / FAILURES, json.dumps({"hash": str(number), "cause": cause}))
 
     def write_best(self, folder: Path, count: int) -> None:
-        """The fastest records as a database of their own."""
-        ranked = sorted(self.lines, key=lambda line: median(json.loads(line)[1][1]))
+        """The fastest schedules as a database of their own."""
+        records = [(line, json.loads(line)[1]) for line in self.lines]
+        ranked = sorted((median(entry[1]), line) for line, entry in records if entry[0][0])  # those with instructions
         (folder / WORKLOADS).write_bytes((self.folder / WORKLOADS).read_bytes())
-        (folder / RECORDS).write_text("".join(f"{line}\n" for line in ranked[:count]), encoding="utf-8")
+        (folder / RECORDS).write_text("".join(f"{line}\n" for _, line in ranked[:count]), encoding="utf-8")
 
     def close(self) -> None:
         """Write the notes and the shard."""
