@@ -1,6 +1,8 @@
 import json
 
-from tests.cli.running import assert_refused
+import pytest
+
+from tests.cli.running import assert_refused, nothing_left_behind
 from tvm_memopt.graph import given_order, peak_live, read_graph, working_set_bound
 
 
@@ -49,3 +51,29 @@ def test_a_function_that_is_not_there_is_named_with_those_that_are(command, made
 
 def test_a_graph_is_no_model(command, made, tmp_path):
     assert_refused(command("graph", made / "graph.json", "-o", tmp_path / "x.json"), "is a graph, expected a model")
+
+
+def test_times_of_kernels_by_the_network_of_the_package(command, made, tmp_path):
+    pytest.importorskip("torch", reason="a network predicts")
+    model, target = made / "model.onnx", '{"kind": "llvm", "mcpu": "x86-64-v3"}'
+    costs = []
+    for number, extra in enumerate(((), ("--predict-costs", "package"))):
+        out = tmp_path / f"{number}.json"
+        result = command("graph", model, "-o", out, "--target", target, *extra)
+        assert result.status == 0, result.err
+        costs.append([op.cost for op in read_graph(out).ops])
+    assert costs[0] != costs[1]
+    assert all(1e-9 < cost < 1 for cost in costs[1] if cost)
+
+
+def test_times_that_cannot_be_predicted_are_refused(command, made, tmp_path):
+    pytest.importorskip("torch", reason="a network predicts")
+    model, out = made / "model.onnx", tmp_path / "graph.json"
+    (tmp_path / "damaged.npz").write_bytes(b"PK")
+    with nothing_left_behind(tmp_path):
+        predicted = ("graph", model, "-o", out, "--predict-costs")
+        assert_refused(command(*predicted, tmp_path / "damaged.npz"), "damaged.npz", "damaged")
+        assert_refused(command(*predicted, tmp_path / "none.npz"), "none.npz", "cannot be read")
+        assert_refused(command(*predicted, "package", "--measure-costs"), "two sources")
+        other = '{"kind": "llvm", "mtriple": "aarch64-linux-gnu"}'
+        assert_refused(command(*predicted, "package", "--target", other), "was trained for target")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tvm_memopt.cli.console import note, stage
@@ -21,6 +22,7 @@ class Lowering:
     fold: str
     no_inplace: bool
     measure_costs: bool
+    predict_costs: str | None = None
 
 
 def read_graph_if_given(path: str) -> Graph | None:
@@ -45,12 +47,14 @@ def graph_of_model(path: str, options: Lowering) -> Graph:
     from tvm_memopt.api import lower, make_target
 
     chosen = make_target(options.target)
+    costs = kernel_costs(options.predict_costs, options.measure_costs)
     mod = import_for_command(path, options.shapes)
     from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
 
     plan_options = PlanOptions(
-        fold_data_movement=options.fold, inplace=not options.no_inplace, measure_costs=options.measure_costs
-    )
+        fold_data_movement=options.fold, inplace=not options.no_inplace, measure_costs=options.measure_costs,
+        kernel_costs=costs,
+    )  # fmt: skip
     with stage("lowering"):
         lowered, chosen = lower(mod, chosen)
         with chosen:
@@ -59,6 +63,22 @@ def graph_of_model(path: str, options: Lowering) -> Graph:
     print_notes(found.notes, extracted.skipped)
     graph: Graph = found.graph
     return graph
+
+
+def kernel_costs(network: str | None, measured: bool) -> Any:
+    """The source of kernel times that --predict-costs names; None without it.
+
+    Raises MemoptError where it cannot be read, and beside --measure-costs.
+    """
+    if network is None:
+        return None
+    if measured:
+        raise MemoptError("--measure-costs and --predict-costs are two sources of the same times: leave one out")
+    try:
+        from tvm_memopt.cost_model.kernel_costs import costs_by
+    except ModuleNotFoundError as error:
+        raise MemoptError(f"--predict-costs needs {error.name}: pip install 'tvm-memopt[learn]'") from error
+    return costs_by(None if network == "package" else Path(network))
 
 
 def choose_function(

@@ -14,7 +14,7 @@ import click
 from tvm_memopt.cli.check import invalid_plan
 from tvm_memopt.cli.console import emit, stage
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
-from tvm_memopt.cli.models import import_for_command, print_notes
+from tvm_memopt.cli.models import import_for_command, kernel_costs, print_notes
 from tvm_memopt.cli.options import json_option, kernel_options, search_options, shape_option, target_option
 from tvm_memopt.cli.plan import make_request, note_interrupted, plan_summary, plan_text
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
@@ -65,6 +65,7 @@ class _Optimization:
         self.plan_file: str | None = arguments["plan_file"] or None
         self.report_dir: str | None = arguments["report_dir"] or None
         self.plan: Plan | None = None
+        self.costs: Any = None
 
     def run(self) -> None:
         self._check_arguments()
@@ -72,6 +73,7 @@ class _Optimization:
         if self.plan_file is not None and Path(self.plan_file).exists():
             self.plan = read_plan(self.plan_file)
         target = self._target()
+        self.costs = kernel_costs(self.arguments["predict_costs"], self.arguments["measure_costs"])
         mod = import_for_command(self.model, self.arguments["shapes"])
         build = self._build(mod, target)
         with removed_on_failure(self._outputs()):
@@ -126,7 +128,7 @@ class _Optimization:
         a = self.arguments
         return PlanOptions(
             a["budget"], a["time_limit"], a["seed"], a["threads"], a["caller_arena"], a["fold"], not a["no_inplace"],
-            a["measure_costs"], self.plan,
+            a["measure_costs"], self.plan, self.costs,
         )  # fmt: skip
 
     @contextmanager

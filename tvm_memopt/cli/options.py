@@ -49,4 +49,8 @@ kernel_options = _stack(
     ),
     click.option("--no-inplace", is_flag=True, help="Never let an output overwrite a dying input."),
     click.option("--measure-costs", is_flag=True, help="Time each kernel on this machine instead of estimating it."),
+    click.option(
+        "--predict-costs", metavar="package|FILE",
+        help="Have each kernel's time predicted by a network of train-cost-model, or by the one of the package.",
+    ),
 )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ def predicted_costs(kernels: Mapping[str, Any], target: Any, checkpoint: Path | 
         if seconds is not None:
             found[name] = seconds
     return found
+
+
+def costs_by(checkpoint: Path | None) -> Callable[[Mapping[str, Any], Any], dict[str, float]]:
+    """predicted_costs with that checkpoint, which is read once now. Raises MemoptError for one that is damaged."""
+    load_checkpoint(checkpoint or PRETRAINED)
+    return partial(predicted_costs, checkpoint=checkpoint)
 
 
 def _seconds(trained: Trained, mod: Any) -> float | None:
