@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cost_model_figures import noise_floor, paired, render
+from benchmarks.cost_model_figures import data_set, paired, render
 from benchmarks.tables import RESULTS, save
 
 SIZES = (0.1, 0.25, 0.5)
@@ -32,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tvm_memopt.cost_model.samples import load_samples, split_programs
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    samples, _ = load_samples([Path(folder) for folder in options.data])
+    folders = [Path(folder) for folder in options.data]
+    samples, _ = load_samples(folders)
     document = _previous(options, samples)
-    document["data"] = {"candidates": len(samples), "programs": len(samples.names), "floor": noise_floor(samples)}
+    document["data"] = data_set(samples, folders)
     for fold in range(options.folds):
         split = split_programs(samples.names, options.split_seed, fold=fold)
         _compare(samples, split, options, document, fold)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,31 @@ from benchmarks.tables import table
 COLUMNS = ("mean_error", "median_error", "r2", "pairwise", "top1", "top5")
 HEADER = ("mean err", "median err", "R2 log", "pairwise", "top-1", "top-5")
 _DRAWS = 10_000
+DEEP = 6
 DEPTHS = ((3, 5), (6, 11), (12, 30))
+
+
+def data_set(samples: Any, folders: Sequence[Path]) -> dict[str, Any]:
+    """How much there is, and how far its times can be believed."""
+    deep = int((np.array(samples.stages) >= DEEP).sum())
+    found = {"candidates": len(samples), "programs": len(samples.names), "deep": deep, "floor": noise_floor(samples)}
+    return found | {"machines": machines_apart(folders)}
+
+
+def machines_apart(folders: Sequence[Path]) -> dict[str, float] | None:
+    """What one machine's times say of another's, brought to its scale; None where nothing was measured on both."""
+    from tvm_memopt.cost_model.aligned import measured_again
+
+    one, other, programs = measured_again(folders)
+    if not len(one):
+        return None
+    errors = np.abs(other / one - 1)
+    return {
+        "candidates": len(one),
+        "mean_error": float(errors.mean()),
+        "median_error": float(np.median(errors)),
+        "pairwise": _agreement(other, one, np.unique(programs, return_inverse=True)[1]),
+    }
 
 
 def noise_floor(samples: Any) -> dict[str, float]:
@@ -104,10 +129,17 @@ def render(samples: Any, document: dict[str, Any]) -> str:
     kinds = list(dict.fromkeys(key.rpartition("/")[0] for key in document["models"]))
     floor, data = document["data"]["floor"], document["data"]
     lines = [
-        f"{data['candidates']:,} candidates of {data['programs']} programs; noise floor: spread of repeats "
-        f"{floor['median_spread']:.2%} in the median, error of one repeat {floor['mean_error']:.2%} in the mean, "
-        f"{floor['median_error']:.2%} in the median, pairwise {floor['pairwise']:.4f}",
+        f"{data['candidates']:,} candidates of {data['programs']} programs, {data['deep']} of {DEEP} or more stages; "
+        f"noise floor: spread of repeats {floor['median_spread']:.2%} in the median, error of one repeat "
+        f"{floor['mean_error']:.2%} in the mean, {floor['median_error']:.2%} in the median, pairwise "
+        f"{floor['pairwise']:.4f}",
     ]
+    if (apart := data.get("machines")) is not None:
+        lines.append(
+            f"{apart['candidates']} of them on two machines, brought to one scale: the times differ by "
+            f"{apart['mean_error']:.2%} in the mean, {apart['median_error']:.2%} in the median, pairwise "
+            f"{apart['pairwise']:.4f}"
+        )
     for calibrated in (False, True):
         lines += ["", "calibrated by each program's fastest time" if calibrated else "nothing known of the program"]
         lines.append(_table(samples, document, kinds, calibrated, (1, 1000)))

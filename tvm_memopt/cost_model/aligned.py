@@ -7,15 +7,18 @@ of the first folder again, with the same seed, is all that a further machine nee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from tvm_memopt.cost_model.manifest import read_manifest, read_shards
 from tvm_memopt.cost_model.shards import NAME, Shard
 from tvm_memopt.errors import MemoptError
+
+_Key: TypeAlias = tuple[str, int]  # name of the program, hash of the candidate
 
 
 @dataclass(frozen=True)
@@ -36,33 +39,44 @@ def read_parts(folders: Sequence[Path]) -> tuple[list[Part], str]:
     """
     target = read_manifest(folders[0]).target
     parts: list[Part] = []
-    known: dict[tuple[str, int], float] = {}
+    known: dict[_Key, float] = {}
     for folder in folders:
         if read_manifest(folder).target != target:
             raise MemoptError(f"{folder}: was collected for another target than {folders[0]}: train on one target")
         shards = list(read_shards(folder))
         scale = _scale(shards, known)
         for shard in shards:
-            fresh = np.array([key not in known for key in _keys(shard)])
-            known |= dict(zip(_keys(shard), scale * shard.median, strict=True)) | {
-                key: known[key] for key in _keys(shard) if key in known
-            }
-            if fresh.any():
-                path = folder / str(shard.program["name"]) / NAME
-                parts.append(Part(path, shard, np.flatnonzero(fresh), scale))
+            keys = _keys(shard)
+            fresh = np.flatnonzero([key not in known for key in keys])
+            known |= {keys[i]: scale * seconds for i, seconds in zip(fresh, shard.median[fresh], strict=True)}
+            if len(fresh):
+                parts.append(Part(folder / str(shard.program["name"]) / NAME, shard, fresh, scale))
     return parts, target
 
 
-def _keys(shard: Shard) -> list[tuple[str, int]]:
+def measured_again(folders: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Candidates of later folders that the first has too: its seconds, theirs brought to its scale, their programs."""
+    first = {key: seconds for shard in read_shards(folders[0]) for key, seconds in _times(shard)}
+    ours, theirs, programs = [], [], []
+    for folder in folders[1:]:
+        shards = list(read_shards(folder))
+        scale = _scale(shards, first)
+        for key, seconds in (pair for shard in shards for pair in _times(shard) if pair[0] in first):
+            ours.append(first[key])
+            theirs.append(seconds * scale)
+            programs.append(key[0])
+    return np.array(ours), np.array(theirs), programs
+
+
+def _times(shard: Shard) -> list[tuple[_Key, float]]:
+    return list(zip(_keys(shard), map(float, shard.median), strict=True))
+
+
+def _keys(shard: Shard) -> list[_Key]:
     return [(str(shard.program["name"]), int(number)) for number in shard.hashes]
 
 
-def _scale(shards: Sequence[Shard], known: dict[tuple[str, int], float]) -> float:
+def _scale(shards: Sequence[Shard], known: Mapping[_Key, float]) -> float:
     """Median of known time / time here over the candidates of both; 1 where there are none."""
-    ratios = [
-        known[key] / seconds
-        for shard in shards
-        for key, seconds in zip(_keys(shard), shard.median, strict=True)
-        if key in known
-    ]
+    ratios = [known[key] / seconds for shard in shards for key, seconds in _times(shard) if key in known]
     return float(np.median(ratios)) if ratios else 1.0
