@@ -89,7 +89,7 @@ def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> A
     options = TuneOptions(arguments["trials"], arguments["seed"])
     with local_device(arguments["workers"], arguments["timeout"]) as device:
         tuned = tune_tasks(tasks, target, device, model, folder, options, show)
-        untuned = untuned_seconds(tasks, target, device, folder)
+        untuned = {} if tuned.interrupted else untuned_seconds(tasks, target, device, folder)
     keep_what_is_faster(tuned, tasks, target, untuned)
     if tuned.unscheduled:
         note(f"{len(tuned.unscheduled)} of {len(tuned.best)} kernels are as fast without a schedule, and get none")
