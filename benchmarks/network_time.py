@@ -1,8 +1,8 @@
 """Times of whole models, kernel by kernel in place: ``python -m benchmarks.network_time --checkpoint gcn.npz``.
 
 Each model of the set is built as TVM does it, with schedules as legalisation leaves them, and run with one thread; the
-CPU seconds of each kernel call in place are kept under ``--data``. Then level 2 is trained with each part of the models
-left out in turn, and judged on that part.
+CPU seconds of each kernel call in place are kept under ``--data``. Then level 1 is fine-tuned and level 2 trained on
+top of it with each part of the models left out in turn, and both are judged on that part.
 """
 
 from __future__ import annotations
@@ -91,27 +91,35 @@ def _measure(name: str, folder: Path) -> None:
 def _judge(checkpoint: str, folder: Path) -> dict[str, Any]:
     from tvm_memopt.cost_model.checkpoint import load_checkpoint
     from tvm_memopt.cost_model.network import from_checkpoint
+    from tvm_memopt.cost_model.network_adapt import adapted
     from tvm_memopt.cost_model.network_calls import read_sample
     from tvm_memopt.cost_model.network_time import kernel_seconds, train_calls
 
     level1 = from_checkpoint(load_checkpoint(Path(checkpoint)), checkpoint)
     samples = [read_sample(path) for path in sorted(folder.glob("*.npz"))]
-    rows, errors = [], {"level 1": [], "level 2": []}
+    rows, errors = [], {"level 1": [], "fine-tuned": [], "level 2": []}
     order = np.random.default_rng(0).permutation(len(samples))
     for part in range(min(PARTS, len(samples))):
         tested = set(order[part::PARTS].tolist())
         rest = [sample for i, sample in enumerate(samples) if i not in tested]
-        trained = train_calls(level1, rest[1::8] + [s for i, s in enumerate(rest) if i % 8 != 1], rest[::8])
+        learned, valid = [s for i, s in enumerate(rest) if i % 8], rest[::8]
+        tuned = adapted(level1, learned, valid)
+        trained = train_calls(tuned, learned, valid)
         for sample in (samples[i] for i in sorted(tested)):
             truth = sample.calls.seconds
-            both = {"level 1": kernel_seconds(level1, sample), "level 2": trained.predict(sample)}
-            for level, found in both.items():
+            found_by = {
+                "level 1": kernel_seconds(level1, sample), "fine-tuned": kernel_seconds(tuned, sample),
+                "level 2": trained.predict(sample),
+            }  # fmt: skip
+            for level, found in found_by.items():
                 errors[level].append((abs(found.sum() / truth.sum() - 1), np.abs(found / truth - 1)))
             rows.append(
-                (sample.name, len(truth), truth.sum() * 1e3, *(float(errors[lvl][-1][0]) for lvl in both),
-                 *(float(np.median(errors[lvl][-1][1])) for lvl in both))
+                (sample.name, len(truth), truth.sum() * 1e3, *(float(errors[lvl][-1][0]) for lvl in found_by),
+                 *(float(np.median(errors[lvl][-1][1])) for lvl in found_by))
             )  # fmt: skip
-    header = ("model", "calls", "ms", "whole, level 1", "whole, level 2", "kernel median, level 1", "level 2")
+    header = (
+        "model", "calls", "ms", "whole, level 1", "fine-tuned", "level 2", "kernels, level 1", "fine-tuned", "level 2"
+    )  # fmt: skip
     lines = [table(header, sorted(rows))]
     for level, found in errors.items():
         whole = float(np.median([entry[0] for entry in found]))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from tvm_memopt.cost_model.checkpoint import load_checkpoint, save_checkpoint
 from tvm_memopt.cost_model.features import extract
 from tvm_memopt.cost_model.gcn import Architecture, GraphNetwork
 from tvm_memopt.cost_model.network import Trained
+from tvm_memopt.cost_model.network_adapt import adapted
 from tvm_memopt.cost_model.network_calls import (
     CALL_COLUMNS,
     EDGE_COLUMNS,
@@ -102,6 +105,23 @@ def test_a_checkpoint_predicts_the_same_and_one_of_kernels_is_refused(sample, le
         from_call_checkpoint(level1, level1.checkpoint(), "level1.npz")
 
 
+def test_level_one_is_fine_tuned_on_the_kernels_of_models_and_left_as_it_was(sample, level1):
+    truth = sample.calls.seconds
+    before = kernel_seconds(level1, sample)
+    tuned = adapted(level1, [sample], epochs=150)
+    assert np.array_equal(kernel_seconds(level1, sample), before)
+    after = kernel_seconds(tuned, sample)
+    assert np.abs(np.log(after / truth)).mean() < 0.5 * np.abs(np.log(before / truth)).mean()
+
+
+def test_an_epoch_that_held_out_models_do_not_like_is_not_kept(sample, level1):
+    other = replace(sample, calls=replace(sample.calls, seconds=kernel_seconds(level1, sample)))
+    tuned = adapted(level1, [sample], [other], epochs=10)
+    np.testing.assert_allclose(kernel_seconds(tuned, sample), kernel_seconds(level1, sample), rtol=1e-6)
+
+
 def test_nothing_to_train_on_is_an_error(level1):
     with pytest.raises(MemoptError, match="no measured model"):
         train_calls(level1, [])
+    with pytest.raises(MemoptError, match="no measured kernel"):
+        adapted(level1, [])
