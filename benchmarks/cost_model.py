@@ -9,6 +9,7 @@ data; a learning curve; the time of a prediction beside TVM's XGBModel. Results 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -136,7 +137,8 @@ def _say(line: str) -> None:
 def _previous(options: argparse.Namespace, samples: Any) -> dict[str, Any]:
     path = RESULTS / f"{options.name}.json"
     names = ("epochs", "patience", "width", "rounds", "seed", "split_seed")
-    identity = {"candidates": len(samples), **{name: getattr(options, name) for name in names}}
+    digest = hashlib.sha256(json.dumps(samples.names).encode() + samples.seconds.tobytes()).hexdigest()[:16]
+    identity = {"candidates": len(samples), "data": digest, **{name: getattr(options, name) for name in names}}
     if options.resume and path.exists():
         document = json.loads(path.read_text())
         if document.get("identity") == identity:

@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.tables import RESULTS, save, table
 
 PARTS = 5
+FEWEST = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,6 +98,8 @@ def _judge(checkpoint: str, folder: Path) -> dict[str, Any]:
 
     level1 = from_checkpoint(load_checkpoint(Path(checkpoint)), checkpoint)
     samples = [read_sample(path) for path in sorted(folder.glob("*.npz"))]
+    if len(samples) < FEWEST:
+        raise SystemExit(f"{len(samples)} models were measured: at least {FEWEST} are needed to leave some out in turn")
     rows, errors = [], {"level 1": [], "fine-tuned": [], "level 2": []}
     order = np.random.default_rng(0).permutation(len(samples))
     for part in range(min(PARTS, len(samples))):

@@ -75,5 +75,6 @@ def test_times_that_cannot_be_predicted_are_refused(command, made, tmp_path):
         assert_refused(command(*predicted, tmp_path / "damaged.npz"), "damaged.npz", "damaged")
         assert_refused(command(*predicted, tmp_path / "none.npz"), "none.npz", "cannot be read")
         assert_refused(command(*predicted, "package", "--measure-costs"), "two sources")
-        other = '{"kind": "llvm", "mtriple": "aarch64-linux-gnu"}'
-        assert_refused(command(*predicted, "package", "--target", other), "was trained for target")
+        assert_refused(command(*predicted, "package"), "predicts for target", "give --target", "x86-64-v3")
+        built = ("optimize", model, "-o", tmp_path / "model.so", "--predict-costs", "package")
+        assert_refused(command(*built), "predicts for target", "give --target", "x86-64-v3")

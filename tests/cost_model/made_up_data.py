@@ -38,7 +38,7 @@ def made_up_seconds(graphs):
     return np.bincount(graphs.graph_of("statement"), each) * 1e-9
 
 
-def collection(folder, programs=10, count=8, target=TARGET, prefix="product", slower=1.0):
+def collection(folder, programs=10, count=8, target=TARGET, prefix="product", slower=1.0, workload=None):
     """Write it; the folder."""
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text(json.dumps(asdict(Manifest(target, "nowhere"))))
@@ -46,7 +46,7 @@ def collection(folder, programs=10, count=8, target=TARGET, prefix="product", sl
         graphs = extract(schedules(4 * (number + 1), 32, 8, count))
         seconds = slower * made_up_seconds(graphs)[:, None] * np.array([[0.99, 1.0, 1.01]])
         name = f"{prefix}_{number}"
-        notes = {"name": name, "origin": "made up", "stages": 1}
+        notes = {"name": name, "origin": "made up", "stages": 1, "workload": workload}
         (folder / name).mkdir()
-        write_shard(folder / name / NAME, Shard(graphs, seconds, np.arange(count, dtype=np.uint64), notes))
+        write_shard(folder / name / NAME, Shard(seconds, np.arange(count, dtype=np.uint64), notes, graphs))
     return folder

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("tvm", reason="graphs are made of TVM's modules")
 
 from tests.cost_model.made_up_data import collection
+from tvm_memopt.cost_model.aligned import measured_again
 from tvm_memopt.cost_model.samples import load_samples, split_programs
 from tvm_memopt.errors import MemoptError
 
@@ -32,6 +33,24 @@ def test_what_two_machines_measured_tells_their_ratio(tmp_path):
         assert sorted(both.seconds[mine]) == pytest.approx(sorted(alone.seconds[all_of_it]))
     assert len(both.graphs) == len(both) == 20
     assert both.program.tolist() == [0] * 3 + [1] * 3 + [0] * 2 + [1] * 2 + [2] * 5 + [3] * 5
+
+
+def test_what_was_measured_again_is_told_apart(tmp_path):
+    one, other = collection(tmp_path / "a", 2, 3), collection(tmp_path / "b", 3, 5, slower=1.25)
+    samples, _ = load_samples([one, other])
+    assert [(scale.folder, scale.shared) for scale in samples.scales] == [(one, 0), (other, 6)]
+    assert samples.scales[1].factor == pytest.approx(0.8)
+    first, again, programs = measured_again([one, other])
+    assert again == pytest.approx(first)
+    assert programs == ["product_0"] * 3 + ["product_1"] * 3
+
+
+def test_programs_are_told_apart_by_what_they_are_not_by_name(tmp_path):
+    one = collection(tmp_path / "a", 1, 3)
+    other = collection(tmp_path / "b", 1, 3, slower=3.0, workload="another")
+    samples, _ = load_samples([one, other])
+    assert (samples.names, samples.program.tolist()) == (["product_0"] * 2, [0] * 3 + [1] * 3)
+    assert samples.scales[1].shared == 0
 
 
 def test_folders_of_two_targets_are_refused(tmp_path):

@@ -13,7 +13,7 @@ from tvm_memopt.errors import MemoptError
 @pytest.fixture
 def shard():
     graphs = extract([matmul(), scheduled_matmul()])
-    return Shard(graphs, padded([[1.0, 2.0, 4.0], [3.0]]), np.array([2**64 - 1, 5], np.uint64), {"name": "p"})
+    return Shard(padded([[1.0, 2.0, 4.0], [3.0]]), np.array([2**64 - 1, 5], np.uint64), {"name": "p"}, graphs)
 
 
 def test_a_shard_is_read_as_it_was_written(tmp_path, shard):

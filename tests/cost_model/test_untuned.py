@@ -8,12 +8,12 @@ pytest.importorskip("psutil", reason="TVM's search imports it")
 from tvm.s_tir import meta_schedule as ms
 
 from tests.cost_model.programs_by_hand import matmul
-from tvm_memopt.cost_model.devices import local_device
+from tvm_memopt.cost_model.devices import Device, local_device
 from tvm_memopt.cost_model.programs import Task
 from tvm_memopt.cost_model.quiet import host_target
 from tvm_memopt.cost_model.sampling import sample
 from tvm_memopt.cost_model.tuning import Tuned
-from tvm_memopt.cost_model.untuned import NAME, keep_what_is_faster, untuned_seconds
+from tvm_memopt.cost_model.untuned import NAME, keep_what_is_faster, read_untuned, untuned_seconds
 from tvm_memopt.errors import MemoptError
 
 
@@ -46,18 +46,50 @@ def test_only_schedules_that_beat_the_kernel_itself_are_kept():
 def test_a_kernel_that_does_not_run_in_time_loses_to_any_schedule():
     tasks, target = _tasks(), host_target(1)
     tuned = _searched(tasks, target, {"matmul_16": 2e-6})
-    keep_what_is_faster(tuned, tasks, target, {"matmul_16": None, "matmul_24": 1e-6})
+    keep_what_is_faster(tuned, tasks, target, {"matmul_24": 1e-6})
     assert tuned.unscheduled == []
     assert tuned.database.query_tuning_record(tasks[0].mod, target, "matmul_16") is not None
 
 
 def test_kernels_are_timed_once_for_a_folder(tmp_path):
     tasks, target = _tasks(), host_target(1)
+    tuned = _searched(tasks, target, {"matmul_16": 2e-6, "matmul_24": 3e-6})
     with local_device() as device:
-        found = untuned_seconds(tasks, target, device, tmp_path)
+        found = untuned_seconds(tuned, tasks, target, device, tmp_path)
     assert list(found) == ["matmul_16", "matmul_24"]
     assert all(1e-8 < seconds < 1 for seconds in found.values())
-    assert untuned_seconds(tasks, target, None, tmp_path) == found
+    assert untuned_seconds(tuned, tasks, target, None, tmp_path) == found
     (tmp_path / NAME).write_text(json.dumps([1]))
     with pytest.raises(MemoptError, match="is damaged"):
-        untuned_seconds(tasks, target, None, tmp_path)
+        untuned_seconds(tuned, tasks, target, None, tmp_path)
+
+
+def test_a_time_that_did_not_come_is_not_kept_and_an_interruption_measures_nothing(tmp_path):
+    tasks, target = _tasks(), host_target(1)
+    tuned = _searched(tasks, target, {"matmul_16": 2e-6})
+    with local_device(timeout=1e-3) as device:
+        assert untuned_seconds(tuned, tasks, target, device, tmp_path) == {}
+    assert not (tmp_path / NAME).exists()
+    tuned.interrupted = True
+    assert untuned_seconds(tuned, tasks, target, None, tmp_path) == {}
+
+
+def test_ctrl_c_while_kernels_are_timed_keeps_the_times_there_are(tmp_path):
+    tasks, target = _tasks(), host_target(1)
+    tuned = _searched(tasks, target, {"matmul_16": 2e-6, "matmul_24": 3e-6})
+
+    class Interrupted:
+        def __init__(self, device):
+            self.device, self.calls = device, 0
+
+        def build(self, inputs):
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+            return self.device.builder.build(inputs)
+
+    with local_device() as device:
+        found = untuned_seconds(tuned, tasks, target, Device(Interrupted(device), device.runner), tmp_path)
+    assert list(found) == ["matmul_16"]
+    assert tuned.interrupted
+    assert list(read_untuned(tmp_path).values()) == list(found.values())

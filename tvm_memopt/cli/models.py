@@ -47,7 +47,7 @@ def graph_of_model(path: str, options: Lowering) -> Graph:
     from tvm_memopt.api import lower, make_target
 
     chosen = make_target(options.target)
-    costs = kernel_costs(options.predict_costs, options.measure_costs)
+    costs = kernel_costs(options.predict_costs, options.measure_costs, chosen)
     mod = import_for_command(path, options.shapes)
     from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
 
@@ -65,10 +65,10 @@ def graph_of_model(path: str, options: Lowering) -> Graph:
     return graph
 
 
-def kernel_costs(network: str | None, measured: bool) -> Any:
+def kernel_costs(network: str | None, measured: bool, target: Any) -> Any:
     """The source of kernel times that --predict-costs names; None without it.
 
-    Raises MemoptError where it cannot be read, and beside --measure-costs.
+    Raises MemoptError where it cannot be read or predicts for another target, and beside --measure-costs.
     """
     if network is None:
         return None
@@ -78,7 +78,7 @@ def kernel_costs(network: str | None, measured: bool) -> Any:
         from tvm_memopt.cost_model.kernel_costs import costs_by
     except ModuleNotFoundError as error:
         raise MemoptError(f"--predict-costs needs {error.name}: pip install 'tvm-memopt[learn]'") from error
-    return costs_by(None if network == "package" else Path(network))
+    return costs_by(None if network == "package" else Path(network), target)
 
 
 def choose_function(

@@ -73,7 +73,7 @@ class _Optimization:
         if self.plan_file is not None and Path(self.plan_file).exists():
             self.plan = read_plan(self.plan_file)
         target = self._target()
-        self.costs = kernel_costs(self.arguments["predict_costs"], self.arguments["measure_costs"])
+        self.costs = kernel_costs(self.arguments["predict_costs"], self.arguments["measure_costs"], target)
         mod = import_for_command(self.model, self.arguments["shapes"])
         build = self._build(mod, target)
         with removed_on_failure(self._outputs()):
@@ -128,7 +128,7 @@ class _Optimization:
         a = self.arguments
         return PlanOptions(
             a["budget"], a["time_limit"], a["seed"], a["threads"], a["caller_arena"], a["fold"], not a["no_inplace"],
-            a["measure_costs"], self.plan, self.costs,
+            a["measure_costs"], self.plan, kernel_costs=self.costs,
         )  # fmt: skip
 
     @contextmanager

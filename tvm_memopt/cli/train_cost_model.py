@@ -46,7 +46,7 @@ _NAMES = {
 def command(
     data: tuple[str, ...], output: str, curves: str | None, card: str | None, as_json: bool, **choices: Any
 ) -> None:  # fmt: skip
-    """Train the cost model on folders of 'tvm-memopt collect'.
+    """Train the cost model on folders of 'tvm-memopt collect'. It predicts for the machine of the first one.
 
     A tenth of the programs decides when to stop, and --test-share of them gives the scores of the card. Ctrl-C keeps
     the state beside FILE; the same command goes on from there.
@@ -68,6 +68,11 @@ def command(
     from tvm_memopt.cost_model.samples import load_samples
 
     samples, target = load_samples([Path(folder) for folder in data])
+    for scale in samples.scales[1:]:
+        told = f"told by {scale.shared} candidates that an earlier folder has too"
+        if not scale.shared:
+            told = "as nothing in it was measured in an earlier folder too; collect some of its programs there to tell"
+        note(f"{scale.folder}: times are multiplied by {scale.factor:.3f}, {told}")
     try:
         from tvm_memopt.cost_model.checkpoint import save_checkpoint
         from tvm_memopt.cost_model.training import train

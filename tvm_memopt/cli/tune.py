@@ -75,7 +75,7 @@ def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> A
     from tvm_memopt.cost_model.devices import local_device
     from tvm_memopt.cost_model.tuner_models import make_cost_model
     from tvm_memopt.cost_model.tuning import TuneOptions, model_tasks, tune_tasks
-    from tvm_memopt.cost_model.untuned import keep_what_is_faster, untuned_seconds
+    from tvm_memopt.cost_model.untuned import keep_what_is_faster, read_untuned, untuned_seconds
 
     checkpoint = None if arguments["checkpoint"] is None else Path(arguments["checkpoint"])
     model, start = make_cost_model(arguments["cost_model"], str(target), arguments["seed"], checkpoint)
@@ -87,12 +87,13 @@ def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> A
         note(f"{measured} of {arguments['trials']} measured; {task}: {found}")
 
     options = TuneOptions(arguments["trials"], arguments["seed"])
+    read_untuned(folder)  # a damaged file is told before the search
     with local_device(arguments["workers"], arguments["timeout"]) as device:
         tuned = tune_tasks(tasks, target, device, model, folder, options, show)
-        untuned = {} if tuned.interrupted else untuned_seconds(tasks, target, device, folder)
+        untuned = untuned_seconds(tuned, tasks, target, device, folder)
     keep_what_is_faster(tuned, tasks, target, untuned)
     if tuned.unscheduled:
-        note(f"{len(tuned.unscheduled)} of {len(tuned.best)} kernels are as fast without a schedule, and get none")
+        note(f"{len(tuned.unscheduled)} of {len(tuned.best)} kernels are no slower without a schedule, and get none")
     for line in tuned.warnings:
         note(f"warning: {line}")
     if tuned.interrupted:
@@ -117,8 +118,8 @@ def _build(mod: Any, target: Any, tuned: Any, arguments: dict[str, Any]) -> None
         "arena_nbytes": plan.arena_nbytes,
     }  # fmt: skip
     lines = [
-        f"{arguments['output']}: {len(tuned.best)} kernels tuned with {tuned.measured + tuned.known} candidates, "
-        f"{tuned.failed} failed; arena {plan.arena_nbytes:,} bytes"
+        f"{arguments['output']}: {len(tuned.best) - len(tuned.unscheduled)} kernels tuned with "
+        f"{tuned.measured + tuned.known} candidates, {tuned.failed} failed; arena {plan.arena_nbytes:,} bytes"
     ]
     if arguments["measure"]:
         compared, told = _compare(mod, target, plan.arena_nbytes, arguments)

@@ -14,69 +14,83 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tvm_memopt.cost_model.manifest import read_manifest, read_shards
-from tvm_memopt.cost_model.shards import NAME, Shard
+from tvm_memopt.cost_model.manifest import read_manifest, shard_paths
+from tvm_memopt.cost_model.shards import Times, read_times
 from tvm_memopt.errors import MemoptError
 
-_Key: TypeAlias = tuple[str, int]  # name of the program, hash of the candidate
+_Key: TypeAlias = tuple[str, int]  # program, hash of the candidate
 
 
 @dataclass(frozen=True)
 class Part:
-    """``shard``: of the program at ``path``; ``kept``: numbers of its candidates that no earlier folder has;
-    ``scale``: what its seconds are multiplied by."""
+    """``times``: of the shard at ``path``; ``kept``: numbers of its candidates that no earlier folder has; ``scale``:
+    what its seconds are multiplied by."""
 
     path: Path
-    shard: Shard
+    times: Times
     kept: np.ndarray
     scale: float
 
 
-def read_parts(folders: Sequence[Path]) -> tuple[list[Part], str]:
-    """Programs of all folders that have candidates of their own, and the target of all.
+@dataclass(frozen=True)
+class Scale:
+    """``factor``: what the seconds of ``folder`` are multiplied by, told by ``shared`` candidates."""
+
+    folder: Path
+    factor: float
+    shared: int
+
+
+def program_key(times: Times) -> str:
+    """What is the same for the same program in every folder: its structural hash, or the name where there is none."""
+    return str(times.program.get("workload") or times.program["name"])
+
+
+def read_parts(folders: Sequence[Path]) -> tuple[list[Part], list[Scale], str]:
+    """Programs of all folders that have candidates of their own, the scales of the folders, and the target of all.
 
     Raises MemoptError where a folder holds none, is damaged, or was collected for another target than the first.
     """
     target = read_manifest(folders[0]).target
     parts: list[Part] = []
+    scales: list[Scale] = []
     known: dict[_Key, float] = {}
     for folder in folders:
         if read_manifest(folder).target != target:
             raise MemoptError(f"{folder}: was collected for another target than {folders[0]}: train on one target")
-        shards = list(read_shards(folder))
-        scale = _scale(shards, known)
-        for shard in shards:
-            keys = _keys(shard)
-            fresh = np.flatnonzero([key not in known for key in keys])
-            known |= {keys[i]: scale * seconds for i, seconds in zip(fresh, shard.median[fresh], strict=True)}
+        shards = [(path, read_times(path)) for path in shard_paths(folder)]
+        scales.append(_scale(folder, [times for _, times in shards], known))
+        factor = scales[-1].factor
+        for path, times in shards:
+            fresh = np.array([i for i, (key, _) in enumerate(_pairs(times)) if key not in known], np.int64)
+            known |= {key: factor * seconds for key, seconds in _pairs(times) if key not in known}
             if len(fresh):
-                parts.append(Part(folder / str(shard.program["name"]) / NAME, shard, fresh, scale))
-    return parts, target
+                parts.append(Part(path, times, fresh, factor))
+    return parts, scales, target
 
 
 def measured_again(folders: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Candidates of later folders that the first has too: its seconds, theirs brought to its scale, their programs."""
-    first = {key: seconds for shard in read_shards(folders[0]) for key, seconds in _times(shard)}
+    first = {key: seconds for path in shard_paths(folders[0]) for key, seconds in _pairs(read_times(path))}
     ours, theirs, programs = [], [], []
     for folder in folders[1:]:
-        shards = list(read_shards(folder))
-        scale = _scale(shards, first)
-        for key, seconds in (pair for shard in shards for pair in _times(shard) if pair[0] in first):
+        shards = list(map(read_times, shard_paths(folder)))
+        factor = _scale(folder, shards, first).factor
+        for key, seconds in (pair for times in shards for pair in _pairs(times) if pair[0] in first):
             ours.append(first[key])
-            theirs.append(seconds * scale)
+            theirs.append(seconds * factor)
             programs.append(key[0])
     return np.array(ours), np.array(theirs), programs
 
 
-def _times(shard: Shard) -> list[tuple[_Key, float]]:
-    return list(zip(_keys(shard), map(float, shard.median), strict=True))
+def _pairs(times: Times) -> list[tuple[_Key, float]]:
+    program = program_key(times)
+    return [
+        ((program, int(number)), float(seconds)) for number, seconds in zip(times.hashes, times.median, strict=True)
+    ]
 
 
-def _keys(shard: Shard) -> list[_Key]:
-    return [(str(shard.program["name"]), int(number)) for number in shard.hashes]
-
-
-def _scale(shards: Sequence[Shard], known: Mapping[_Key, float]) -> float:
+def _scale(folder: Path, shards: Sequence[Times], known: Mapping[_Key, float]) -> Scale:
     """Median of known time / time here over the candidates of both; 1 where there are none."""
-    ratios = [known[key] / seconds for shard in shards for key, seconds in _times(shard) if key in known]
-    return float(np.median(ratios)) if ratios else 1.0
+    ratios = [known[key] / seconds for times in shards for key, seconds in _pairs(times) if key in known]
+    return Scale(folder, float(np.median(ratios)) if ratios else 1.0, len(ratios))

@@ -147,10 +147,10 @@ def _collect_one(run: _Run, task: Task) -> None:
         run.tally.known += store.measured
     empty = 0
     try:
-        if candidate_hash(task.mod) not in store.seen and store.measured < run.orders.per_program:
+        if candidate_hash(task.mod) not in store.seen and _wanted(run, store) > 0 and not run.over():
             _measure(run, store, [_as_it_is(run, task)])
         while not store.notes.exhausted and not run.over():
-            wanted = run.orders.per_program - store.measured - len(store.failures)
+            wanted = _wanted(run, store)
             if wanted <= 0:
                 break
             with tempfile.TemporaryDirectory(prefix="memopt-") as folder:
@@ -164,15 +164,18 @@ def _collect_one(run: _Run, task: Task) -> None:
         run.watch(run.tally, task.name)
 
 
+def _wanted(run: _Run, store: Store) -> int:
+    return run.orders.per_program - store.measured - len(store.failures)
+
+
 def _draw(run: _Run, store: Store, task: Task, count: int, folder: Path) -> list[_Candidate]:
     """New candidates of the program's next round."""
     number = store.notes.rounds
     space = SPACES[number % len(SPACES)]
-    if space == "evolved" and not store.measured:
-        space = SPACES[0]
     best = folder / "best"
     best.mkdir()
-    store.write_best(best, _PARENTS)
+    if not store.write_best(best, _PARENTS) and space == "evolved":
+        space = SPACES[0]
     request = request_for(task.mod, run.target, folder / "program.json")
     seed = zlib.crc32(f"{run.orders.seed}/{task.name}/{number}".encode())
     request |= {"job": "sample", "space": space, "count": count, "seed": seed, "output": str(folder)}

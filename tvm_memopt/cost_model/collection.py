@@ -91,12 +91,13 @@ class Store:
         self.seen.add(number)
         _append(self.folder / FAILURES, json.dumps({"hash": str(number), "cause": cause}))
 
-    def write_best(self, folder: Path, count: int) -> None:
-        """The fastest schedules as a database of their own."""
+    def write_best(self, folder: Path, count: int) -> int:
+        """The fastest schedules as a database of their own; how many there are."""
         records = [(line, json.loads(line)[1]) for line in self.lines]
         ranked = sorted((median(entry[1]), line) for line, entry in records if entry[0][0])  # those with instructions
         (folder / WORKLOADS).write_bytes((self.folder / WORKLOADS).read_bytes())
         (folder / RECORDS).write_text("".join(f"{line}\n" for _, line in ranked[:count]), encoding="utf-8")
+        return len(ranked[:count])
 
     def close(self) -> None:
         """Write the notes and the shard."""
@@ -132,7 +133,7 @@ class Store:
             graphs = join([self._old.graphs, graphs])
             rows = [*([float(s) for s in row[~np.isnan(row)]] for row in self._old.seconds), *rows]
             hashes = np.concatenate([self._old.hashes, hashes])
-        return Shard(graphs, padded(rows), hashes, asdict(self.notes))
+        return Shard(padded(rows), hashes, asdict(self.notes), graphs)
 
 
 def open_database(folder: Path) -> Any:

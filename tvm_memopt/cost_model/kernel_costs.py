@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tvm_memopt.cost_model.checkpoint import load_checkpoint
+from tvm_memopt.cost_model.checkpoint import load_checkpoint, same_target
 from tvm_memopt.cost_model.features import extract
 from tvm_memopt.cost_model.network import Trained, from_checkpoint
 from tvm_memopt.cost_model.samples import compressed
+from tvm_memopt.errors import MemoptError
 
 PRETRAINED = Path(__file__).parent / "pretrained" / "gcn.npz"
 
@@ -35,9 +36,17 @@ def predicted_costs(kernels: Mapping[str, Any], target: Any, checkpoint: Path | 
     return found
 
 
-def costs_by(checkpoint: Path | None) -> Callable[[Mapping[str, Any], Any], dict[str, float]]:
-    """predicted_costs with that checkpoint, which is read once now. Raises MemoptError for one that is damaged."""
-    load_checkpoint(checkpoint or PRETRAINED)
+def costs_by(checkpoint: Path | None, target: Any) -> Callable[[Mapping[str, Any], Any], dict[str, float]]:
+    """predicted_costs with that checkpoint, which is checked now. Raises MemoptError for a damaged one, and for one of
+    another target than ``target``, a tvm.target.Target."""
+    path = checkpoint or PRETRAINED
+    found = load_checkpoint(path)
+    if not same_target(str(target), found.target):
+        raise MemoptError(
+            f"{path}: predicts for target {found.target}, not for {target}: give --target '{found.target}', or a "
+            "network that was trained for yours"
+        )
+    from_checkpoint(found, str(path))
     return partial(predicted_costs, checkpoint=checkpoint)
 
 

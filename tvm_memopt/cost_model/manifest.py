@@ -42,8 +42,13 @@ def read_manifest(folder: Path) -> Manifest:
 
 def read_shards(folder: Path) -> Iterator[Shard]:
     """The shards of a collection, by program name. Raises MemoptError where there is none or one is damaged."""
+    return map(read_shard, shard_paths(folder))
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """Where the shards of a collection lie, by program name. Raises MemoptError where there is none."""
     read_manifest(folder)
     paths = sorted(folder.glob(f"*/{NAME}"))
     if not paths:
         raise MemoptError(f"{folder}: holds no measured candidate: run 'tvm-memopt collect --out {folder}' first")
-    return map(read_shard, paths)
+    return paths

@@ -30,7 +30,8 @@ def adapted(
     """
     graphs, seconds = _kernels(samples)
     prepared = prepare(graphs, level1.normalization)
-    held_out = _kernels(valid) if valid else None
+    measured = [sample for sample in valid if np.isfinite(sample.calls.seconds).any()]
+    held_out = _kernels(measured) if measured else None
     judged = None if held_out is None else prepare(held_out[0], level1.normalization)
     network = copy.deepcopy(level1.network)
     found = Trained(network, level1.normalization, level1.target, level1.card)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tvm_memopt.atomic import atomic_path
 from tvm_memopt.cost_model.aligned import read_parts
-from tvm_memopt.cost_model.shards import read_shard
+from tvm_memopt.cost_model.shards import read_times
 from tvm_memopt.errors import MemoptError
 
 NAME = "per_store.npz"
@@ -51,17 +51,17 @@ def load_stores(folders: Sequence[Path], watch: Callable[[str], None] | None = N
 
     ``watch`` is told the name of each program that is derived.
     """
-    parts = []
+    found_parts = []
     for part in read_parts(folders)[0]:
         found = _cached(part.path)
         if found is None:
             if watch is not None:
                 watch(part.path.parent.name)
             found = _derive(part.path)
-        parts.append(found.select(part.kept))
-    counts = np.concatenate([np.diff(part.starts) for part in parts])
+        found_parts.append(found.select(part.kept))
+    counts = np.concatenate([np.diff(part.starts) for part in found_parts])
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Stores(np.concatenate([part.rows for part in parts]), starts)
+    return Stores(np.concatenate([part.rows for part in found_parts]), starts)
 
 
 def _cached(shard: Path) -> Stores | None:
@@ -71,7 +71,7 @@ def _cached(shard: Path) -> Stores | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = Stores(file["rows"], file["starts"])
-            agrees = np.array_equal(file["hashes"], read_shard(shard).hashes)
+            agrees = np.array_equal(file["hashes"], read_times(shard).hashes)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     return found if agrees else None
@@ -81,7 +81,7 @@ def _derive(shard: Path) -> Stores:
     """From the database beside a shard. Raises MemoptError where that has not all of the shard's candidates."""
     from tvm_memopt.cost_model.features import per_store_rows
 
-    hashes = read_shard(shard).hashes
+    hashes = read_times(shard).hashes
     mods, target = _replayed(shard.parent)
     missing = [number for number in hashes if int(number) not in mods]
     if missing:

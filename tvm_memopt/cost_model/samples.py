@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from tvm_memopt.cost_model.aligned import read_parts
+from tvm_memopt.cost_model.aligned import Scale, program_key, read_parts
 from tvm_memopt.cost_model.features import Graphs, compress, join
+from tvm_memopt.cost_model.shards import read_shard
 from tvm_memopt.cost_model.unit_loops import without_unit_loops
 
 PARTS = ("train", "valid", "test")
@@ -20,7 +21,8 @@ PARTS = ("train", "valid", "test")
 class Samples:
     """``graphs``: values compressed to float32; ``seconds``, ``spread``: float64 [candidates], median of the repeats
     and their deviation over it; ``program``: int64 [candidates], number in ``names``; ``origins``: "random" or the
-    model of each program; ``stages`` of each program; ``repeats``: float64 [candidates, repeats], NaN where fewer."""
+    model of each program; ``stages`` of each program; ``repeats``: float64 [candidates, repeats], NaN where fewer;
+    ``scales``: of the folders, what their times were multiplied by."""
 
     graphs: Graphs
     seconds: np.ndarray
@@ -30,6 +32,7 @@ class Samples:
     origins: list[str]
     stages: list[int]
     repeats: np.ndarray
+    scales: list[Scale] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -51,28 +54,30 @@ def load_samples(folders: Sequence[Path]) -> tuple[Samples, str]:
 
     Raises MemoptError where one holds none, is damaged, or was collected for another target than the first.
     """
-    parts, target = read_parts(folders)
+    parts, scales, target = read_parts(folders)
     numbers: dict[str, int] = {}
+    names: list[str] = []
     stages: list[int] = []
     origins: list[str] = []
     programs: list[int] = []
     graphs: list[Graphs] = []
     repeats: list[np.ndarray] = []
     for part in parts:
-        program = part.shard.program
-        number = numbers.setdefault(str(program["name"]), len(numbers))
-        if number == len(stages):
+        program = part.times.program
+        number = numbers.setdefault(program_key(part.times), len(numbers))
+        if number == len(names):
+            names.append(str(program["name"]))
             stages.append(int(program["stages"]))
             origins.append(str(program["origin"]))
         programs += [number] * len(part.kept)
-        graphs.append(compressed(part.shard.graphs.select(part.kept)))
-        repeats.append(part.shard.seconds[part.kept] * part.scale)
+        graphs.append(compressed(read_shard(part.path).graphs.select(part.kept)))
+        repeats.append(part.times.seconds[part.kept] * part.scale)
     width = max(rows.shape[1] for rows in repeats)
     padded = [np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=np.nan) for rows in repeats]
     every = np.concatenate(padded)
     seconds = np.nanmedian(every, axis=1)
     spread = np.nanstd(every, axis=1) / seconds
-    return Samples(join(graphs), seconds, spread, np.array(programs), list(numbers), origins, stages, every), target
+    return Samples(join(graphs), seconds, spread, np.array(programs), names, origins, stages, every, scales), target
 
 
 def compressed(graphs: Graphs) -> Graphs:

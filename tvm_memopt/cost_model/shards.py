@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,10 @@ NAME = "graphs.npz"
 
 
 @dataclass(frozen=True)
-class Shard:
+class Times:
     """``seconds``: float64 [candidates, repeats], NaN where a candidate has fewer; ``hashes``: uint64, of each
-    scheduled module; ``program``: name, origin, weight, stages, target."""
+    scheduled module; ``program``: name, origin, weight, stages, workload."""
 
-    graphs: Graphs
     seconds: np.ndarray
     hashes: np.ndarray
     program: dict[str, Any]
@@ -42,6 +42,13 @@ class Shard:
     def spread(self) -> np.ndarray:
         """Standard deviation of each candidate's repeats over their median; 0 for a single repeat."""
         return np.asarray(np.nanstd(self.seconds, axis=1) / self.median)
+
+
+@dataclass(frozen=True)
+class Shard(Times):
+    """With the graphs of the candidates."""
+
+    graphs: Graphs
 
 
 def padded(samples: Sequence[Sequence[float]]) -> np.ndarray:
@@ -60,6 +67,18 @@ def write_shard(path: Path, shard: Shard) -> None:
 
 def read_shard(path: Path) -> Shard:
     """Read a shard. Raises MemoptError for a damaged file or one of another feature version."""
+    with _opened(path) as (file, program):
+        return Shard(seconds=file["seconds"], hashes=file["hashes"], program=program, graphs=graphs_of(file))
+
+
+def read_times(path: Path) -> Times:
+    """What a shard says of its candidates beside their graphs, which are left unread. Raises as read_shard does."""
+    with _opened(path) as (file, program):
+        return Times(file["seconds"], file["hashes"], program)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, Any]]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
@@ -69,7 +88,7 @@ def read_shard(path: Path) -> Shard:
                     f"{path}: is of feature version {found}, expected {FEATURE_VERSION}: run 'tvm-memopt collect' on "
                     "its folder again, which derives it anew from the records"
                 )
-            return Shard(graphs_of(file), file["seconds"], file["hashes"], header["program"])
+            yield file, header["program"]
     except OSError as error:
         raise MemoptError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -54,7 +54,7 @@ class Tuned:
     known: int
     warnings: list[str] = field(default_factory=list)
     interrupted: bool = False
-    untuned: dict[str, float | None] = field(default_factory=dict)
+    untuned: dict[str, float] = field(default_factory=dict)
     unscheduled: list[str] = field(default_factory=list)
 
 

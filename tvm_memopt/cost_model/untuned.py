@@ -20,29 +20,46 @@ if TYPE_CHECKING:
     from tvm_memopt.cost_model.tuning import Tuned
 
 NAME = "untuned.json"
-"""In the work folder: seconds by structural hash of the module, null for a kernel that gave no time."""
+"""In the work folder: seconds by structural hash of the module."""
+
+
+def read_untuned(folder: Path) -> dict[str, float]:
+    """Seconds by structural hash that ``folder`` keeps. Raises MemoptError for a damaged file."""
+    path = folder / NAME
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {str(key): float(value) for key, value in content.items()}
+    except OSError as error:
+        raise MemoptError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise MemoptError(f"{path}: is damaged ({error}): delete it, and the kernels are timed again") from error
 
 
 def untuned_seconds(
-    tasks: list[Task], target: tvm.target.Target, device: Device, folder: Path
-) -> dict[str, float | None]:
-    """Median seconds of each task's own module by task name; None where it did not run in time.
+    tuned: Tuned, tasks: list[Task], target: tvm.target.Target, device: Device, folder: Path
+) -> dict[str, float]:
+    """Median seconds, without a schedule, of each task that has one in ``tuned``, by name; left out where none came.
 
-    What ``folder`` keeps from an earlier run is not measured again. Raises MemoptError where that file is damaged.
+    Each time is kept in ``folder`` as soon as it is there, and what is kept is not measured again. Nothing is measured
+    after an interruption, and Ctrl-C here is one. Raises MemoptError where the kept file is damaged.
     """
-    path = folder / NAME
-    known = _read(path)
-    keys = {task.name: str(candidate_hash(task.mod)) for task in tasks}
-    missing = {keys[task.name]: task.mod for task in tasks if keys[task.name] not in known}
-    if missing:
-        known |= dict(zip(missing, _measured(list(missing.values()), target, device), strict=True))
-        write_text_atomic(path, json.dumps(known) + "\n")
-    return {name: known[key] for name, key in keys.items()}
+    known = read_untuned(folder)
+    keys = {task.name: str(candidate_hash(task.mod)) for task in tasks if task.name in tuned.best}
+    missing = {keys[task.name]: task.mod for task in tasks if task.name in keys and keys[task.name] not in known}
+    try:
+        for key, mod in missing.items() if not tuned.interrupted else ():
+            seconds = _measured(mod, target, device)
+            if seconds is not None:
+                known[key] = seconds
+                write_text_atomic(folder / NAME, json.dumps(known) + "\n")
+    except KeyboardInterrupt:
+        tuned.interrupted = True
+    return {name: known[key] for name, key in keys.items() if key in known}
 
 
-def keep_what_is_faster(
-    tuned: Tuned, tasks: list[Task], target: tvm.target.Target, untuned: dict[str, float | None]
-) -> None:
+def keep_what_is_faster(tuned: Tuned, tasks: list[Task], target: tvm.target.Target, untuned: dict[str, float]) -> None:
     """Leave in ``tuned.database`` only the schedules that beat the kernel without one."""
     tuned.untuned, tuned.unscheduled = untuned, []
     database = ms.database.MemoryDatabase()
@@ -61,26 +78,11 @@ def keep_what_is_faster(
     tuned.database = database
 
 
-def _read(path: Path) -> dict[str, float | None]:
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(key): None if value is None else float(value) for key, value in content.items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise MemoptError(f"{path}: is damaged ({error}): delete it, and the kernels are timed again") from error
-
-
-def _measured(mods: list[tvm.IRModule], target: tvm.target.Target, device: Device) -> list[float | None]:
-    built = device.builder.build([ms.builder.BuilderInput(mod, target) for mod in mods])
-    found: list[float | None] = [None] * len(mods)
-    runnable = [i for i, result in enumerate(built) if result.error_msg is None]
-    inputs = [
-        ms.runner.RunnerInput(built[i].artifact_path, device_type(target), ms.arg_info.ArgInfo.from_entry_func(mods[i]))
-        for i in runnable
-    ]
-    for i, future in zip(runnable, device.runner.run(inputs) if inputs else (), strict=True):
-        seconds = future.result().run_secs
-        if seconds:
-            found[i] = median(float(s) for s in seconds)
-    return found
+def _measured(mod: tvm.IRModule, target: tvm.target.Target, device: Device) -> float | None:
+    (built,) = device.builder.build([ms.builder.BuilderInput(mod, target)])
+    if built.error_msg is not None:
+        return None
+    arguments = ms.arg_info.ArgInfo.from_entry_func(mod)
+    (future,) = device.runner.run([ms.runner.RunnerInput(built.artifact_path, device_type(target), arguments)])
+    seconds = future.result().run_secs
+    return median(float(s) for s in seconds) if seconds else None
