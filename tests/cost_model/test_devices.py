@@ -35,6 +35,22 @@ def test_a_plain_tune_measures_every_candidate(tmp_path):
     assert all(float(second) < 1 for record in records for second in record.run_secs)
 
 
+def test_a_kernel_whose_weight_is_packed_first_is_timed_with_the_packed_weight():
+    from tvm import IRModule, te, topi
+
+    a, b = te.placeholder((32, 32), name="a"), te.placeholder((32, 32), name="b")
+    mod = IRModule({"main": te.create_prim_func([a, b, topi.nn.matmul(a, b)])})
+    candidates = sample(mod, TARGET, "default", 4, 0, ms.database.MemoryDatabase())
+    with local_device(1, 60, TIMING) as device:
+        built = device.builder.build([ms.builder.BuilderInput(c.sch.mod, TARGET) for c in candidates])
+        inputs = [
+            ms.runner.RunnerInput(result.artifact_path, device_type(TARGET), c.args_info)
+            for result, c in zip(built, candidates, strict=True)
+        ]
+        results = [future.result() for future in device.runner.run(inputs)]
+    assert [result.error_msg for result in results] == [None] * len(candidates)
+
+
 def test_the_whole_of_tvms_intrinsics_is_never_imported():
     import sys
 
