@@ -8,6 +8,7 @@ top of it with each part of the models left out in turn, and both are judged on 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import subprocess
 import sys
@@ -100,6 +101,7 @@ def _judge(checkpoint: str, folder: Path) -> dict[str, Any]:
     samples = [read_sample(path) for path in sorted(folder.glob("*.npz"))]
     if len(samples) < FEWEST:
         raise SystemExit(f"{len(samples)} models were measured: at least {FEWEST} are needed to leave some out in turn")
+    new: list[np.ndarray] = []  # calls of kernels that no model has that was learned from
     rows, errors = [], {"level 1": [], "fine-tuned": [], "level 2": []}
     order = np.random.default_rng(0).permutation(len(samples))
     for part in range(min(PARTS, len(samples))):
@@ -108,6 +110,7 @@ def _judge(checkpoint: str, folder: Path) -> dict[str, Any]:
         learned, valid = [s for i, s in enumerate(rest) if i % 8], rest[::8]
         tuned = adapted(level1, learned, valid)
         trained = train_calls(tuned, learned, valid)
+        known = set().union(*map(_fingerprints, rest))
         for sample in (samples[i] for i in sorted(tested)):
             truth = sample.calls.seconds
             found_by = {
@@ -116,6 +119,8 @@ def _judge(checkpoint: str, folder: Path) -> dict[str, Any]:
             }  # fmt: skip
             for level, found in found_by.items():
                 errors[level].append((abs(found.sum() / truth.sum() - 1), np.abs(found / truth - 1)))
+            own = _fingerprints(sample)
+            new.append(np.array([own[kernel] not in known for kernel in sample.calls.kernels]))
             rows.append(
                 (sample.name, len(truth), truth.sum() * 1e3, *(float(errors[lvl][-1][0]) for lvl in found_by),
                  *(float(np.median(errors[lvl][-1][1])) for lvl in found_by))
@@ -127,8 +132,21 @@ def _judge(checkpoint: str, folder: Path) -> dict[str, Any]:
     for level, found in errors.items():
         whole = float(np.median([entry[0] for entry in found]))
         kernels = float(np.median(np.concatenate([entry[1] for entry in found])))
-        lines.append(f"{level}: whole models {whole:.1%} in the median, kernels {kernels:.1%} in the median")
+        unseen = np.concatenate([entry[1][mask] for entry, mask in zip(found, new, strict=True)])
+        lines.append(
+            f"{level}: whole models {whole:.1%} in the median, kernels {kernels:.1%}; {len(unseen)} calls of kernels "
+            f"that no model has that was learned from {np.median(unseen):.1%}"
+        )
     return {"rows": sorted(rows), "text": "\n".join(lines)}
+
+
+def _fingerprints(sample: Any) -> list[bytes]:
+    """What tells the graph of each of a model's kernels from others."""
+    found = []
+    for kernel in range(len(sample.calls.names)):
+        nodes = sample.graphs.select(np.array([kernel])).nodes
+        found.append(hashlib.sha256(b"".join(nodes[name].tobytes() for name in sorted(nodes))).digest())
+    return found
 
 
 if __name__ == "__main__":
