@@ -58,12 +58,12 @@ def read_parts(folders: Sequence[Path]) -> tuple[list[Part], list[Scale], str]:
     for folder in folders:
         if read_manifest(folder).target != target:
             raise MemoptError(f"{folder}: was collected for another target than {folders[0]}: train on one target")
-        shards = [(path, read_times(path)) for path in shard_paths(folder)]
-        scales.append(_scale(folder, [times for _, times in shards], known))
+        shards = [(path, times, _pairs(times)) for path, times in ((p, read_times(p)) for p in shard_paths(folder))]
+        scales.append(_scale(folder, [pair for _, _, pairs in shards for pair in pairs], known))
         factor = scales[-1].factor
-        for path, times in shards:
-            fresh = np.array([i for i, (key, _) in enumerate(_pairs(times)) if key not in known], np.int64)
-            known |= {key: factor * seconds for key, seconds in _pairs(times) if key not in known}
+        for path, times, pairs in shards:
+            fresh = np.array([i for i, (key, _) in enumerate(pairs) if key not in known], np.int64)
+            known |= {pairs[i][0]: factor * pairs[i][1] for i in fresh}
             if len(fresh):
                 parts.append(Part(path, times, fresh, factor))
     return parts, scales, target
@@ -71,16 +71,20 @@ def read_parts(folders: Sequence[Path]) -> tuple[list[Part], list[Scale], str]:
 
 def measured_again(folders: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Candidates of later folders that the first has too: its seconds, theirs brought to its scale, their programs."""
-    first = {key: seconds for path in shard_paths(folders[0]) for key, seconds in _pairs(read_times(path))}
+    first = dict(_all_pairs(folders[0]))
     ours, theirs, programs = [], [], []
     for folder in folders[1:]:
-        shards = list(map(read_times, shard_paths(folder)))
-        factor = _scale(folder, shards, first).factor
-        for key, seconds in (pair for times in shards for pair in _pairs(times) if pair[0] in first):
+        pairs = _all_pairs(folder)
+        factor = _scale(folder, pairs, first).factor
+        for key, seconds in (pair for pair in pairs if pair[0] in first):
             ours.append(first[key])
             theirs.append(seconds * factor)
             programs.append(key[0])
     return np.array(ours), np.array(theirs), programs
+
+
+def _all_pairs(folder: Path) -> list[tuple[_Key, float]]:
+    return [pair for path in shard_paths(folder) for pair in _pairs(read_times(path))]
 
 
 def _pairs(times: Times) -> list[tuple[_Key, float]]:
@@ -90,7 +94,7 @@ def _pairs(times: Times) -> list[tuple[_Key, float]]:
     ]
 
 
-def _scale(folder: Path, shards: Sequence[Times], known: Mapping[_Key, float]) -> Scale:
+def _scale(folder: Path, pairs: Sequence[tuple[_Key, float]], known: Mapping[_Key, float]) -> Scale:
     """Median of known time / time here over the candidates of both; 1 where there are none."""
-    ratios = [known[key] / seconds for times in shards for key, seconds in _pairs(times) if key in known]
+    ratios = [known[key] / seconds for key, seconds in pairs if key in known]
     return Scale(folder, float(np.median(ratios)) if ratios else 1.0, len(ratios))

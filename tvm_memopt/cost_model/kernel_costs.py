@@ -22,12 +22,15 @@ def predicted_costs(kernels: Mapping[str, Any], target: Any, checkpoint: Path | 
     ``kernels``: PrimFuncs; ``checkpoint``: None is the one of the package. Kernels with symbolic dimensions or scalar
     parameters get the roofline's seconds. Raises MemoptError where the checkpoint is missing or for another target.
     """
+    path = checkpoint or PRETRAINED
+    return _predicted(from_checkpoint(load_checkpoint(path, str(target)), str(path)), kernels, target)
+
+
+def _predicted(trained: Trained, kernels: Mapping[str, Any], target: Any) -> dict[str, float]:
     import tvm
 
     from tvm_memopt.passes.tir.cost import estimated_costs
 
-    path = checkpoint or PRETRAINED
-    trained = from_checkpoint(load_checkpoint(path, str(target)), str(path))
     found: dict[str, float] = estimated_costs(kernels, target)
     for name, function in kernels.items():
         seconds = _seconds(trained, tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
@@ -37,8 +40,10 @@ def predicted_costs(kernels: Mapping[str, Any], target: Any, checkpoint: Path | 
 
 
 def costs_by(checkpoint: Path | None, target: Any) -> Callable[[Mapping[str, Any], Any], dict[str, float]]:
-    """predicted_costs with that checkpoint, which is checked now. Raises MemoptError for a damaged one, and for one of
-    another target than ``target``, a tvm.target.Target."""
+    """predicted_costs with that checkpoint, which is read once and now; ``target``: a tvm.target.Target.
+
+    Raises MemoptError for a checkpoint that is damaged or of another target.
+    """
     path = checkpoint or PRETRAINED
     found = load_checkpoint(path)
     if not same_target(str(target), found.target):
@@ -46,8 +51,7 @@ def costs_by(checkpoint: Path | None, target: Any) -> Callable[[Mapping[str, Any
             f"{path}: predicts for target {found.target}, not for {target}: give --target '{found.target}', or a "
             "network that was trained for yours"
         )
-    from_checkpoint(found, str(path))
-    return partial(predicted_costs, checkpoint=checkpoint)
+    return partial(_predicted, from_checkpoint(found, str(path)))
 
 
 def _seconds(trained: Trained, mod: Any) -> float | None:

@@ -63,9 +63,14 @@ def with_packed_weights(mod: tvm.IRModule) -> tvm.IRModule:
 
 def build(mod: tvm.IRModule, target: tvm.target.Target, _params: Any = None) -> tvm.runtime.Module:
     """MetaSchedule's default build without its import of all intrinsics."""
+    return build_packed(with_packed_weights(mod), target)
+
+
+def build_packed(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Module:
+    """The same of what with_packed_weights made."""
     from tvm.driver import build as tvm_build
 
-    return tvm_build(with_packed_weights(mod), target=target)
+    return tvm_build(mod, target=target)
 
 
 def cpu_seconds(function: Any, arguments: Sequence[Any], timing: Timing) -> list[float]:

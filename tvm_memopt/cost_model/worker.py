@@ -45,10 +45,10 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 def _built(request: dict[str, Any]) -> tuple[Any, Any]:
     import tvm
 
-    from tvm_memopt.cost_model.quiet import build, with_packed_weights
+    from tvm_memopt.cost_model.quiet import build_packed, with_packed_weights
 
-    mod = tvm.ir.load_json(Path(request["module"]).read_text(encoding="utf-8"))
-    return with_packed_weights(mod), build(mod, tvm.ir.load_json(request["target"]))
+    mod = with_packed_weights(tvm.ir.load_json(Path(request["module"]).read_text(encoding="utf-8")))
+    return mod, build_packed(mod, tvm.ir.load_json(request["target"]))
 
 
 def _measure(request: dict[str, Any]) -> dict[str, Any]:
