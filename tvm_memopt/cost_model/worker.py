@@ -53,10 +53,11 @@ def _built(request: dict[str, Any]) -> tuple[Any, Any]:
 
 def _measure(request: dict[str, Any]) -> dict[str, Any]:
     """CPU seconds of each repeat, built in memory and run here."""
+    from tvm_memopt.cost_model.arguments import timing_arguments
     from tvm_memopt.cost_model.quiet import Timing, cpu_seconds
 
     mod, executable = _built(request)
-    arguments = [_argument(parameter.ty) for parameter in mod["main"].params]
+    arguments = timing_arguments(executable["main"], mod["main"].params)
     return {"seconds": cpu_seconds(executable["main"], arguments, Timing(**request["timing"]))}
 
 
@@ -91,18 +92,6 @@ def _sample(request: dict[str, Any]) -> dict[str, Any]:
         (output / f"{number}.json").write_text(tvm.ir.save_json(candidate.sch.mod), encoding="utf-8")
         hashes.append(str(candidate_hash(candidate.sch.mod)))
     return {"hashes": hashes}
-
-
-def _argument(ty: Any) -> Any:
-    """A tensor of numbers around one, so that no kernel meets denormals at the start; the same in every process."""
-    import numpy as np
-    import tvm
-
-    rng = np.random.default_rng(0)
-    shape, dtype = tuple(int(extent) for extent in ty.shape), np.dtype(str(ty.dtype))
-    if dtype.kind == "f":
-        return tvm.runtime.tensor(rng.uniform(0.5, 1.5, shape).astype(dtype))
-    return tvm.runtime.tensor(rng.integers(0, 2 if dtype.kind == "b" else 10, shape).astype(dtype))
 
 
 _JOBS = {"measure": _measure, "export": _export, "sample": _sample}
