@@ -12,6 +12,7 @@ import tvm_memopt as mo
 from tests.cost_model.made_up_data import made_up_seconds, schedules
 from tests.cost_model.programs_by_hand import matmul
 from tvm_memopt.cost_model.features import extract
+from tvm_memopt.cost_model.gcn import GraphNetwork
 from tvm_memopt.cost_model.gcn_cost_model import GCNCostModel
 from tvm_memopt.cost_model.online import OnlineSettings
 from tvm_memopt.cost_model.quiet import host_target
@@ -103,3 +104,16 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 
 def test_the_model_is_public():
     assert mo.cost_model.GCNCostModel is GCNCostModel
+
+
+def test_one_thread_is_used_beside_what_is_timed_and_the_callers_number_left_alone(monkeypatch):
+    context, candidates, results, _ = round_of(16)
+    model, seen = GCNCostModel(settings=OnlineSettings(cold_steps=2, cold_samples=8)), []
+    forward = GraphNetwork.forward
+    monkeypatch.setattr(
+        GraphNetwork, "forward", lambda *args: (seen.append(torch.get_num_threads()), forward(*args))[1]
+    )
+    torch.set_num_threads(2)
+    model.update(context, candidates, results)
+    model.predict(context, candidates)
+    assert (set(seen), len(seen) > 2, torch.get_num_threads()) == ({1}, True, 2)

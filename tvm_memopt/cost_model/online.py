@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +33,17 @@ class OnlineSettings:
     anchor: float = 1e-3
     emphasis: float = 1.0
     ranking: float = 1.0
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Batches are small: more threads would wait for each other, busily, and beside what is being timed."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass
@@ -65,7 +78,8 @@ class OnlineLearner:
         fast. Random until a network without pre-training has seen enough. ``graphs``: compressed."""
         if self.trained is None or (not self.pretrained and self.count < self.settings.cold_samples):
             return self.rng.uniform(0.01, 1.0, len(graphs))
-        seconds, score = self.trained.predict(graphs)
+        with _one_thread():
+            seconds, score = self.trained.predict(graphs)
         known = self.measured.get(program)
         own = -np.log(seconds) * 0.5 + score * 0.5
         reference = own.max() if known is None else max(own.max(), -np.log(min(known.seconds)))
@@ -80,7 +94,10 @@ class OnlineLearner:
         entry.seconds += [float(s) for s in seconds]
         if not self.pretrained:
             self._start_anew()
-        with torch.random.fork_rng(devices=[]):  # dropout is seeded, and the caller's generator left alone
+        with (
+            _one_thread(),
+            torch.random.fork_rng(devices=[]),
+        ):  # dropout is seeded, and the caller's generator left alone
             torch.manual_seed(self.seed * 100_003 + self.count)
             self._descend(program)
 
