@@ -92,13 +92,10 @@ class OnlineLearner:
         entry = self.measured.setdefault(program, _Measured())
         entry.graphs.append(graphs)
         entry.seconds += [float(s) for s in seconds]
-        if not self.pretrained:
-            self._start_anew()
-        with (
-            _one_thread(),
-            torch.random.fork_rng(devices=[]),
-        ):  # dropout is seeded, and the caller's generator left alone
+        with _one_thread(), torch.random.fork_rng(devices=[]):  # seeded, and the caller's generator left alone
             torch.manual_seed(self.seed * 100_003 + self.count)
+            if not self.pretrained:
+                self._start_anew()
             self._descend(program)
 
     def _start_anew(self) -> None:
