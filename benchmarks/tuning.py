@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import RESULTS, geometric_mean, save, table
+from benchmarks.tables import RESULTS, save
+from benchmarks.tuning_figures import render
 
 HELD_OUT_SEED = 1000
 """Of the random programs: collections are made with small seeds."""
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = RESULTS / f"{options.name}.json"
     if options.resume and path.exists() and (old := json.loads(path.read_text()))["trials"] == options.trials:
         document = old
+    for name in options.merge:
+        document["runs"] = json.loads((RESULTS / f"{name}.json").read_text())["runs"] | document["runs"]
     chosen = {name: task for name, task in tasks().items() if not options.tasks or name in options.tasks}
     for seed in range(options.seeds):
         for name, task in chosen.items():
@@ -64,6 +67,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="searches of each task and model (default 3)")
     parser.add_argument("--checkpoint", help="network to start from; default: the one of the package")
     parser.add_argument("--resume", action="store_true", help="keep the searches that are there")
+    parser.add_argument(
+        "--merge", nargs="+", default=[], metavar="NAME", help="results of runs beside this one, kept too"
+    )
     parser.add_argument("--name", default="tuning", help="of the results file")
     return parser.parse_args(arguments)
 
@@ -98,39 +104,6 @@ def _cpu_seconds() -> float:
 def _last(run: dict[str, Any]) -> str:
     measured, wall, _, best = run["curve"][-1]
     return f"{best * 1e6:.1f} us after {measured} candidates, {wall:.0f} s"
-
-
-def render(document: dict[str, Any], models: Sequence[str]) -> str:
-    """Final times by task and the ratio of each model's to the others'."""
-    first, lines = models[0], []
-    for other in models[1:]:
-        rows, ratios, reached, walls = [], [], [], []
-        for key, run in document["runs"].items():
-            name, model, seed = key.rsplit("/", 2)
-            rival = document["runs"].get(f"{name}/{other}/{seed}")
-            if model != first or rival is None:
-                continue
-            ours, theirs = run["curve"][-1], rival["curve"][-1]
-            needed = next((entry for entry in run["curve"] if entry[3] <= theirs[3]), None)
-            ratios.append(ours[3] / theirs[3])
-            reached.append(needed[0] / theirs[0] if needed else None)
-            walls.append(needed[1] / theirs[1] if needed else None)
-            rows.append((name, int(seed), ours[3] * 1e6, theirs[3] * 1e6, ratios[-1], reached[-1], walls[-1]))
-        header = ("task", "seed", f"{first} us", f"{other} us", "ratio", "trials to reach", "wall to reach")
-        lines.append(table(header, rows))
-        if rows:
-            lines.append(_conclusion(first, other, ratios, reached))
-    return "\n".join(lines)
-
-
-def _conclusion(first: str, other: str, ratios: list[float], reached: list[float | None]) -> str:
-    known = sorted(share for share in reached if share is not None)
-    median = known[len(known) // 2] if known else float("nan")
-    wins = sum(ratio < 1 for ratio in ratios)
-    return (
-        f"{len(ratios)} pairs: {first} / {other}: geometric mean {geometric_mean(ratios):.3f}, better in {wins}; "
-        f"{other}'s final time reached in {len(known)}, after a median {median:.2f} of its trials"
-    )
 
 
 if __name__ == "__main__":
