@@ -68,7 +68,7 @@ def _beside(found: list[Pair], first: str, other: str, trials: int) -> str:
         return f"no pair of {first} and {other} is complete"
     names = (f"{first} us", f"{other} us", f"{first} / {other}", "trials to reach", "wall to reach")
     rows = [
-        (p.task, p.seed, p.ours[-1][3] * 1e6, p.theirs[-1][3] * 1e6, p.ratio, _share(p.reached(0)), _share(p.reached(1)))
+        (p.task, p.seed, p.ours[-1][3] * 1e6, p.theirs[-1][3] * 1e6, p.ratio, *map(_share, (p.reached(0), p.reached(1))))
         for p in found
     ]  # fmt: skip
     return "\n\n".join([
@@ -113,11 +113,11 @@ def _conclusion(found: list[Pair], first: str, other: str) -> str:
     by_task = [row[4] for row in _by_task(found)]
     reached = [pair.reached(0) for pair in found]
     return (
-        f"{len(found)} pairs: {first} / {other}: geometric mean {geometric_mean(ratios):.3f}, better in {better}, worse "
-        f"in {worse} (sign test p {p:.4f}, Wilcoxon p {wilcoxon(differences):.4f}); by task better on "
+        f"{len(found)} pairs: {first} / {other}: geometric mean {geometric_mean(ratios):.3f}, better in {better}, "
+        f"worse in {worse} (sign test p {p:.4f}, Wilcoxon p {wilcoxon(differences):.4f}); by task better on "
         f"{sum(ratio < 1 for ratio in by_task)} of {len(by_task)}\n{other}'s final time was reached in "
-        f"{sum(share < inf for share in reached)} of {len(found)}, after {_share(median(reached))} of its candidates in "
-        "the median of all"
+        f"{sum(share < inf for share in reached)} of {len(found)}, after {_share(median(reached))} of its candidates "
+        "in the median of all"
     )
 
 
