@@ -2,7 +2,8 @@
 
 The same held-out programs, seeds and numbers of trials for each cost model, one after the other on the same machine;
 what is kept is the best time after each round, with the candidates measured, wall-clock and CPU seconds until then.
-XGBModel takes part from 16 samples on, instead of 100. ``--resume`` goes on where a run ended.
+XGBModel takes part from 16 samples on, instead of 100. The population is 8 for each candidate of a round, as TVM's.
+``--resume`` goes on where a run ended.
 """
 
 from __future__ import annotations
@@ -39,12 +40,10 @@ def tasks() -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
-    document: dict[str, Any] = {"trials": options.trials, "runs": {}}
-    path = RESULTS / f"{options.name}.json"
-    if options.resume and path.exists() and (old := json.loads(path.read_text()))["trials"] == options.trials:
-        document = old
-    for name in options.merge:
-        document["runs"] = json.loads((RESULTS / f"{name}.json").read_text())["runs"] | document["runs"]
+    settings = {"trials": options.trials, "per_round": options.per_round, "population": options.population}
+    document: dict[str, Any] = {**settings, "runs": {}}
+    for name in [*options.merge, *([options.name] if options.resume else [])]:
+        document["runs"] |= _kept(RESULTS / f"{name}.json", settings)
     chosen = {name: task for name, task in tasks().items() if not options.tasks or name in options.tasks}
     for seed in range(options.seeds):
         for name, task in chosen.items():
@@ -58,12 +57,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _kept(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The searches of a results file of the same settings."""
+    if not path.exists():
+        return {}
+    document = json.loads(path.read_text())
+    return dict(document["runs"]) if settings.items() <= document.items() else {}
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["gcn", "xgb"], help="first: the one the others are held to")
     parser.add_argument("--tasks", nargs="*", help="names; default: all ten")
     parser.add_argument("--trials", type=int, default=128, help="candidates of each search (default 128)")
     parser.add_argument("--per-round", type=int, default=16, help="measured between two updates (default 16)")
+    parser.add_argument("--population", type=int, default=128, help="of the evolutionary search (default 128)")
     parser.add_argument("--seeds", type=int, default=3, help="searches of each task and model (default 3)")
     parser.add_argument("--checkpoint", help="network to start from; default: the one of the package")
     parser.add_argument("--resume", action="store_true", help="keep the searches that are there")
@@ -90,7 +98,7 @@ def _search(task: Any, model: str, seed: int, options: argparse.Namespace) -> di
         best = min([entry[3] for entry in curve] + ([] if seconds is None else [seconds]), default=float("inf"))
         curve.append((measured, time.monotonic() - started, _cpu_seconds() - cpu, best))
 
-    settings = TuneOptions(options.trials, seed, options.per_round)
+    settings = TuneOptions(options.trials, seed, options.per_round, options.population)
     with tempfile.TemporaryDirectory() as folder, local_device(1, 30.0) as device:
         tuned = tune_tasks([task], target, device, guide, Path(folder), settings, watch)
     return {"curve": curve, "failed": tuned.failed, "source": source}

@@ -25,6 +25,11 @@ class Pair:
     theirs: Curve
 
     @property
+    def microseconds(self) -> tuple[float, float]:
+        """Final times."""
+        return self.ours[-1][3] * 1e6, self.theirs[-1][3] * 1e6
+
+    @property
     def ratio(self) -> float:
         """Final times, ours over theirs."""
         return self.ours[-1][3] / self.theirs[-1][3]
@@ -68,9 +73,9 @@ def _beside(found: list[Pair], first: str, other: str, trials: int) -> str:
         return f"no pair of {first} and {other} is complete"
     names = (f"{first} us", f"{other} us", f"{first} / {other}", "trials to reach", "wall to reach")
     rows = [
-        (p.task, p.seed, p.ours[-1][3] * 1e6, p.theirs[-1][3] * 1e6, p.ratio, *map(_share, (p.reached(0), p.reached(1))))
-        for p in found
-    ]  # fmt: skip
+        (pair.task, pair.seed, *pair.microseconds, pair.ratio, _share(pair.reached(0)), _share(pair.reached(1)))
+        for pair in found
+    ]
     return "\n\n".join([
         table(("task", "seed", *names), rows),
         table(("task", "seeds", *names), _by_task(found)),
@@ -84,10 +89,9 @@ def _by_task(found: list[Pair]) -> list[tuple[Any, ...]]:
     rows = []
     for task in dict.fromkeys(pair.task for pair in found):
         own = [pair for pair in found if pair.task == task]
-        ours = geometric_mean(pair.ours[-1][3] for pair in own)
-        theirs = geometric_mean(pair.theirs[-1][3] for pair in own)
+        ours, theirs = (geometric_mean(pair.microseconds[side] for pair in own) for side in (0, 1))
         reached = [_share(median(pair.reached(column) for pair in own)) for column in (0, 1)]
-        rows.append((task, len(own), ours * 1e6, theirs * 1e6, ours / theirs, *reached))
+        rows.append((task, len(own), ours, theirs, ours / theirs, *reached))
     return rows
 
 
