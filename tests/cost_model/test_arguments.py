@@ -6,7 +6,7 @@ pytest.importorskip("tvm", reason="kernels are timed with it")
 import tvm
 from tvm import te
 
-from tvm_memopt.cost_model.arguments import timing_arguments
+from tvm_memopt.cost_model.arguments import remote_arguments, timing_arguments
 from tvm_memopt.cost_model.quiet import build, host_target
 
 
@@ -37,3 +37,11 @@ def test_a_kernel_that_takes_roots_gets_numbers_above_zero():
 
 def test_the_same_each_time():
     assert all((a == b).all() for a, b in zip(made(te.exp), made(te.exp), strict=True))
+
+
+def test_a_device_behind_rpc_gets_both_signs_too():
+    kinds = [("TENSOR", "float32", (8, 8)), ("TENSOR", "int8", (4,))]
+    first, second = remote_arguments(None, tvm.cpu(), kinds, 2)
+    assert [(one.numpy().shape, one.numpy().dtype.name) for one in first] == [((8, 8), "float32"), ((4,), "int8")]
+    assert 16 < (first[0].numpy() < 0).sum() < 48
+    assert all((a.numpy() == b.numpy()).all() for a, b in zip(first, second, strict=True))

@@ -14,13 +14,22 @@ TARGET = host_target(4)
 TIMING = Timing(repeats=2, min_repeat_seconds=1e-4)
 
 
-def measured(device, count=2):
-    candidates = sample(matmul(), TARGET, "default", count, 1, ms.database.MemoryDatabase())
+def measured(device, count=2, mod=None, seed=1):
+    mod = mod or matmul()
+    candidates = sample(mod, TARGET, "default", count, seed, ms.database.MemoryDatabase())
     built = device.builder.build([ms.builder.BuilderInput(c.sch.mod, TARGET) for c in candidates])
     assert [result.error_msg for result in built] == [None] * count
     pairs = zip(built, candidates, strict=True)
     inputs = [ms.runner.RunnerInput(result.artifact_path, device_type(TARGET), c.args_info) for result, c in pairs]
     return [future.result() for future in device.runner.run(inputs)]
+
+
+def with_packed_weight():
+    """A product whose second matrix a schedule packs first."""
+    from tvm import IRModule, te, topi
+
+    a, b = te.placeholder((32, 32), name="a"), te.placeholder((32, 32), name="b")
+    return IRModule({"main": te.create_prim_func([a, b, topi.nn.matmul(a, b)])})
 
 
 def test_a_plain_tune_measures_every_candidate(tmp_path):
@@ -36,19 +45,9 @@ def test_a_plain_tune_measures_every_candidate(tmp_path):
 
 
 def test_a_kernel_whose_weight_is_packed_first_is_timed_with_the_packed_weight():
-    from tvm import IRModule, te, topi
-
-    a, b = te.placeholder((32, 32), name="a"), te.placeholder((32, 32), name="b")
-    mod = IRModule({"main": te.create_prim_func([a, b, topi.nn.matmul(a, b)])})
-    candidates = sample(mod, TARGET, "default", 4, 0, ms.database.MemoryDatabase())
     with local_device(1, 60, TIMING) as device:
-        built = device.builder.build([ms.builder.BuilderInput(c.sch.mod, TARGET) for c in candidates])
-        inputs = [
-            ms.runner.RunnerInput(result.artifact_path, device_type(TARGET), c.args_info)
-            for result, c in zip(built, candidates, strict=True)
-        ]
-        results = [future.result() for future in device.runner.run(inputs)]
-    assert [result.error_msg for result in results] == [None] * len(candidates)
+        results = measured(device, 4, with_packed_weight(), seed=0)
+    assert [result.error_msg for result in results] == [None] * 4
 
 
 def test_the_whole_of_tvms_intrinsics_is_never_imported():
@@ -70,11 +69,11 @@ def test_a_device_behind_a_tracker_measures_too():
     )
     try:
         with rpc_device(f"127.0.0.1:{tracker.port}", "memopt-test", 1, 60, TIMING) as device:
-            results = measured(device, 1)
+            results = measured(device, 1) + measured(device, 4, with_packed_weight(), seed=0)
     finally:
         server.terminate()
         tracker.terminate()
-    assert [result.error_msg for result in results] == [None]
+    assert [result.error_msg for result in results] == [None] * 5
     assert all(0 < float(second) < 1 for result in results for second in result.run_secs)
 
 

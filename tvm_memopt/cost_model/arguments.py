@@ -1,8 +1,12 @@
-"""What a kernel is timed on."""
+"""What a kernel is timed on.
+
+Floats are 0.5 to 1.5 in size, so that no kernel meets denormals at the start, and of both signs, as a model's are:
+where a compiler made a branch of a comparison with zero, data of one sign never miss it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,28 +14,29 @@ import tvm
 
 
 def timing_arguments(function: Callable[..., Any], parameters: Sequence[Any]) -> list[Any]:
-    """Tensors for ``function``, the same in every process, after one call of it.
-
-    Floats are 0.5 to 1.5 in size, so that no kernel meets denormals at the start, and of both signs, as a model's are:
-    where a compiler made a branch of a comparison with zero, data of one sign never miss it. A kernel that makes
-    NaN or infinity of them (a root, a logarithm) gets them all above zero.
-    """
-    arguments = _tensors(parameters, signed=True)
+    """Tensors for ``function``, the same in every process, after one call of it. A kernel that makes NaN or infinity
+    of numbers of both signs (a root, a logarithm) gets them all above zero."""
+    kinds = [(str(parameter.ty.dtype), parameter.ty.shape) for parameter in parameters]
+    arguments = [tvm.runtime.tensor(values) for values in _values(kinds, signed=True)]
     function(*arguments)
     if all(np.isfinite(values).all() for one in arguments if (values := one.numpy()).dtype.kind == "f"):
         return arguments
-    return _tensors(parameters, signed=False)
+    return [tvm.runtime.tensor(values) for values in _values(kinds, signed=False)]
 
 
-def _tensors(parameters: Sequence[Any], signed: bool) -> list[Any]:
+def remote_arguments(_session: Any, device: Any, kinds: Sequence[Sequence[Any]], repeats: int) -> list[list[Any]]:
+    """The same on a device behind RPC, always of both signs, as ``f_alloc_argument`` of MetaSchedule's RPCRunner.
+    ``kinds``: ("TENSOR", dtype, shape) of each argument."""
+    arrays = list(_values([(str(dtype), shape) for _, dtype, shape in kinds], signed=True))
+    return [[tvm.runtime.tensor(values, device) for values in arrays] for _ in range(repeats)]
+
+
+def _values(kinds: Iterable[tuple[str, Sequence[Any]]], signed: bool) -> Iterable[np.ndarray]:
     rng = np.random.default_rng(0)
-    tensors = []
-    for parameter in parameters:
-        shape, dtype = tuple(int(extent) for extent in parameter.ty.shape), np.dtype(str(parameter.ty.dtype))
-        if dtype.kind == "f":
-            values = rng.uniform(-1.0, 1.0, shape)
-            values = values + np.copysign(0.5, values) if signed else np.abs(values) + 0.5
-        else:
-            values = rng.integers(0, 2 if dtype.kind == "b" else 10, shape)
-        tensors.append(tvm.runtime.tensor(values.astype(dtype)))
-    return tensors
+    for dtype, extents in kinds:
+        kind, shape = np.dtype(dtype).kind, tuple(int(extent) for extent in extents)
+        if kind != "f":
+            yield rng.integers(0, 2 if kind == "b" else 10, shape).astype(dtype)
+            continue
+        values = rng.uniform(-1.0, 1.0, shape)
+        yield (values + np.copysign(0.5, values) if signed else np.abs(values) + 0.5).astype(dtype)

@@ -20,6 +20,7 @@ import tvm
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
+from tvm_memopt.cost_model.arguments import remote_arguments
 from tvm_memopt.cost_model.quiet import Timing, skip_gpu_intrinsics
 from tvm_memopt.cost_model.worker_pool import Reply, WorkerPool
 from tvm_memopt.errors import MemoptError
@@ -60,7 +61,9 @@ def rpc_device(
     settings = ms.runner.EvaluatorConfig(1, timing.repeats, int(timing.min_repeat_seconds * 1e3))
     config = ms.runner.RPCConfig(host, int(port), key, session_timeout_sec=int(timeout))
     with WorkerPool(workers, timeout) as pool, tempfile.TemporaryDirectory(prefix="memopt-") as folder:
-        runner = ms.runner.RPCRunner(rpc_config=config, evaluator_config=settings, max_workers=workers)
+        runner = ms.runner.RPCRunner(
+            rpc_config=config, evaluator_config=settings, max_workers=workers, f_alloc_argument=remote_arguments
+        )
         yield Device(_ExportBuilder(pool, Path(folder)), runner)
 
 
