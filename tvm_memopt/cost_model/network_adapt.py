@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 
+from tvm_memopt.cost_model.epochs import descend, train_keeping_best
 from tvm_memopt.cost_model.features import Graphs, join
 from tvm_memopt.cost_model.loss import relative_error_loss
 from tvm_memopt.cost_model.network import Trained
@@ -32,31 +34,23 @@ def adapted(
     prepared = prepare(graphs, level1.normalization)
     measured = [sample for sample in valid if np.isfinite(sample.calls.seconds).any()]
     held_out = _kernels(measured) if measured else None
-    judged = None if held_out is None else prepare(held_out[0], level1.normalization)
     network = copy.deepcopy(level1.network)
     found = Trained(network, level1.normalization, level1.target, level1.card)
-    best, kept = float("inf"), copy.deepcopy(network.state_dict())
-    if held_out is not None and judged is not None:
-        best = _error(found, judged, held_out[1])
     optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=1e-2)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    for _ in range(epochs):
-        network.train()
+
+    def train() -> None:
         order = rng.permutation(len(seconds))
         for wanted in np.array_split(order, max(1, round(len(order) / _BATCH))):
             predicted, _ = network(prepared.batch(wanted))
             truth = torch.from_numpy(seconds[wanted]).float()
-            loss = relative_error_loss(predicted, truth, truth, torch.zeros_like(truth))
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-        network.eval()
-        error = -1.0 if held_out is None or judged is None else _error(found, judged, held_out[1])
-        if error <= best or held_out is None:
-            best, kept = error, copy.deepcopy(network.state_dict())
-    network.load_state_dict(kept)
+            descend(network, optimizer, relative_error_loss(predicted, truth, truth, torch.zeros_like(truth)))
+
+    judge = None
+    if held_out is not None:
+        judge = partial(_error, found, prepare(held_out[0], level1.normalization), held_out[1])
+    train_keeping_best(network, epochs, train, judge, untouched=True)
     return found
 
 

@@ -12,7 +12,6 @@ and the model takes the sum. An untrained network gives the times of level 1.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from tvm_memopt.cost_model.checkpoint import Checkpoint
+from tvm_memopt.cost_model.epochs import descend, train_keeping_best
 from tvm_memopt.cost_model.loss import relative_error_loss
 from tvm_memopt.cost_model.network import Trained
 from tvm_memopt.cost_model.network_calls import CALL_COLUMNS, EDGE_COLUMNS, NetworkSample
@@ -135,21 +135,17 @@ def train_calls(
     held_out = [(_batch(level1, normalization, s), _seconds(s)) for s in valid]
     network = CallNetwork(batches[0][0].calls.shape[1])
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=1e-2)
-    best, kept = float("inf"), copy.deepcopy(network.state_dict())
     rng = np.random.default_rng(seed)
-    for _ in range(epochs):
-        network.train()
+
+    def train() -> None:
         for number in rng.permutation(len(batches)):
-            optimizer.zero_grad()
-            _loss(network, *batches[number]).backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-        network.eval()
+            descend(network, optimizer, _loss(network, *batches[number]))
+
+    def judge() -> float:
         with torch.inference_mode():
-            found = float(np.mean([float(_loss(network, *pair)) for pair in held_out])) if held_out else -1.0
-        if found <= best or not held_out:
-            best, kept = found, copy.deepcopy(network.state_dict())
-    network.load_state_dict(kept)
+            return float(np.mean([float(_loss(network, *pair)) for pair in held_out]))
+
+    train_keeping_best(network, epochs, train, judge if held_out else None)
     return TrainedCalls(level1, network, normalization)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tvm_memopt.cost_model.epochs import descend, train_keeping_best
 from tvm_memopt.cost_model.feature_names import ARITHMETIC, CAPACITIES, STATEMENT, STATEMENT_INVARIANT
 from tvm_memopt.cost_model.per_store import Stores
 from tvm_memopt.cost_model.samples import Samples
@@ -154,21 +154,16 @@ def fit(
     """Epochs of one batch a program; the weights of the epoch that is best on held-out programs are kept."""
     rng = np.random.default_rng(seed)
     programs = {part: [samples.of_programs([p]) for p in split[part]] for part in ("train", "valid")}
-    best, kept = float("inf"), copy.deepcopy(network.state_dict())
-    for _ in range(epochs):
-        network.train()
+
+    def train() -> None:
         for number in rng.permutation(len(programs["train"])):
-            optimizer.zero_grad()
-            loss(programs["train"][number]).backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT)
-            optimizer.step()
-        network.eval()
+            descend(network, optimizer, loss(programs["train"][number]), _GRADIENT)
+
+    def judge() -> float:
         with torch.inference_mode():
-            found = float(np.mean([float(loss(wanted)) for wanted in programs["valid"]]))
-        if found < best:
-            best, kept = found, copy.deepcopy(network.state_dict())
-    network.load_state_dict(kept)
-    network.eval()
+            return float(np.mean([float(loss(wanted)) for wanted in programs["valid"]]))
+
+    train_keeping_best(network, epochs, train, judge)
 
 
 def _all(call: Callable[[np.ndarray], Tensor], count: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from tvm_memopt.cost_model.epochs import descend
 from tvm_memopt.cost_model.features import Graphs, join
 from tvm_memopt.cost_model.gcn import Architecture, GraphNetwork
 from tvm_memopt.cost_model.loss import ranking_loss, relative_error_loss
@@ -142,8 +143,5 @@ class OnlineLearner:
                 loss = loss + settings.anchor * sum(
                     ((value - self.anchor[name]) ** 2).sum() for name, value in network.named_parameters()
                 )
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
+            descend(network, optimizer, loss)
         network.eval()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tvm_memopt.atomic import atomic_path
+from tvm_memopt.cost_model.epochs import descend
 from tvm_memopt.cost_model.gcn import Architecture, GraphNetwork
 from tvm_memopt.cost_model.loss import ranking_loss, relative_error_loss
 from tvm_memopt.cost_model.metrics import Metrics, measure
@@ -138,10 +139,7 @@ class _Run:
         for number, wanted in enumerate(batches):
             self._set_rate((self.epoch + number / len(batches)) / self.settings.epochs)
             loss = self._loss(self.network, wanted)
-            self.optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimizer.step()
+            descend(self.network, self.optimizer, loss)
             self._follow()
             losses.append(float(loss.detach()))
         self.epoch += 1
