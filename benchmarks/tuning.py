@@ -23,7 +23,8 @@ from benchmarks.tuning_figures import render
 
 HELD_OUT_SEED = 1000
 """Of the random programs: collections are made with small seeds."""
-RANDOM = 7
+RANDOM = (0, 1, 2, 3, 5, 6, 7)
+"""Numbers of the random programs; 4 is a blur, of which TVM knows a single schedule."""
 
 
 def tasks() -> dict[str, Any]:
@@ -35,7 +36,7 @@ def tasks() -> dict[str, Any]:
         name: Task(name.replace(" ", "_"), mod, 1, "by hand", block_count(mod))
         for name, mod in single_operators().items()
     }
-    return found | {f"random {i}": random_task(HELD_OUT_SEED, i) for i in range(RANDOM)}
+    return found | {f"random {i}": random_task(HELD_OUT_SEED, i) for i in RANDOM}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
