@@ -55,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     print(key, _last(document["runs"][key]), file=sys.stderr, flush=True)
                     save(options.name, document)
     print(render(document, options.models))
+    if options.plot:
+        from benchmarks.tuning_plot import write_curves
+
+        write_curves(document, *options.models[:2], options.plot)
     return 0
 
 
@@ -78,6 +82,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="keep the searches that are there")
     parser.add_argument(
         "--merge", nargs="+", default=[], metavar="NAME", help="results of runs beside this one, kept too"
+    )
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw the best time so far of the first two models: .svg or .png"
     )
     parser.add_argument("--name", default="tuning", help="of the results file")
     return parser.parse_args(arguments)

@@ -43,11 +43,12 @@ class Pair:
 
     def ratio_after(self, column: int, limit: float) -> float | None:
         """Best times within ``limit`` candidates or seconds, ours over theirs; None: before either's first round."""
-        ours, theirs = _best(self.ours, column, limit), _best(self.theirs, column, limit)
+        ours, theirs = best_within(self.ours, column, limit), best_within(self.theirs, column, limit)
         return None if ours is None or theirs is None else ours / theirs
 
 
-def _best(curve: Curve, column: int, limit: float) -> float | None:
+def best_within(curve: Curve, column: int, limit: float) -> float | None:
+    """Seconds of the best within ``limit`` candidates (column 0) or wall-clock seconds (1); None: no round ended."""
     return min((entry[3] for entry in curve if entry[column] <= limit), default=None)
 
 
