@@ -54,14 +54,25 @@ def test_a_cold_model_learns_to_rank_several_programs():
         assert np.corrcoef(np.log(scores), -np.log(seconds))[0, 1] > 0.9
 
 
-def test_failed_candidates_are_counted_and_left_out():
-    model = GCNCostModel()
-    context, candidates, results, _ = round_of(16, fail=(0, 3))
-    model.update(context, candidates, results)
+def test_failed_candidates_are_counted_and_ranked_last():
+    model, usual = (GCNCostModel(settings=OnlineSettings(cold_steps=150, cold_samples=6)) for _ in range(2))
+    context, candidates, results, _ = round_of(16)
+    usual.update(context, candidates, results)
+    failed = np.argsort(usual.predict(context, candidates))[-2:]  # what it took for the fastest
+    model.update(*round_of(16, fail=failed)[:3])
     assert (model.failed, model.learner.count) == (2, 6)
+    assert set(np.argsort(model.predict(context, candidates))[:2]) == set(failed)
+
+
+@pytest.mark.parametrize("rows", [16, 64])
+def test_a_round_in_which_all_failed_teaches_nothing_yet(rows):
+    model = GCNCostModel(settings=OnlineSettings(cold_steps=2, cold_samples=6))
     context, candidates, results, _ = round_of(16, fail=range(8))
     model.update(context, candidates, results)
-    assert (model.failed, model.learner.count) == (10, 6)
+    assert (model.failed, model.learner.count, model.learner.trained) == (8, 0, None)
+    model.update(*round_of(rows)[:3])
+    assert (model.failed, model.learner.count) == (8, 8)
+    assert (model.predict(context, candidates) > 0).all()
 
 
 def test_saved_and_loaded_it_predicts_the_same_and_goes_on_learning(tmp_path):

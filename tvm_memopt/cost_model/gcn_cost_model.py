@@ -25,6 +25,8 @@ from tvm_memopt.cost_model.samples import compressed  # noqa: E402
 from tvm_memopt.cost_model.sampling import candidate_hash  # noqa: E402
 from tvm_memopt.errors import MemoptError  # noqa: E402
 
+_NO_TIME = 1e9  # seconds: TVM keeps candidates without a time as 1e10
+
 tvm_ffi.register_error("MemoptError", MemoptError)  # else it leaves the tuner's native code as a RuntimeError
 
 
@@ -65,15 +67,14 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         save_checkpoint(Path(path), self.learner.trained.checkpoint())
 
     def update(self, context: Any, candidates: Sequence[Any], results: Sequence[Any]) -> None:
-        """Learn from measured candidates; failed ones are counted and left out."""
+        """Learn from measured candidates; failed ones are counted, and ranked behind all that ran."""
         self._check(context)
-        good = [i for i, result in enumerate(results) if result.run_secs]
-        self.failed += len(results) - len(good)
-        if good:
-            seconds = np.array([np.median([float(s) for s in results[i].run_secs]) for i in good])
-            usable = np.isfinite(seconds) & (seconds > 0) & (seconds < 1e9)
-            graphs = _graphs([candidates[i] for i in good]).select(np.flatnonzero(usable))
-            self.learner.learn(_key(context), graphs, seconds[usable])
+        if not candidates:
+            return
+        medians = [np.median([float(s) for s in result.run_secs or ()] or [np.inf]) for result in results]
+        seconds = np.array([second if 0 < second < _NO_TIME else np.inf for second in medians])
+        self.failed += int(np.isinf(seconds).sum())
+        self.learner.learn(_key(context), _graphs(candidates), seconds)
 
     def predict(self, context: Any, candidates: Sequence[Any]) -> np.ndarray:
         """Scores above 0, float64 [candidates]; higher is better."""

@@ -47,12 +47,20 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+_FAILED = 10.0  # a candidate that failed is ranked as if it took so many times what the slowest did
+
+
 @dataclass
 class _Measured:
-    """Candidates of one program with their times."""
+    """Candidates of one program with their times, infinite where they failed."""
 
     graphs: list[Graphs] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+
+    @property
+    def known(self) -> list[float]:
+        """The times that are."""
+        return [seconds for seconds in self.seconds if np.isfinite(seconds)]
 
 
 class OnlineLearner:
@@ -71,8 +79,8 @@ class OnlineLearner:
 
     @property
     def count(self) -> int:
-        """Candidates learned from."""
-        return sum(len(entry.seconds) for entry in self.measured.values())
+        """Candidates with a time that were learned from."""
+        return sum(len(entry.known) for entry in self.measured.values())
 
     def predict(self, program: str, graphs: Graphs) -> np.ndarray:
         """Scores above 0, float64 [graphs]: about 1 for what is as fast as the program's best so far, 2 for twice as
@@ -83,16 +91,18 @@ class OnlineLearner:
             seconds, score = self.trained.predict(graphs)
         known = self.measured.get(program)
         own = -np.log(seconds) * 0.5 + score * 0.5
-        reference = own.max() if known is None else max(own.max(), -np.log(min(known.seconds)))
+        reference = max([own.max(), *(-np.log(known.known) if known is not None else ())])
         return np.asarray(np.exp(np.clip(own - reference, -60.0, 3.0)))
 
     def learn(self, program: str, graphs: Graphs, seconds: np.ndarray) -> None:
-        """Take up a round of measurements; ``graphs``: compressed, ``seconds``: all finite."""
+        """Take up a round of measurements; ``graphs``: compressed, ``seconds``: infinite where a candidate failed."""
         if len(seconds) == 0:
             return
         entry = self.measured.setdefault(program, _Measured())
         entry.graphs.append(graphs)
         entry.seconds += [float(s) for s in seconds]
+        if not entry.known:
+            return
         with _one_thread(), torch.random.fork_rng(devices=[]):  # seeded, and the caller's generator left alone
             torch.manual_seed(self.seed * 100_003 + self.count)
             if not self.pretrained:
@@ -104,25 +114,30 @@ class OnlineLearner:
         if self.trained is not None and self.count < 2 * self._fitted:
             return
         graphs, seconds, _ = self._all()
+        known = np.flatnonzero(np.isfinite(seconds))
         normalization = fit_normalization(graphs)
         network = GraphNetwork(Architecture()) if self.trained is None else self.trained.network
         if self.trained is None:
-            calibrate(network, prepare(graphs, normalization), seconds, np.arange(len(seconds)))
+            calibrate(network, prepare(graphs, normalization), seconds, known)
         self.trained = Trained(network, normalization, self.target, {})
         self._fitted = self.count
 
     def _all(self) -> tuple[Graphs, np.ndarray, np.ndarray]:
-        """All graphs, their seconds, and the number of each one's program."""
-        graphs = join([part for entry in self.measured.values() for part in entry.graphs])
-        seconds = np.array([s for entry in self.measured.values() for s in entry.seconds])
-        program = np.repeat(np.arange(len(self.measured)), [len(e.seconds) for e in self.measured.values()])
+        """All graphs of programs that have times, their seconds, and the number of each one's program in measured."""
+        entries = {number: entry for number, entry in enumerate(self.measured.values()) if entry.known}
+        graphs = join([part for entry in entries.values() for part in entry.graphs])
+        seconds = np.array([s for entry in entries.values() for s in entry.seconds])
+        program = np.repeat(list(entries), [len(entry.seconds) for entry in entries.values()])
         return graphs, seconds, program
 
     def _descend(self, newest: str) -> None:
         """Some steps on candidates of the program that was measured last and as many of all."""
         assert self.trained is not None
         graphs, seconds, program = self._all()
-        fastest = np.array([min(entry.seconds) for entry in self.measured.values()])[program]
+        ends = [(min(entry.known, default=0.0), max(entry.known, default=0.0)) for entry in self.measured.values()]
+        fastest, slowest = (np.array(values)[program] for values in zip(*ends, strict=True))
+        timed = np.isfinite(seconds)
+        seconds = np.where(timed, seconds, _FAILED * slowest)
         prepared = prepare(graphs, self.trained.normalization)
         own = np.flatnonzero(program == list(self.measured).index(newest))
         settings, network = self.settings, self.trained.network
@@ -137,8 +152,11 @@ class OnlineLearner:
             predicted, score = network(prepared.batch(wanted))
             truth = torch.from_numpy(seconds[wanted]).float()
             best = torch.from_numpy(fastest[wanted]).float()
-            loss = relative_error_loss(predicted, truth, best, torch.zeros_like(truth), settings.emphasis)
-            loss = loss + settings.ranking * ranking_loss(score, truth, torch.from_numpy(program[wanted]))
+            loss = settings.ranking * ranking_loss(score, truth, torch.from_numpy(program[wanted]))
+            right = torch.from_numpy(timed[wanted])
+            if right.any():
+                predicted, truth, best = predicted[right], truth[right], best[right]
+                loss = loss + relative_error_loss(predicted, truth, best, torch.zeros_like(truth), settings.emphasis)
             if self.anchor is not None:
                 loss = loss + settings.anchor * sum(
                     ((value - self.anchor[name]) ** 2).sum() for name, value in network.named_parameters()
