@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from math import inf
+from statistics import median
 from typing import Any
 
-from benchmarks.tables import geometric_mean
 from benchmarks.tuning_figures import Curve, Pair, best_within, pairs
 from tvm_memopt.atomic import atomic_path
 from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib
@@ -16,8 +17,8 @@ _POINTS = 64
 
 
 def write_curves(document: Mapping[str, Any], first: str, other: str, path: str | os.PathLike[str]) -> None:
-    """Draw the searches of ``benchmarks.tuning`` into a ``.svg`` or ``.png`` file, by atomic rename: geometric means
-    of the best time so far over the other model's final time.
+    """Draw the searches of ``benchmarks.tuning`` into a ``.svg`` or ``.png`` file, by atomic rename: medians of the
+    best time so far over the other model's final time, a search that has measured nothing yet being last.
 
     Raises MemoptError for another extension or when matplotlib is absent.
     """
@@ -40,22 +41,22 @@ def write_curves(document: Mapping[str, Any], first: str, other: str, path: str 
             axes.grid(color="#e6e6e6", linewidth=0.6)
         panels[0].set_ylabel(f"best time / {other}'s final")
         panels[0].legend(frameon=False)
-        figure.suptitle(f"{len(found)} pairs of searches, geometric mean", x=0.02, ha="left", fontsize=9)
+        figure.suptitle(f"{len(found)} pairs of searches, median", x=0.02, ha="left", fontsize=9)
         with atomic_path(path) as temporary:
             metadata = {"Date": None} if kind == "svg" else {}
             figure.savefig(temporary, format=kind, dpi=160, metadata=metadata, facecolor="white")
 
 
 def _line(found: list[Pair], side: str, column: int, trials: int) -> tuple[list[float], list[float]]:
-    """(shares, means) from where all searches have a time on."""
+    """(shares, medians) from where most searches have a time on."""
     curves: list[Curve] = [getattr(pair, side) for pair in found]
     totals = [trials if column == 0 else pair.theirs[-1][1] for pair in found]
     shares = [point / _POINTS for point in range(1, _POINTS + 1)]
-    kept, means = [], []
+    kept, medians = [], []
     for share in shares:
         best = [best_within(curve, column, share * total) for curve, total in zip(curves, totals, strict=True)]
-        known = [value / pair.theirs[-1][3] for value, pair in zip(best, found, strict=True) if value is not None]
-        if len(known) == len(found):
+        ratios = [(value or inf) / pair.theirs[-1][3] for value, pair in zip(best, found, strict=True)]
+        if (middle := median(ratios)) < inf:
             kept.append(share)
-            means.append(geometric_mean(known))
-    return kept, means
+            medians.append(middle)
+    return kept, medians

@@ -44,3 +44,17 @@ def test_nothing_complete_is_said(models):
         render({"runs": {"a/gcn/0": {"curve": OURS}}, "trials": 32}, models)
         == f"no pair of gcn and {models[1]} is complete"
     )
+
+
+def test_the_curves_are_drawn_with_a_search_that_found_nothing_in_time(tmp_path):
+    pytest.importorskip("matplotlib", reason="charts need it")
+    from benchmarks.tuning_plot import _line, write_curves
+
+    late = [(16, 400.0, 5.0, 3e-6)]
+    runs = {"a/gcn/0": {"curve": late}, "a/xgb/0": {"curve": THEIRS}}
+    for seed in (1, 2):
+        runs |= {f"a/gcn/{seed}": {"curve": OURS}, f"a/xgb/{seed}": {"curve": THEIRS}}
+    write_curves({"runs": runs, "trials": 32}, "gcn", "xgb", tmp_path / "curves.svg")
+    assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
+    shares, medians = _line(pairs(runs, "gcn", "xgb"), "ours", 1, 32)
+    assert (min(shares), medians[0], medians[-1]) == (0.25, 1.0, 0.5)
