@@ -117,6 +117,14 @@ def _learning_curve(samples: Any, split: dict[str, np.ndarray], options: argpars
             "metrics": prediction.metrics(samples, test, False).document(),
         }
         _save(options, document)
+    if (whole := document["models"].get("gcn/0")) is not None:
+        from tvm_memopt.cost_model.metrics import measure
+
+        seconds, score = (np.array(whole[name]) for name in ("seconds", "score"))
+        document["learning_curve"]["1"] = {
+            "candidates": len(samples.of_programs(split["train"])),
+            "metrics": measure(seconds, score, samples.seconds[test], samples.program[test]).document(),
+        }
 
 
 def _settings(options: argparse.Namespace) -> Any:
