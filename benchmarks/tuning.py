@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     document["runs"][key] = _search(task, model, seed, options)
                     print(key, _last(document["runs"][key]), file=sys.stderr, flush=True)
                     save(options.name, document)
+    document["runs"] = {key: run for key, run in document["runs"].items() if key.rsplit("/", 2)[0] in chosen}
     print(render(document, options.models))
     if options.plot:
         from benchmarks.tuning_plot import write_curves
