@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     settings = {"trials": options.trials, "per_round": options.per_round, "population": options.population}
     document: dict[str, Any] = {**settings, "runs": {}}
+    for name in options.merge:
+        if not (RESULTS / f"{name}.json").exists():
+            sys.exit(f"{RESULTS / name}.json: there is no such results file to merge")
     for name in [*options.merge, *([options.name] if options.resume else [])]:
         document["runs"] |= _kept(RESULTS / f"{name}.json", settings)
     chosen = {name: task for name, task in tasks().items() if not options.tasks or name in options.tasks}
