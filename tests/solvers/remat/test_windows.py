@@ -45,12 +45,13 @@ def improved(graph: Graph, schedule: Sequence[int], budget: int, *lengths: int) 
 def valid_replacements(graph: Graph, schedule: Sequence[int], start: int, end: int) -> Iterator[tuple[int, ...]]:
     """Schedules with other steps from ``start`` to ``end`` that need nothing more of what comes before.
 
-    Ops that run there for the first time still do.
+    Ops that run there for the first time still do, and those that first run later do not, even where a needless run
+    would help: one of an op without cost lets unused inputs of the graph die before something large runs.
     """
     entry = Trace(graph, schedule).held(start)
     fresh = set(schedule[start:end]) - set(schedule[:start])
     for count in range(end - start + 1):
-        for steps in product(range(len(graph.ops)), repeat=count):
+        for steps in product(sorted(set(schedule[:end])), repeat=count):
             replaced = (*schedule[:start], *steps, *schedule[end:])
             if not fresh <= set(steps):
                 continue
