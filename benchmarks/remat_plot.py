@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.remat_figures import MOCCASIN, final, median_run, published
-from tvm_memopt.atomic import atomic_path
-from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib
+from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib, save_figure
 
 _LINES = {  # method: label, colour, width
     "moccasin-authors": ("MOCCASIN, authors' encoding", "#b794c9", 1.4),
@@ -26,7 +25,7 @@ def write_anytime(document: Mapping[str, Any], path: str | os.PathLike[str]) -> 
 
     Raises MemoptError for another extension or when matplotlib is absent.
     """
-    kind = chart_format(path)
+    chart_format(path)
     rows = [row for row in document["rows"].values() if "ours" in row["methods"]]
     graphs = list(dict.fromkeys(row["graph"] for row in rows))
     budgets = sorted({row["percent"] for row in rows}, reverse=True)
@@ -41,9 +40,7 @@ def write_anytime(document: Mapping[str, Any], path: str | os.PathLike[str]) -> 
             axes = panels[graphs.index(row["graph"])][budgets.index(row["percent"])]
             _draw(axes, row, document["seconds"])
         _label(figure, panels)
-        with atomic_path(path) as temporary:
-            metadata = {"Date": None} if kind == "svg" else {}
-            figure.savefig(temporary, format=kind, dpi=130, metadata=metadata, facecolor="white")
+        save_figure(figure, path, dpi=130)
 
 
 def _draw(axes: Any, row: Mapping[str, Any], seconds: float) -> None:

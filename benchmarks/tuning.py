@@ -43,11 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     settings = {"trials": options.trials, "per_round": options.per_round, "population": options.population}
     document: dict[str, Any] = {**settings, "runs": {}}
-    for name in options.merge:
-        if not (RESULTS / f"{name}.json").exists():
-            sys.exit(f"{RESULTS / name}.json: there is no such results file to merge")
-    for name in [*options.merge, *([options.name] if options.resume else [])]:
-        document["runs"] |= _kept(RESULTS / f"{name}.json", settings)
+    for path in (RESULTS / f"{name}.json" for name in options.merge):
+        if not path.exists():
+            sys.exit(f"{path}: there is no such results file to merge")
+        document["runs"] |= _kept(path, settings)
+    if options.resume and (own := RESULTS / f"{options.name}.json").exists():
+        document["runs"] |= _kept(own, settings)
     chosen = {name: task for name, task in tasks().items() if not options.tasks or name in options.tasks}
     for seed in range(options.seeds):
         for name, task in chosen.items():
@@ -68,8 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _kept(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The searches of a results file of the same settings."""
-    if not path.exists():
-        return {}
     document = json.loads(path.read_text())
     return dict(document["runs"]) if settings.items() <= document.items() else {}
 

@@ -9,8 +9,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.tuning_figures import Curve, Pair, best_within, pairs
-from tvm_memopt.atomic import atomic_path
-from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib
+from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib, save_figure
 
 _COLOURS = ("#2b6cb0", "#c05621")
 _POINTS = 64
@@ -22,7 +21,7 @@ def write_curves(document: Mapping[str, Any], first: str, other: str, path: str 
 
     Raises MemoptError for another extension or when matplotlib is absent.
     """
-    kind = chart_format(path)
+    chart_format(path)
     found = pairs(document["runs"], first, other)
     with load_matplotlib().rc_context(STYLE):
         from matplotlib.figure import Figure
@@ -42,9 +41,7 @@ def write_curves(document: Mapping[str, Any], first: str, other: str, path: str 
         panels[0].set_ylabel(f"best time / {other}'s final")
         panels[0].legend(frameon=False)
         figure.suptitle(f"{len(found)} pairs of searches, median", x=0.02, ha="left", fontsize=9)
-        with atomic_path(path) as temporary:
-            metadata = {"Date": None} if kind == "svg" else {}
-            figure.savefig(temporary, format=kind, dpi=160, metadata=metadata, facecolor="white")
+        save_figure(figure, path)
 
 
 def _line(found: list[Pair], side: str, column: int, trials: int) -> tuple[list[float], list[float]]:

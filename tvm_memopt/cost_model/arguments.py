@@ -14,14 +14,16 @@ import tvm
 
 
 def timing_arguments(function: Callable[..., Any], parameters: Sequence[Any]) -> list[Any]:
-    """Tensors for ``function``, the same in every process, after one call of it. A kernel that makes NaN or infinity
+    """Tensors for ``function``, the same in every process, after a call on them. A kernel that makes NaN or infinity
     of numbers of both signs (a root, a logarithm) gets them all above zero."""
     kinds = [(str(parameter.ty.dtype), parameter.ty.shape) for parameter in parameters]
     arguments = [tvm.runtime.tensor(values) for values in _values(kinds, signed=True)]
     function(*arguments)
     if all(np.isfinite(values).all() for one in arguments if (values := one.numpy()).dtype.kind == "f"):
         return arguments
-    return [tvm.runtime.tensor(values) for values in _values(kinds, signed=False)]
+    arguments = [tvm.runtime.tensor(values) for values in _values(kinds, signed=False)]
+    function(*arguments)
+    return arguments
 
 
 def remote_arguments(_session: Any, device: Any, kinds: Sequence[Sequence[Any]], repeats: int) -> list[list[Any]]:

@@ -32,7 +32,7 @@ def train_keeping_best(
         network.train()
         train()
         network.eval()
-        found = -1.0 if judge is None else judge()
-        if judge is None or found < best:
+        if judge is not None and (found := judge()) < best:
             best, kept = found, copy.deepcopy(network.state_dict())
-    network.load_state_dict(kept)
+    if judge is not None:
+        network.load_state_dict(kept)

@@ -21,11 +21,10 @@ from tvm_memopt.cost_model.features import Graphs, extract  # noqa: E402
 from tvm_memopt.cost_model.kernel_costs import PRETRAINED  # noqa: E402
 from tvm_memopt.cost_model.network import from_checkpoint  # noqa: E402
 from tvm_memopt.cost_model.online import OnlineLearner, OnlineSettings  # noqa: E402
+from tvm_memopt.cost_model.record_files import NO_TIME  # noqa: E402
 from tvm_memopt.cost_model.samples import compressed  # noqa: E402
 from tvm_memopt.cost_model.sampling import candidate_hash  # noqa: E402
 from tvm_memopt.errors import MemoptError  # noqa: E402
-
-_NO_TIME = 1e9  # seconds: TVM keeps candidates without a time as 1e10
 
 tvm_ffi.register_error("MemoptError", MemoptError)  # else it leaves the tuner's native code as a RuntimeError
 
@@ -72,7 +71,7 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         if not candidates:
             return
         medians = [np.median([float(s) for s in result.run_secs or ()] or [np.inf]) for result in results]
-        seconds = np.array([second if 0 < second < _NO_TIME else np.inf for second in medians])
+        seconds = np.array([second if 0 < second < NO_TIME else np.inf for second in medians])
         self.failed += int(np.isinf(seconds).sum())
         self.learner.learn(_key(context), _graphs(candidates), seconds)
 

@@ -74,11 +74,10 @@ def build_packed(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Mo
 
 
 def cpu_seconds(function: Any, arguments: Sequence[Any], timing: Timing) -> list[float]:
-    """CPU seconds of one call, once a repeat, after a first call that is not counted.
+    """CPU seconds of one call, once a repeat; ``function`` has been called on ``arguments`` before.
 
     Reads the process's clock: meaningful with TVM_NUM_THREADS=1 in the environment before TVM starts threads.
     """
-    function(*arguments)
     start = time.process_time()
     function(*arguments)
     once = max(time.process_time() - start, 1e-7)
@@ -96,5 +95,8 @@ def cpu_seconds(function: Any, arguments: Sequence[Any], timing: Timing) -> list
 
 def run_evaluator(rt_mod: Any, _device: Any, config: Any, repeated_args: Sequence[Sequence[Any]]) -> list[float]:
     """The same as a ``f_run_evaluator`` for MetaSchedule's own LocalRunner."""
-    timing = Timing(repeats=config.repeat, min_repeat_seconds=config.min_repeat_ms * 1e-3)
-    return [second for args in repeated_args for second in cpu_seconds(rt_mod["main"], args, timing)]
+    timing, seconds = Timing(repeats=config.repeat, min_repeat_seconds=config.min_repeat_ms * 1e-3), []
+    for arguments in repeated_args:
+        rt_mod["main"](*arguments)
+        seconds += cpu_seconds(rt_mod["main"], arguments, timing)
+    return seconds

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tvm_memopt.atomic import atomic_path
 
+NO_TIME = 1e9
+"""Seconds from which on a time is none: TVM keeps candidates without one as 1e10."""
 WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
 
 

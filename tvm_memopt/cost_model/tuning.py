@@ -19,13 +19,12 @@ from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.cost_model.devices import Device
 from tvm_memopt.cost_model.programs import Task, block_count
 from tvm_memopt.cost_model.quiet import skip_gpu_intrinsics
-from tvm_memopt.cost_model.record_files import RECORDS, WORKLOADS, mend_database
+from tvm_memopt.cost_model.record_files import NO_TIME, RECORDS, WORKLOADS, mend_database
 from tvm_memopt.cost_model.sampling import candidate_hash
 from tvm_memopt.errors import MemoptError
 
 skip_gpu_intrinsics()
 
-_FAILED = 1e9  # seconds: TVM keeps candidates without a time as 1e10
 _SETTINGS = "tuning.json"
 
 
@@ -118,7 +117,7 @@ def best_seconds(database: Any, tasks: list[Task], target: tvm.target.Target) ->
     found = {}
     for task in tasks:
         record = database.query_tuning_record(task.mod, target, task.name)
-        if record is not None and (seconds := median(float(s) for s in record.run_secs)) < _FAILED:
+        if record is not None and (seconds := median(float(s) for s in record.run_secs)) < NO_TIME:
             found[task.name] = seconds
     return found
 
@@ -186,7 +185,7 @@ def _replay(database: Any, contexts: list[Any], model: Any) -> None:
             continue
         results = [
             ms.runner.RunnerResult(list(r.run_secs), None)
-            if median(float(s) for s in r.run_secs) < _FAILED
+            if median(float(s) for s in r.run_secs) < NO_TIME
             else ms.runner.RunnerResult(None, "failed before")
             for r in records
         ]

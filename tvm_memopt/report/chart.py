@@ -56,13 +56,18 @@ def chart_format(path: str | os.PathLike[str]) -> str:
 
 def write_timeline_chart(timeline: Timeline, path: str | os.PathLike[str]) -> None:
     """write_chart for a plan that is already checked and laid out."""
-    kind = chart_format(path)
+    chart_format(path)
     matplotlib = load_matplotlib()
     with matplotlib.rc_context(STYLE):
-        figure = _draw(timeline)
-        with atomic_path(path) as temporary:
-            metadata = {"Date": None} if kind == "svg" else {}
-            figure.savefig(temporary, format=kind, dpi=160, metadata=metadata, facecolor="white")
+        save_figure(_draw(timeline), path)
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str], dpi: int = 160) -> None:
+    """Write a figure of matplotlib as its extension says, by atomic rename; equal figures give equal bytes."""
+    kind = chart_format(path)
+    with atomic_path(path) as temporary:
+        metadata = {"Date": None} if kind == "svg" else {}
+        figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata, facecolor="white")
 
 
 def load_matplotlib() -> Any:

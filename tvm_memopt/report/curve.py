@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from tvm_memopt.atomic import atomic_path
 from tvm_memopt.graph import Plan
-from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib
+from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib, save_figure
 from tvm_memopt.report.units import byte_ticks, short_bytes
 
 _MISSES = {"unknown": ("no plan found", "--"), "infeasible": ("proved impossible", "-")}
@@ -19,7 +18,7 @@ def write_curve(title: str, plans: Sequence[Plan], path: str | os.PathLike[str])
 
     Raises MemoptError for another extension or when matplotlib is absent.
     """
-    kind = chart_format(path)
+    chart_format(path)
     with load_matplotlib().rc_context(STYLE):
         from matplotlib.figure import Figure
 
@@ -28,9 +27,7 @@ def write_curve(title: str, plans: Sequence[Plan], path: str | os.PathLike[str])
         figure.subplots_adjust(left=0.1, right=0.97, top=0.88, bottom=0.14)
         _draw(axes, plans)
         axes.set_title(title, loc="left", fontsize=10)
-        with atomic_path(path) as temporary:
-            metadata = {"Date": None} if kind == "svg" else {}
-            figure.savefig(temporary, format=kind, dpi=160, metadata=metadata, facecolor="white")
+        save_figure(figure, path)
 
 
 def extra_percent(cost: float, base_cost: float) -> float:

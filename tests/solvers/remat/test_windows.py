@@ -45,13 +45,16 @@ def improved(graph: Graph, schedule: Sequence[int], budget: int, *lengths: int) 
 def valid_replacements(graph: Graph, schedule: Sequence[int], start: int, end: int) -> Iterator[tuple[int, ...]]:
     """Schedules with other steps from ``start`` to ``end`` that need nothing more of what comes before.
 
-    Ops that run there for the first time still do, and those that first run later do not, even where a needless run
-    would help: one of an op without cost lets unused inputs of the graph die before something large runs.
+    Ops that run there for the first time still do. Where the graph has inputs that nobody reads, which only the very
+    first step holds, that step may be any op, to no other purpose; a window does not try those that first run later.
     """
     entry = Trace(graph, schedule).held(start)
     fresh = set(schedule[start:end]) - set(schedule[:start])
+    unread = {t for t, planned in enumerate(graph.planned) if planned and graph.producer[t] < 0}
+    unread -= {t for reads in graph.reads for t in reads} | set(graph.returned)
+    ops = sorted(set(schedule[:end])) if start == 0 and unread else range(len(graph.ops))
     for count in range(end - start + 1):
-        for steps in product(sorted(set(schedule[:end])), repeat=count):
+        for steps in product(ops, repeat=count):
             replaced = (*schedule[:start], *steps, *schedule[end:])
             if not fresh <= set(steps):
                 continue

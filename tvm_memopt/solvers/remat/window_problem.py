@@ -63,7 +63,8 @@ class WindowProblem:
 
 def window_problem(trace: Trace, start: int, end: int, scale: CostScale) -> WindowProblem | None:
     """Steps ``start`` to ``end`` (exclusive) in any order with any repeats of what has run by then; None where nothing
-    can be gained or it is too large. At its end it holds what the rest of the schedule reads next."""
+    can be gained or it is too large. At its end it holds what the rest of the schedule reads next. What first runs
+    later could only help as a needless first step of the program, which alone holds inputs that nobody reads."""
     graph, steps = trace.graph, trace.schedule[start:end]
     fresh = {op for op in steps if start <= trace.runs[op][0]}
     again = [op for i, op in enumerate(steps) if trace.runs[op][0] != start + i]
