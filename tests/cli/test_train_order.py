@@ -1,9 +1,12 @@
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.cli.running import assert_refused
+from tests.cli.running import assert_refused, nothing_left_behind
 from tests.solvers.ordering.topoformer.networks import needs_library
+from tvm_memopt.cli.files import check_output_folder
+from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import layered_graph, write_graph
 
 
@@ -29,6 +32,23 @@ def test_nothing_to_learn_from_is_refused(command, tmp_path):
 def test_an_output_folder_that_is_a_file_is_refused(command, tmp_path):
     (tmp_path / "out").write_text("")
     assert_refused(command("train-order", "--out", tmp_path / "out"), "is to be a folder")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that makes no folders")
+@pytest.mark.parametrize("verb", [("train-order",), ("collect", "--programs", "1")])
+def test_an_output_folder_that_the_file_system_refuses_is_told_before_the_work(command, verb):
+    assert_refused(command(*verb, "--out", "/proc/none/deeper"), "/proc/none/deeper", "cannot be made")
+
+
+def test_the_check_of_an_output_folder_leaves_nothing(tmp_path):
+    with nothing_left_behind(tmp_path):
+        check_output_folder(str(tmp_path / "a" / "b"))
+    with nothing_left_behind(tmp_path), pytest.raises(MemoptError, match="cannot be made"):
+        check_output_folder(str(tmp_path / "a" / ("b" * 300)))
+    (tmp_path / "a").mkdir()
+    with nothing_left_behind(tmp_path / "a"):
+        check_output_folder(str(tmp_path / "a"))
+    assert (tmp_path / "a").exists()
 
 
 def test_a_graph_that_is_not_there_is_refused(command, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tvm_memopt.errors import MemoptError
@@ -32,6 +32,15 @@ def check_output_folder(path: str) -> None:
         raise MemoptError(f"{path}: is to be a folder, but {nearest} is a file; name another folder")
     if not os.access(nearest, os.W_OK):
         raise MemoptError(f"{path}: cannot be written: no permission to write in {nearest}")
+    made = [f for f in (folder, *folder.parents) if not f.exists()]
+    try:  # permission alone does not tell: a file system may refuse
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MemoptError(f"{path}: cannot be made: {error.strerror}; name another folder") from error
+    finally:
+        for one in made:
+            with suppress(OSError):  # only what is empty goes, lest another process has begun to fill it
+                one.rmdir()
 
 
 @contextmanager
