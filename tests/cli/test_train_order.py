@@ -45,6 +45,8 @@ def test_the_check_of_an_output_folder_leaves_nothing(tmp_path):
         check_output_folder(str(tmp_path / "a" / "b"))
     with nothing_left_behind(tmp_path), pytest.raises(MemoptError, match="cannot be made"):
         check_output_folder(str(tmp_path / "a" / ("b" * 300)))
+    with nothing_left_behind(tmp_path), pytest.raises(MemoptError, match="cannot be made"):
+        check_output_folder(str(tmp_path / ("b" * 300)))
     (tmp_path / "a").mkdir()
     with nothing_left_behind(tmp_path / "a"):
         check_output_folder(str(tmp_path / "a"))

@@ -27,14 +27,15 @@ def check_output(path: str, *inputs: str) -> None:
 def check_output_folder(path: str) -> None:
     """Raises MemoptError when the folder ``path`` neither exists nor can be made."""
     folder = Path(path)
-    nearest = next(f for f in (folder, *folder.parents) if f.exists())
-    if not nearest.is_dir():
-        raise MemoptError(f"{path}: is to be a folder, but {nearest} is a file; name another folder")
-    if not os.access(nearest, os.W_OK):
-        raise MemoptError(f"{path}: cannot be written: no permission to write in {nearest}")
-    made = [f for f in (folder, *folder.parents) if not f.exists()]
-    try:  # permission alone does not tell: a file system may refuse
-        folder.mkdir(parents=True, exist_ok=True)
+    made: list[Path] = []
+    try:
+        made = [f for f in (folder, *folder.parents) if not f.exists()]
+        nearest = next(f for f in (folder, *folder.parents) if f not in made)
+        if not nearest.is_dir():
+            raise MemoptError(f"{path}: is to be a folder, but {nearest} is a file; name another folder")
+        if not os.access(nearest, os.W_OK):
+            raise MemoptError(f"{path}: cannot be written: no permission to write in {nearest}")
+        folder.mkdir(parents=True, exist_ok=True)  # permission alone does not tell: a file system may refuse
     except OSError as error:
         raise MemoptError(f"{path}: cannot be made: {error.strerror}; name another folder") from error
     finally:
