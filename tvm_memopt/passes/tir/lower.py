@@ -18,8 +18,11 @@ from tvm import s_tir, tirx
 from tvm_memopt.passes.tir.statements import Var, data_source, dtype_of
 
 
-def lower_to_flat_buffers(kernels: tvm.IRModule) -> tvm.IRModule:
-    """The passes of TVM's default TIR pipeline up to and including StorageRewrite."""
+def lower_to_flat_buffers(kernels: tvm.IRModule, *, partition: bool = False) -> tvm.IRModule:
+    """The passes of TVM's default TIR pipeline up to and including StorageRewrite.
+
+    ``partition``: split loops where the value of a condition that is marked as likely changes.
+    """
     passes = [
         s_tir.transform.CanonicalizeLoop(),
         s_tir.transform.LowerCrossThreadReduction(),
@@ -41,7 +44,7 @@ def lower_to_flat_buffers(kernels: tvm.IRModule) -> tvm.IRModule:
         tirx.transform.FlattenBuffer(),
         tirx.transform.BF16ComputeLegalize(),
         tirx.transform.NarrowDataType(32),
-        s_tir.transform.LoopPartition(),
+        *(_partition_passes() if partition else [s_tir.transform.LoopPartition()]),
         tirx.transform.VectorizeLoop(not _config("tirx.disable_vectorize")),
         s_tir.transform.InjectVirtualThread(),
         s_tir.transform.InjectDoubleBuffer(),
@@ -50,6 +53,21 @@ def lower_to_flat_buffers(kernels: tvm.IRModule) -> tvm.IRModule:
         passes.append(tirx.transform.StorageRewrite())
     lowered = tvm.transform.Sequential(passes)(kernels)
     return tvm.IRModule({v: _without_views(f) for v, f in lowered.functions_items()}, attrs=lowered.attrs)
+
+
+def _partition_passes() -> list[tvm.transform.Pass]:
+    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+        config = {**_all_config(), "s_tir.LoopPartition": {"partition_const_loop": True}}
+        with tvm.transform.PassContext(config=config):
+            return s_tir.transform.LoopPartition()(mod)
+
+    simplify = s_tir.transform.StmtSimplify()
+    constant_loops = tvm.transform.module_pass(run, opt_level=0, name="PartitionConstantLoops")
+    return [tirx.transform.UnrollLoop(), simplify, constant_loops, simplify]
+
+
+def _all_config() -> dict[str, object]:
+    return dict(tvm.transform.PassContext.current().config.items())
 
 
 def _without_views(func: tirx.PrimFunc) -> tirx.PrimFunc:

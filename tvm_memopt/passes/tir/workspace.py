@@ -8,6 +8,7 @@ puts on the stack (small buffers) or allocates inside parallel loops stays, and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,12 +20,14 @@ from tvm_memopt.graph.bounds import align_up
 from tvm_memopt.native_output import native_stderr_discarded
 from tvm_memopt.passes.tir.inline import inline_data_movement
 from tvm_memopt.passes.tir.lower import has_scratch_views, lower_to_flat_buffers
+from tvm_memopt.passes.tir.partition import has_residues, partition_folds
 from tvm_memopt.passes.tir.rounding import fuses_multiply_add, keeps_products_on_the_stack
 from tvm_memopt.passes.tir.rows import buffer_rows
 from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, with_statements
 from tvm_memopt.passes.tir.statements import STACK_NBYTES, Var, analyze, flatten_statements, nbytes_of
 
 WORKSPACE_ALIGNMENT = 64
+_MOST_STORES = 400  # in the loops of one kernel: beyond that, LLVM's time counts more than an index test
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,15 @@ class KernelForms:
     """The forms of one PrimFunc. ``fast`` has TVM's own loops; ``small`` folds data movement into its
     readers and needs less workspace (None where that gains nothing). ``original`` is the PrimFunc as TVM
     fused it, ``original_nbytes`` the scratch of TVM's own build, stack left out. ``fused``: the target
-    may multiply and add with one rounding."""
+    may multiply and add with one rounding. ``residues``: ``small`` was freed of tests of remainders, which is likely
+    to make it faster than ``fast``."""
 
     fast: Kernel
     small: Kernel | None
     original: tirx.PrimFunc
     original_nbytes: int
     fused: bool = True
+    residues: bool = False
 
     @property
     def smallest(self) -> Kernel:
@@ -127,16 +132,37 @@ def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | 
     wanting = [n for n, kernel in fast.items() if kernel.scratch_nbytes and n not in unsteady]
     folded = {name: f for name in wanting if (f := inline_data_movement(kernels[name])) is not None}
     small = {
-        name: _kernel(folded[name], func)
-        for name, func in _lower(folded).items()
-        if not (fused and keeps_products_on_the_stack(func))
+        name: kernel
+        for name, kernel in _folded_kernels(folded).items()
+        if not (fused and keeps_products_on_the_stack(kernel.func))
     }
     return {
         name: KernelForms(
-            kernel, _if_smaller(small.get(name), kernel), kernels[name], scratch_nbytes(lowered[name]), fused
+            kernel,
+            _if_smaller(small.get(name), kernel),
+            kernels[name],
+            scratch_nbytes(lowered[name]),
+            fused,
+            name in folded and has_residues(folded[name]),
         )
         for name, kernel in fast.items()
     }
+
+
+def _folded_kernels(folded: Mapping[str, tirx.PrimFunc]) -> dict[str, Kernel]:
+    """Folded kernels, without index tests in their inner loops where those can be split off."""
+    parted = _lower({name: partition_folds(func) for name, func in folded.items()}, partition=True)
+    kernels = {name: _kernel(folded[name], func) for name, func in parted.items() if _stores(func) <= _MOST_STORES}
+    # The original is the folded form, which has not been split: calls get the flat form instead.
+    kernels = {name: replace(kernel, original=None) for name, kernel in kernels.items() if not kernel.fixed}
+    rest = _lower({name: func for name, func in folded.items() if name not in kernels})
+    return {**kernels, **{name: _kernel(folded[name], func) for name, func in rest.items()}}
+
+
+def _stores(func: tirx.PrimFunc) -> int:
+    found: list[tirx.BufferStore] = []
+    tvm_ffi.structural_walk(func.body, (tirx.BufferStore, found.append))
+    return len(found)
 
 
 def _if_smaller(small: Kernel | None, fast: Kernel) -> Kernel | None:
@@ -145,11 +171,11 @@ def _if_smaller(small: Kernel | None, fast: Kernel) -> Kernel | None:
     return small
 
 
-def _lower(kernels: dict[str, tirx.PrimFunc]) -> dict[str, tirx.PrimFunc]:
+def _lower(kernels: Mapping[str, tirx.PrimFunc], *, partition: bool = False) -> dict[str, tirx.PrimFunc]:
     if not kernels:
         return {}
     named = {name: func.with_attr("global_symbol", name) for name, func in kernels.items()}
-    lowered = lower_to_flat_buffers(tvm.IRModule(named))
+    lowered = lower_to_flat_buffers(tvm.IRModule(named), partition=partition)
     flat = {}
     for variable, func in lowered.functions_items():
         original = kernels[variable.name_hint]

@@ -1,0 +1,108 @@
+"""Folded loops without their conditions: an interior that tests nothing, and a border.
+
+Folding padding, dilation or transposition into the loops that read it leaves an index test around each
+element. TVM's LoopPartition splits a loop where a test that is marked as likely changes its value; tests of
+a remainder (the dilated input of a transposed convolution) become constants once the loop over the output
+is split by the stride, its inner part is unrolled, and so is the loop over the window.
+
+Each output element is accumulated in the same order as before. A term that multiplies a padded zero is left
+out, which changes no bit where the other factor is finite.
+"""
+
+from __future__ import annotations
+
+import tvm
+import tvm_ffi
+from tvm import s_tir, tirx
+
+_REDUCTION = 2  # IterVar kind of a reduction axis
+MOST_COPIES = 64
+"""Copies of a loop body that unrolling may make."""
+
+
+def partition_folds(func: tirx.PrimFunc) -> tirx.PrimFunc:
+    """``func``, into whose loops data movement was folded, in a form that LoopPartition frees of index tests."""
+    return _with_likely_conditions(_with_residue_classes(func))
+
+
+def has_residues(func: tirx.PrimFunc) -> bool:
+    """Whether a condition of ``func`` tests the remainder of an index, as a folded dilation does."""
+    found: list[tirx.FloorMod] = []
+    for condition in _conditions(func.body):
+        tvm_ffi.structural_walk(condition, (tirx.FloorMod, found.append))
+    return bool(found)
+
+
+def _conditions(node: object) -> list[tvm.ir.Expr]:
+    found: list[tvm.ir.Expr] = []
+
+    def on_call(call: tvm.ir.Call) -> None:
+        if _is_choice(call):
+            found.append(call.args[0])
+
+    tvm_ffi.structural_walk(node, (tvm.ir.Call, on_call))
+    return found
+
+
+def _is_choice(call: tvm.ir.Call) -> bool:
+    return bool(getattr(call.op, "name", "").endswith("if_then_else"))
+
+
+def _with_residue_classes(func: tirx.PrimFunc) -> tirx.PrimFunc:
+    """``func`` with loops split by the divisors of tested remainders, and unrolled where the test is decided."""
+    if not has_residues(func):
+        return func
+    schedule = s_tir.Schedule(tvm.IRModule({"main": func}))
+    for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+        try:
+            _split_by_residues(schedule, block)
+        except s_tir.ScheduleError:
+            continue
+    return schedule.mod["main"]
+
+
+def _split_by_residues(schedule: s_tir.Schedule, block: object) -> None:
+    axes, loops = list(schedule.get(block).iter_vars), list(schedule.get_loops(block))
+    divisors = _divisors(schedule.get(block).body)
+    chosen = [(axis, loop) for axis, loop in zip(axes, loops, strict=False) if axis.var in divisors]
+    if len(axes) != len(loops) or not chosen:
+        return
+    copies = 1
+    for axis, loop in chosen:
+        copies *= int(schedule.get(loop).extent) if axis.iter_type == _REDUCTION else divisors[axis.var]
+    if copies > MOST_COPIES:
+        return
+    for axis, loop in chosen:
+        inner = loop if axis.iter_type == _REDUCTION else schedule.split(loop, [None, divisors[axis.var]])[1]
+        schedule.unroll(inner)
+
+
+def _divisors(body: tirx.Stmt) -> dict[tvm.ir.Var, int]:
+    """The largest divisor by which a condition tests a remainder of each variable."""
+    found: dict[tvm.ir.Var, int] = {}
+
+    def on_remainder(remainder: tirx.FloorMod) -> None:
+        if isinstance(remainder.b, tirx.IntImm):
+            variables: set[tvm.ir.Var] = set()
+            tvm_ffi.structural_walk(remainder.a, (tvm.ir.Var, variables.add))
+            for variable in variables:
+                found[variable] = max(found.get(variable, 1), int(remainder.b))
+
+    for condition in _conditions(body):
+        tvm_ffi.structural_walk(condition, (tirx.FloorMod, on_remainder))
+    return found
+
+
+def _with_likely_conditions(func: tirx.PrimFunc) -> tirx.PrimFunc:
+    def on_call(call: tvm.ir.Call) -> tvm.ir.Call:
+        return tirx.if_then_else(_likely(call.args[0]), call.args[1], call.args[2]) if _is_choice(call) else call
+
+    body = tvm_ffi.structural_map(func.body, (tvm.ir.Call, on_call))
+    return tirx.PrimFunc(list(func.params), body, func.ret_type, func.attrs)  # type: ignore[call-overload]
+
+
+def _likely(condition: tvm.ir.Expr) -> tvm.ir.Expr:
+    """``condition`` with each part of its conjunction marked on its own, which is what LoopPartition looks for."""
+    if isinstance(condition, tirx.And):
+        return tirx.And(_likely(condition.a), _likely(condition.b))
+    return tirx.likely(condition)
