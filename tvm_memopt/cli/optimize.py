@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -177,10 +178,13 @@ class _Optimization:
     def _measure(self, mod: Any, target: Any, arena_nbytes: int) -> Any:
         from tvm_memopt.cli.measured import compare
         from tvm_memopt.frontends import random_inputs
-        from tvm_memopt.passes.relax.build import build_unmodified
+        from tvm_memopt.passes.relax.build import build_unmodified, export_module
 
-        with stage("building the unmodified module and measuring both"):
-            other = build_unmodified(mod, target, exec_mode=self.arguments["exec_mode"])
+        with stage("building the unmodified module and measuring both"), TemporaryDirectory() as folder:
+            # Both are linked: in memory, calls such as those that convert float16 reach other libraries.
+            other = str(Path(folder, "unmodified.so"))
+            unmodified = build_unmodified(mod, target, exec_mode=self.arguments["exec_mode"])
+            export_module(unmodified, other, target, self.arguments["cc"])
             inputs = random_inputs(mod, self.arguments["seed"])
             caller_arena = self.arguments["caller_arena"]
             return compare(self.output, other, inputs, arena_nbytes, caller_arena=caller_arena, repeats=10)
@@ -205,7 +209,7 @@ class _Optimization:
             time_limit=self.arguments["time_limit"],
             versions={"tvm-memopt": __version__, "apache-tvm": _tvm_version()},
             stage_seconds=dict(build.seconds),
-            notes=tuple(found.notes),
+            notes=(*found.notes, *found.folds),
         )
         return write_report(str(self.report_dir), found.graph, found.plan, context)
 
@@ -213,6 +217,7 @@ class _Optimization:
         from tvm_memopt.cli.measured import text
 
         document = {"module": self.output, "plan": self.plan_file, **plan_summary(found.graph, found.plan)}
+        document["folds"] = list(found.folds)
         source = "" if self.plan_file is None else f"plan: {'followed' if self.plan else 'written to'} {self.plan_file}"
         lines = [f"{self.output}: {plan_text(found.plan)}", *filter(None, [source])]
         if comparison is not None:

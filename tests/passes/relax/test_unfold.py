@@ -11,6 +11,7 @@ from tvm_memopt import testing
 from tvm_memopt.api import lower
 from tvm_memopt.passes.relax.build import build_unmodified
 from tvm_memopt.passes.relax.planning import PlanOptions, emit_module, solve_module
+from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.statements import nbytes_of
 from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
 
@@ -39,10 +40,10 @@ def only_a_convolution() -> tvm.IRModule:
     return one_function([x], lambda b: op.nn.conv2d(x, networks.constant(4, 4, 3, 3), padding=1))
 
 
-def planned(module: tvm.IRModule, fold: str):
+def planned(module: tvm.IRModule, fold: str, **options):
     lowered, target = lower(module, HOST)
     with target:
-        found = solve_module(lowered, target, PlanOptions(time_limit=1, fold_data_movement=fold))
+        found = solve_module(lowered, target, PlanOptions(time_limit=1, fold_data_movement=fold, **options))
     return found, emit_module(lowered, found, caller_arena=False)
 
 
@@ -79,10 +80,48 @@ def test_no_byte_more_is_used_than_in_the_folded_form(roomy):
     assert roomy[0].functions["main"].plan.arena_nbytes == always.plan.arena_nbytes
 
 
-def test_a_kernel_without_room_pads_on_the_stack_or_not_at_all():
+def slowed(monkeypatch: pytest.MonkeyPatch, rows: float, small: float) -> None:
+    """Every kernel takes ``rows`` and ``small`` times its own time in these forms."""
+    prices = {"rows": rows, "small": small}
+    monkeypatch.setattr(FormTimes, "_find", lambda _times, _name, form: prices[form])
+
+
+def test_a_fold_that_costs_nothing_is_taken(monkeypatch):
+    slowed(monkeypatch, rows=1.0, small=1.0)
     function = planned(only_a_convolution(), "auto")[0].functions["main"]
     assert function.plan.arena_nbytes == 0
     assert all(kernel.scratch_nbytes == 0 for kernel in function.kernels.values())
+
+
+def test_a_fold_that_costs_time_is_not_taken_by_default(monkeypatch):
+    slowed(monkeypatch, rows=2.0, small=4.0)
+    found = planned(only_a_convolution(), "auto")[0]
+    (name,) = found.forms
+    function = found.functions["main"]
+    assert function.kernels[name].workspace_nbytes == found.forms[name].fast.workspace_nbytes == 4 * 4 * 14 * 14
+    assert function.folds == ()
+
+
+def test_a_fold_that_costs_time_is_taken_under_a_budget(monkeypatch):
+    slowed(monkeypatch, rows=2.0, small=4.0)
+    found = planned(only_a_convolution(), "auto", budget=1024)[0].functions["main"]
+    assert found.plan.arena_nbytes <= 1024
+    assert "of its time in TVM's own loops" in found.folds[0]
+
+
+def test_a_budget_with_room_folds_nothing(monkeypatch):
+    slowed(monkeypatch, rows=2.0, small=4.0)
+    found = planned(only_a_convolution(), "auto", budget=4096)[0].functions["main"]
+    assert found.folds == ()
+    assert found.plan.arena_nbytes == 4 * 4 * 14 * 14
+
+
+def test_a_plan_is_followed_with_the_forms_that_it_was_made_for(monkeypatch):
+    slowed(monkeypatch, rows=2.0, small=4.0)
+    made = planned(only_a_convolution(), "auto")[0].functions["main"]
+    followed = planned(only_a_convolution(), "auto", plan=made.plan)[0].functions["main"]
+    assert followed.plan == made.plan
+    assert [k.workspace_nbytes for k in followed.kernels.values()] == [4 * 4 * 14 * 14]
 
 
 @pytest.mark.parametrize("fold", ["auto", "never"])

@@ -14,9 +14,11 @@ from tvm_memopt.graph import Graph, Plan, check, given_order, parse_budget
 from tvm_memopt.passes.relax.apply import emit_function, inplace_form
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
 from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
+from tvm_memopt.passes.relax.plan_forms import FormedPlan, follow_plan, form_notes, plan_with_forms
 from tvm_memopt.passes.relax.program import Program, UnsupportedFunctionError, parse_function
-from tvm_memopt.passes.relax.unfold import Unfolded, unfold_kernels
+from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
+from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.workspace import Kernel, KernelForms, kernel_forms
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 
@@ -59,7 +61,8 @@ class FunctionPlan:
     """One function's graph, plan and what to know about them.
 
     ``extraction`` ties them to the IR; ``unfolded``: kernels that run in a faster form, with the place
-    of their scratch; ``kernels``: the form in which each kernel is emitted.
+    of their scratch; ``kernels``: the form in which each kernel is emitted; ``folds``: what each kernel that
+    does not run in TVM's own loops saves and costs.
     """
 
     graph: Graph
@@ -68,6 +71,7 @@ class FunctionPlan:
     extraction: Extraction
     unfolded: Mapping[str, Unfolded]
     kernels: Mapping[str, Kernel]
+    folds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ def solve_module(
     """Graphs and plans of all functions of a lowered module; ``mod`` is not rewritten."""
     extracted = extract_module(mod, target, options)
     _require_function(options.plan, extracted)
-    functions = {name: _plan_function(e, extracted.forms, options, solver) for name, e in extracted.functions.items()}
+    times = FormTimes(extracted.forms, target)
+    functions = {name: _plan_function(e, times, options, solver) for name, e in extracted.functions.items()}
     return PlannedModule(mod, functions, extracted.skipped, extracted.forms)
 
 
@@ -156,18 +161,29 @@ def _parse_all(mod: tvm.IRModule) -> tuple[dict[str, Program], dict[str, str]]:
     return programs, skipped
 
 
-def _plan_function(
-    extraction: Extraction, forms: Mapping[str, KernelForms], options: PlanOptions, solver: Solver
-) -> FunctionPlan:
-    graph = extraction.graph
-    if options.plan is not None and options.plan.graph == graph.name:
-        check(graph, options.plan)
-        plan = options.plan
+def _plan_function(extraction: Extraction, times: FormTimes, options: PlanOptions, solver: Solver) -> FunctionPlan:
+    given = options.plan if options.plan is not None and options.plan.graph == extraction.graph.name else None
+    request = options.request(extraction.graph)
+    if options.fold_data_movement != "auto":
+        if given is not None:
+            check(extraction.graph, given)
+        plan = given or solver(extraction.graph, request)
+        found = FormedPlan(extraction, plan, {}, {}, 1.0)
+    elif given is not None:
+        found = follow_plan(extraction, given, times, inplace=options.inplace)
     else:
-        plan = solver(graph, options.request(graph))
-    unfolded = unfold_kernels(extraction, plan, forms) if options.fold_data_movement == "auto" else {}
-    kernels = {**extraction.kernels, **{name: found.kernel for name, found in unfolded.items()}}
-    return FunctionPlan(graph, plan, (*extraction.notes, *_kept_scratch(kernels)), extraction, unfolded, kernels)
+        found = plan_with_forms(extraction, times, solver, request, inplace=options.inplace)
+    kernels = {**found.extraction.kernels, **{name: unfolded.kernel for name, unfolded in found.unfolded.items()}}
+    notes = (*found.extraction.notes, *_kept_scratch(kernels))
+    return FunctionPlan(
+        found.extraction.graph,
+        found.plan,
+        notes,
+        found.extraction,
+        found.unfolded,
+        kernels,
+        tuple(form_notes(found, times)),
+    )
 
 
 def _kept_scratch(kernels: Mapping[str, Kernel]) -> list[str]:

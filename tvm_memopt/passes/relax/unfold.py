@@ -1,9 +1,9 @@
 """TVM's own loops back where the arena has room: no search, no byte more.
 
-Graphs are extracted with each kernel in its smallest form, in which padding and other data movement is
-folded into the loops that read it. That form can be slower. Once a plan stands, a kernel gets its own
-loops back if, at every step where it runs, their scratch buffers fit into bytes of the arena that the
-plan leaves free there; failing that, the form that pads a few rows at a time.
+A kernel planned in its smallest form, in which padding and other data movement is folded into the loops that
+read it, can be slower. Once a plan stands, a kernel gets its own loops back if, at every step where it runs,
+their scratch buffers fit into bytes of the arena that the plan leaves free there; failing that, the form that
+pads a few rows at a time.
 """
 
 from __future__ import annotations
@@ -14,45 +14,63 @@ from dataclasses import dataclass
 from tvm_memopt.graph import Plan, align_up
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.inplace import shared_parameters
+from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.statements import nbytes_of
-from tvm_memopt.passes.tir.workspace import Kernel, KernelForms
+from tvm_memopt.passes.tir.workspace import FORMS, Kernel, KernelForms
 
 
 @dataclass(frozen=True)
 class Unfolded:
-    """``kernel`` runs with its scratch buffers at ``offsets[step]``, in bytes that the plan leaves free."""
+    """``kernel``, the form named ``form``, runs with its scratch buffers at ``offsets[step]``, in bytes that the plan
+    leaves free."""
 
+    form: str
     kernel: Kernel
     offsets: Mapping[int, tuple[int, ...]]
 
 
-def unfold_kernels(extraction: Extraction, plan: Plan, forms: Mapping[str, KernelForms]) -> dict[str, Unfolded]:
-    """Kernels that can run in a faster form within ``plan``: TVM's own loops, or else a few rows at a time."""
+def unfold_kernels(
+    extraction: Extraction, plan: Plan, times: FormTimes, planned: Mapping[str, str]
+) -> dict[str, Unfolded]:
+    """Kernels that can run in a faster form than the ``planned`` one within ``plan``."""
     steps_of: dict[str, list[int]] = {}
     for step, op_id in enumerate(plan.schedule):
         name = extraction.operations[op_id].callee
-        if name is not None and forms[name].small is not None:
+        if name is not None and planned.get(name, "fast") != "fast":
             steps_of.setdefault(name, []).append(step)
     occupied = _occupied(plan, {s for steps in steps_of.values() for s in steps})
     found: dict[str, Unfolded] = {}
     for name, steps in steps_of.items():
         pairs = {pair for step in steps for pair in shared_parameters(extraction, plan, step)}
-        unfolded = _first_that_fits(forms[name], pairs, {step: occupied[step] for step in steps}, plan)
+        faster, taken = _faster(name, planned[name], times), {step: occupied[step] for step in steps}
+        unfolded = _first_that_fits(times.forms[name], faster, pairs, taken, plan)
         if unfolded is not None:
             found[name] = unfolded
     return found
 
 
+def _faster(name: str, planned: str, times: FormTimes) -> list[str]:
+    """Forms to try, the best first; only where the smallest form may be the fastest is that worth measuring."""
+    if times.forms[name].residues:
+        order = times.fastest_first(name)
+        return order[: order.index(planned)]
+    return list(FORMS[: FORMS.index(planned)])
+
+
 def _first_that_fits(
-    forms: KernelForms, pairs: set[tuple[int, int]], occupied: Mapping[int, list[tuple[int, int]]], plan: Plan
+    forms: KernelForms,
+    names: list[str],
+    pairs: set[tuple[int, int]],
+    occupied: Mapping[int, list[tuple[int, int]]],
+    plan: Plan,
 ) -> Unfolded | None:
-    for form in ("fast", "rows"):
-        kernel: Kernel | None = getattr(forms, form)
+    for form in names:
+        kernel = forms.form(form)
         if kernel is None or not pairs <= set(kernel.inplace):
             continue
         places = {step: _place(kernel, taken, plan.arena_nbytes, plan.alignment) for step, taken in occupied.items()}
         if all(place is not None for place in places.values()):
-            return Unfolded(kernel, {step: place for step, place in places.items() if place is not None})
+            return Unfolded(form, kernel, {step: place for step, place in places.items() if place is not None})
     return None
 
 

@@ -53,12 +53,12 @@ def measured_costs(
     Kernels with symbolic dimensions or scalar parameters fall back to the roofline. Raises MemoptError when
     the target's code cannot run here.
     """
-    if target.kind.name != "llvm" or not _runs_here(target):
+    if target.kind.name != "llvm" or not runs_here(target):
         raise MemoptError(
             f"target {target} cannot be measured on this machine: give costs of a device, or use the roofline"
         )
     path = cache or default_cache()
-    known = _read_cache(path)
+    known = read_cache(path)
     profile = profile_for_triple(target_triple(target))
     found, new = {}, False
     for name, func in kernels.items():
@@ -100,14 +100,16 @@ def _cpu_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _runs_here(target: tvm.target.Target) -> bool:
+def runs_here(target: tvm.target.Target) -> bool:
+    """Whether this machine's processor is of the target's architecture."""
     return target_triple(target).split("-")[0] in (
         os.uname().machine,
         "arm64" if os.uname().machine == "aarch64" else "",
     )
 
 
-def _read_cache(path: Path) -> dict[str, float]:
+def read_cache(path: Path) -> dict[str, float]:
+    """Seconds, or ratios of seconds, by key; none where the file is absent or damaged."""
     try:
         read = {str(k): float(v) for k, v in json.loads(path.read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
@@ -117,9 +119,14 @@ def _read_cache(path: Path) -> dict[str, float]:
 
 def _measure(func: tirx.PrimFunc, target: tvm.target.Target) -> float:
     built = tvm.compile(tvm.IRModule({"main": func.with_attr("global_symbol", "main")}), target)
-    arguments = [tvm.runtime.tensor(_zeros(p)) for p in func.params]
+    arguments = zero_arguments(func)
     timer = built.mod.time_evaluator("main", tvm.cpu(), number=1, repeat=_MEASURE_REPEATS)
     return float(min(timer(*arguments).results))
+
+
+def zero_arguments(func: tirx.PrimFunc) -> list[tvm.runtime.Tensor]:
+    """A tensor of zeros for each parameter of a kernel of static shapes."""
+    return [tvm.runtime.tensor(_zeros(p)) for p in func.params]
 
 
 def _zeros(buffer: tvm.ir.Var) -> np.ndarray:

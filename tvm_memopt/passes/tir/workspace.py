@@ -27,6 +27,8 @@ from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, wit
 from tvm_memopt.passes.tir.statements import STACK_NBYTES, Var, analyze, flatten_statements, nbytes_of
 
 WORKSPACE_ALIGNMENT = 64
+FORMS = ("fast", "rows", "small")
+"""The forms of a kernel by name, of falling workspace."""
 _MOST_STORES = 400  # in the loops of one kernel: beyond that, LLVM's time counts more than an index test
 
 
@@ -109,6 +111,16 @@ class KernelForms:
     def smallest(self) -> Kernel:
         """The form with the least workspace."""
         return self.small or self.fast
+
+    def form(self, name: str) -> Kernel | None:
+        """The form of that name, one of FORMS; None where there is none."""
+        found: Kernel | None = getattr(self, name)
+        return found
+
+    @property
+    def names(self) -> list[str]:
+        """The forms that there are."""
+        return [name for name in FORMS if self.form(name) is not None]
 
     @cached_property
     def rows(self) -> Kernel | None:

@@ -1,0 +1,100 @@
+"""The form in which each kernel runs: the fastest that a level of memory has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tvm_memopt.graph import Plan
+from tvm_memopt.passes.relax.extract import Extraction
+from tvm_memopt.passes.tir.form_times import FormTimes
+
+FREE = 1.02
+"""What the plan may cost by default: predicted run time over that of TVM's own loops."""
+
+
+def predicted_ratio(extraction: Extraction, plan: Plan, chosen: Mapping[str, str], times: FormTimes) -> float:
+    """Predicted run time of ``plan`` over that of the same calls in TVM's own loops.
+
+    ``chosen``: the form of each kernel that has several.
+    """
+    base = total = 0.0
+    for op_id in plan.schedule:
+        seconds, name = extraction.graph.ops[op_id].cost, extraction.operations[op_id].callee
+        base += seconds
+        total += seconds * (times.ratio(name, chosen[name]) if name in chosen else 1.0)
+    return total / base if base else 1.0
+
+
+def forms_at(level: int, needs: Mapping[str, Mapping[str, int]], times: FormTimes) -> dict[str, str]:
+    """The fastest form of each kernel that needs at most ``level`` bytes; the least needy where none does."""
+    chosen = {}
+    for name, need in needs.items():
+        fitting = [form for form in need if need[form] <= level]
+        if not fitting:
+            chosen[name] = min(need, key=lambda form: need[form])
+        elif "fast" in fitting and not times.forms[name].residues:
+            chosen[name] = "fast"  # no need to measure the others
+        else:
+            chosen[name] = next(form for form in times.fastest_first(name) if form in fitting)
+    return chosen
+
+
+def least_free_forms(
+    extraction: Extraction, plan: Plan, needs: Mapping[str, Mapping[str, int]], times: FormTimes, limit: float = FREE
+) -> dict[str, str]:
+    """Forms at the lowest level of memory at which the predicted run time is within ``limit`` of TVM's own loops."""
+    levels = sorted({plan.peak_live_nbytes, *(n for need in needs.values() for n in need.values())})
+    levels = [level for level in levels if level >= plan.peak_live_nbytes]
+    low, high = 0, len(levels) - 1  # the run time falls with the level: at the highest every kernel is at its fastest
+    while low < high:
+        middle = (low + high) // 2
+        if predicted_ratio(extraction, plan, forms_at(levels[middle], needs, times), times) <= limit:
+            high = middle
+        else:
+            low = middle + 1
+    return forms_at(levels[low], needs, times)
+
+
+def form_needs(extraction: Extraction, plan: Plan, times: FormTimes) -> dict[str, dict[str, int]]:
+    """Bytes that must be held at the steps of each kernel that has several forms, by form."""
+    held = _held_at_each_step(plan)
+    needs: dict[str, dict[str, int]] = {}
+    for step, op_id in enumerate(plan.schedule):
+        name = extraction.operations[op_id].callee
+        if name is None or times.forms[name].small is None:
+            continue
+        need = needs.setdefault(name, dict.fromkeys(times.forms[name].names, 0))
+        for form in need:
+            kernel = times.forms[name].form(form)
+            need[form] = max(need[form], held[step] + (kernel.workspace_nbytes if kernel is not None else 0))
+    return needs
+
+
+def _held_at_each_step(plan: Plan) -> list[int]:
+    """Bytes of the arena that tensors cover at each step; bytes that two share in place count once."""
+    held = [0] * len(plan.schedule)
+    ranges: list[list[tuple[int, int]]] = [[] for _ in plan.schedule]
+    for allocation in plan.allocations:
+        if allocation.tensor is not None and allocation.nbytes:
+            for step in range(allocation.first, allocation.last + 1):
+                ranges[step].append((allocation.offset, allocation.end))
+    for step, found in enumerate(ranges):
+        top = 0
+        for low, high in sorted(found):
+            held[step] += max(0, high - max(low, top))
+            top = max(top, high)
+    return held
+
+
+def forms_of_plan(extraction: Extraction, plan: Plan, times: FormTimes) -> dict[str, str]:
+    """The form of each kernel that ``plan`` was made for, told by the workspace that it holds."""
+    workspaces = {a.first: a.nbytes for a in plan.allocations if a.tensor is None}
+    chosen = {}
+    for step, op_id in enumerate(plan.schedule):
+        name = extraction.operations[op_id].callee if op_id < len(extraction.operations) else None
+        if name is not None and name not in chosen and times.forms[name].small is not None:
+            forms = {form: times.forms[name].form(form) for form in ("small", "rows", "fast")}
+            held = workspaces.get(step, 0)
+            fitting = [form for form, kernel in forms.items() if kernel and kernel.workspace_nbytes == held]
+            chosen[name] = fitting[0] if fitting else "small"
+    return chosen

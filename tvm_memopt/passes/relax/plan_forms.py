@@ -1,0 +1,148 @@
+"""A function's plan together with the form of each of its kernels.
+
+Kernels are first planned in their smallest form. Without a budget the plan must cost no time: where the forms
+that it is left with are predicted to, kernels get faster forms, at the lowest level of memory that pays for it,
+and the function is planned again. Within a budget the plan of least predicted run time is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from tvm_memopt.graph import Graph, Plan, check
+from tvm_memopt.passes.relax.extract import Extraction, extract_program
+from tvm_memopt.passes.relax.form_choice import (
+    FREE,
+    form_needs,
+    forms_at,
+    forms_of_plan,
+    least_free_forms,
+    predicted_ratio,
+)
+from tvm_memopt.passes.relax.unfold import Unfolded, unfold_kernels
+from tvm_memopt.passes.tir.form_times import FormTimes
+from tvm_memopt.solvers import Deadline, Request
+
+Search = Callable[[Graph, Request], Plan]
+_FIRST_SHARE = 0.6  # of the time limit, for the plan in smallest forms; the rest is for plans in faster ones
+_MOST_PLANS = 4
+
+
+@dataclass(frozen=True)
+class FormedPlan:
+    """A plan, the extraction that it belongs to, and by kernel the form in which it runs.
+
+    ``unfolded``: kernels that run in a faster form than the one they were planned in. ``ratio``: predicted run
+    time over that of the same calls in TVM's own loops.
+    """
+
+    extraction: Extraction
+    plan: Plan
+    unfolded: Mapping[str, Unfolded]
+    forms: Mapping[str, str]
+    ratio: float
+
+    @property
+    def seconds(self) -> float:
+        """Predicted seconds of a call."""
+        return self.plan.cost * self.ratio
+
+
+@dataclass(frozen=True)
+class _Planner:
+    extraction: Extraction
+    times: FormTimes
+    search: Search
+    request: Request
+    deadline: Deadline
+    inplace: bool
+
+    def plan(self, forms: Mapping[str, str], start: Plan | None = None, share: float = 1.0) -> FormedPlan:
+        """The function planned with its kernels in ``forms``."""
+        extraction = self.with_forms(forms)
+        limit = max(self.deadline.remaining * share, 0.05 * self.request.time_limit)
+        starts = self.request.start_schedules if start is None else (start.schedule,)
+        request = replace(self.request, time_limit=limit, start_schedules=starts)
+        return self.formed(extraction, self.search(extraction.graph, request), forms)
+
+    def with_forms(self, forms: Mapping[str, str]) -> Extraction:
+        """The extraction with the workspaces of ``forms``."""
+        found = {name: self.times.forms[name].form(form) for name, form in forms.items()}
+        kernels = {**self.extraction.kernels, **{name: kernel for name, kernel in found.items() if kernel is not None}}
+        operations, ops = self.extraction.operations, self.extraction.graph.ops
+        costs = {operation.callee: op.cost for operation, op in zip(operations, ops, strict=False) if operation.callee}
+        return extract_program(self.extraction.program, kernels, costs, inplace=self.inplace)
+
+    def formed(self, extraction: Extraction, plan: Plan, forms: Mapping[str, str]) -> FormedPlan:
+        """``plan`` with faster forms where the arena has room for them."""
+        unfolded = unfold_kernels(extraction, plan, self.times, forms)
+        final = {**forms, **{name: found.form for name, found in unfolded.items()}}
+        return FormedPlan(extraction, plan, unfolded, final, predicted_ratio(extraction, plan, final, self.times))
+
+
+def plan_with_forms(
+    extraction: Extraction, times: FormTimes, search: Search, request: Request, *, inplace: bool
+) -> FormedPlan:
+    """Plan ``extraction``, whose kernels are in their smallest form, and choose the form of each kernel."""
+    deadline = Deadline(request.time_limit)
+    planner = _Planner(extraction, times, search, request, deadline, inplace)
+    called = {operation.callee for operation in extraction.operations if operation.callee}
+    smallest = {name: "small" for name in sorted(called) if times.forms[name].small is not None}
+    if not smallest:
+        return FormedPlan(extraction, search(extraction.graph, request), {}, {}, 1.0)
+    first = planner.plan(smallest, share=_FIRST_SHARE)
+    if first.plan.status not in ("optimal", "feasible"):
+        return first
+    return _free(planner, first) if request.budget_nbytes is None else _within(planner, first, request.budget_nbytes)
+
+
+def follow_plan(extraction: Extraction, plan: Plan, times: FormTimes, *, inplace: bool) -> FormedPlan:
+    """A plan that was given, with each kernel in the form whose workspace the plan holds. Raises PlanError."""
+    planner = _Planner(extraction, times, lambda _graph, _request: plan, Request(), Deadline(1.0), inplace)
+    forms = forms_of_plan(extraction, plan, times)
+    formed = planner.with_forms(forms)
+    check(formed.graph, plan)
+    return planner.formed(formed, plan, forms)
+
+
+def _free(planner: _Planner, found: FormedPlan) -> FormedPlan:
+    """A plan that is predicted to cost no time."""
+    planned: Mapping[str, str] = {}
+    for _ in range(_MOST_PLANS):
+        if found.ratio <= FREE:
+            return found
+        needs = form_needs(found.extraction, found.plan, planner.times)
+        forms = least_free_forms(found.extraction, found.plan, needs, planner.times)
+        if forms == planned:  # what the level has room for did not fit when it was placed
+            break
+        planned, found = forms, planner.plan(forms, found.plan)
+    if found.ratio <= FREE:
+        return found
+    return planner.plan(dict.fromkeys(found.forms, "fast"), found.plan)
+
+
+def _within(planner: _Planner, found: FormedPlan, budget: int) -> FormedPlan:
+    """The plan within ``budget`` of least predicted run time: forms and repeats are weighed by the same seconds."""
+    needs = form_needs(found.extraction, found.plan, planner.times)
+    forms = forms_at(budget, needs, planner.times)
+    if all(form == found.forms[name] for name, form in forms.items()):
+        return found
+    other = planner.plan(forms, found.plan)
+    feasible = other.plan.status in ("optimal", "feasible")
+    return other if feasible and other.seconds < found.seconds else found
+
+
+def form_notes(found: FormedPlan, times: FormTimes) -> list[str]:
+    """What each kernel that does not run in TVM's own loops saves and costs."""
+    notes = []
+    for name, form in found.forms.items():
+        kernel, fast = times.forms[name].form(form), times.forms[name].fast
+        if form == "fast" or kernel is None:
+            continue
+        how = "pads a few rows at a time" if form == "rows" else "has padding and other copies folded into its loops"
+        saved = fast.scratch_nbytes - kernel.scratch_nbytes
+        known = times.known.get((name, form))
+        price = "" if known is None else f", {known:.2f} of its time in TVM's own loops"
+        notes.append(f"kernel {name} {how}: {saved} bytes less scratch{price}")
+    return notes

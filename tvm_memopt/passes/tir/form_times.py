@@ -1,0 +1,80 @@
+"""How much longer a kernel runs in another form: measured on the host, or priced with a margin for other targets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tvm
+from tvm import tirx
+
+from tvm_memopt.atomic import write_text_atomic
+from tvm_memopt.passes.tir.cost import cost_key, default_cache, read_cache, runs_here, zero_arguments
+from tvm_memopt.passes.tir.statements import nbytes_of
+from tvm_memopt.passes.tir.workspace import FORMS, KernelForms
+
+_ROUNDS = 9
+_ROUND_SECONDS = 2e-4
+# Where nothing can be measured: more than any kernel of the benchmark set loses in loops without index tests.
+_PRICES = {"fast": 1.0, "rows": 1.15, "small": 1.25}
+
+
+@dataclass
+class FormTimes:
+    """Run time of each form of a kernel over that of its ``fast`` form, found out when it is first asked for.
+
+    Measured times are kept on disk by structural hash, target and device.
+    """
+
+    forms: Mapping[str, KernelForms]
+    target: tvm.target.Target
+    path: Path = field(default_factory=lambda: default_cache().with_name("forms.json"))
+    known: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def ratio(self, name: str, form: str) -> float:
+        """Run time of kernel ``name`` in ``form``, over that of TVM's own loops. Raises KeyError for no such form."""
+        if form == "fast":
+            return 1.0
+        if (name, form) not in self.known:
+            self.known[name, form] = self._find(name, form)
+        return self.known[name, form]
+
+    def _find(self, name: str, form: str) -> float:
+        kernels = [self.forms[name].form(one) for one in ("fast", form)]
+        funcs = [kernel.func for kernel in kernels if kernel is not None]
+        if len(funcs) < len(kernels):
+            raise KeyError(f"kernel {name} has no form {form}")
+        if self.target.kind.name != "llvm" or not runs_here(self.target) or not all(map(_is_static, funcs)):
+            return _PRICES[form]
+        key = hashlib.sha256("|".join(cost_key(func, self.target) for func in funcs).encode()).hexdigest()[:32]
+        cached = read_cache(self.path)
+        if key not in cached:
+            fast, other = paired_seconds(funcs, self.target)
+            cached[key] = other / fast
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_text_atomic(self.path, json.dumps(cached, indent=1, sort_keys=True))
+        return cached[key]
+
+    def fastest_first(self, name: str) -> list[str]:
+        """The forms of kernel ``name``, the fastest first; of equal ones TVM's own loops."""
+        return sorted(self.forms[name].names, key=lambda form: (self.ratio(name, form), FORMS.index(form)))
+
+
+def _is_static(func: tirx.PrimFunc) -> bool:
+    return all(tirx.is_buffer_var(p) and nbytes_of(p) is not None for p in func.params)
+
+
+def paired_seconds(funcs: list[tirx.PrimFunc], target: tvm.target.Target) -> list[float]:
+    """Least seconds of each kernel on this machine, run in turn on zeros, so that a change of clock meets all."""
+    timers = []
+    for func in funcs:
+        built = tvm.compile(tvm.IRModule({"main": func.with_attr("global_symbol", "main")}), target)
+        arguments = zero_arguments(func)
+        once = built.mod.time_evaluator("main", tvm.cpu(), number=1, repeat=2)(*arguments).results[-1]
+        number = max(1, round(_ROUND_SECONDS / max(once, 1e-9)))
+        timers.append((built.mod.time_evaluator("main", tvm.cpu(), number=number, repeat=1), arguments))
+    rounds = [[timer(*arguments).results[0] for timer, arguments in timers] for _ in range(_ROUNDS)]
+    return [max(min(column), 1e-9) for column in zip(*rounds, strict=True)]
