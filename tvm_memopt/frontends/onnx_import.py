@@ -24,10 +24,15 @@ logger = logging.getLogger(__name__)
 _UNSUPPORTED = re.compile(r"not supported for frontend ONNX: (.+)|Operator (\w+) not implemented")
 
 
-def read_model(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:
-    """A module whose tensor sizes are all known, or follow from the symbolic dimensions that ``shapes`` asks for."""
+def read_model(
+    path: Path, shapes: Mapping[str, Sequence[Dim]], overrides: Mapping[str, Sequence[Dim]] | None = None
+) -> tvm.IRModule:
+    """A module whose tensor sizes are all known, or follow from the symbolic dimensions that ``shapes`` asks for.
+
+    Shapes in ``overrides`` replace dimensions that the file fixes.
+    """
     model = onnx_file.load(path)
-    bounds = apply_shapes(model, shapes)
+    bounds = apply_shapes(model, shapes, overrides)
     mod = _convert_or_fold(model, frozenset(bounds))
     dims = [dim for parameter in main_function(mod).params for dim in tensor_dims(parameter.ty) or ()]
     symbolic = {name for dim in dims for name in variables_in(dim)}
