@@ -1,0 +1,197 @@
+"""Recurrent, repeating and quantised ONNX operators: the rewritten model against ONNX Runtime."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.frontends.running import run_main
+from tvm_memopt.errors import FrontendError
+from tvm_memopt.frontends import import_model, random_inputs
+
+onnx = pytest.importorskip("onnx", reason="ONNX models need pip install 'tvm-memopt[onnx]'")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the reference numbers come from ONNX Runtime")
+cases = pytest.importorskip("tests.cases.make_cases")
+onnx_models = pytest.importorskip("tests.frontends.onnx_models")
+T, node, value = onnx.TensorProto, onnx.helper.make_node, onnx_models.value
+
+
+def assert_same(path: Path) -> None:
+    """Floats within 1e-4, quantised numbers within one step."""
+    mod = import_model(path)
+    inputs = random_inputs(mod, 0)
+    options = onnxruntime.SessionOptions()
+    # Products of uint8 and int8 saturate at 16 bits on processors without VNNI unless exact ones are asked for.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    expected = session.run(None, dict(zip([one.name for one in session.get_inputs()], inputs, strict=True)))
+    found = run_main(mod, inputs)
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+        step = 1 if one.dtype in (np.uint8, np.int8) else 1e-4
+        assert np.abs(one.astype("float64") - other).max() <= step
+
+
+def floats(*shape: int) -> np.ndarray:
+    return np.random.default_rng(len(shape)).standard_normal(shape).astype("float32") / 2
+
+
+@pytest.mark.parametrize("name", ["qlinear", "lstm", "gru", "loop", "scan"])
+def test_the_case_gives_the_reference_numbers(tmp_path: Path, name):
+    assert_same(cases.write_case(name, tmp_path))
+
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def recurrent(path: Path, op_type: str, *, extra: tuple[str, ...] = (), **attributes: object) -> Path:
+    """Five steps of two sequences; ``extra`` names the optional inputs that are given."""
+    count = 2 if attributes.get("direction") == "bidirectional" else 1
+    hidden, rows = 3, GATES[op_type] * 3
+    weights = {"W": floats(count, rows, 4), "R": floats(count, rows, hidden)}
+    given = {
+        "B": floats(count, 2 * rows),
+        "lengths": np.array([3, 5], "int32"),
+        "h": floats(count, 2, hidden),
+        "c": floats(count, 2, hidden),
+        "P": floats(count, 3 * hidden),
+    }
+    weights |= {name: given[name] for name in extra}
+    inputs = ["x", "W", "R", *(name if name in extra else "" for name in given)]
+    outputs = ["Y", "Yh", "Yc"][: 3 if op_type == "LSTM" else 2]
+    nodes = [node(op_type, inputs[: 8 if op_type == "LSTM" else 6], outputs, "cell", hidden_size=hidden, **attributes)]
+    return onnx_models.save(
+        path, nodes, [value("x", [5, 2, 4])], [value(name, None) for name in outputs], weights=weights
+    )
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("op_type", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("extra", [(), ("B", "h", "c"), ("B", "lengths")], ids=["bare", "states", "lengths"])
+def test_a_recurrent_operator_gives_the_reference_numbers(tmp_path: Path, op_type, direction, extra):
+    extra = tuple(name for name in extra if name != "c" or op_type == "LSTM")
+    assert_same(recurrent(tmp_path / "net.onnx", op_type, extra=extra, direction=direction))
+
+
+@pytest.mark.parametrize(
+    ("op_type", "extra", "attributes"),
+    [
+        ("GRU", ("B", "h"), {"linear_before_reset": 1}),
+        ("GRU", (), {"linear_before_reset": 1}),
+        ("LSTM", ("B", "P"), {}),
+        ("LSTM", ("B",), {"input_forget": 1}),
+        ("LSTM", ("B",), {"clip": 0.3}),
+        ("LSTM", ("B",), {"activations": ["HardSigmoid", "Softsign", "Relu"], "activation_alpha": [0.3]}),
+        ("RNN", ("B",), {"activations": ["Affine"], "activation_alpha": [0.5], "activation_beta": [0.1]}),
+        ("RNN", ("B",), {"activations": ["ScaledTanh"], "activation_alpha": [0.5], "activation_beta": [0.7]}),
+    ],
+)
+def test_an_attribute_of_a_recurrent_operator_counts(tmp_path: Path, op_type, extra, attributes):
+    assert_same(recurrent(tmp_path / "net.onnx", op_type, extra=extra, **attributes))
+
+
+@pytest.mark.parametrize("op_type", ["LSTM", "GRU", "RNN"])
+def test_layout_1_is_layout_0_with_the_batch_first(tmp_path: Path, op_type):
+    path = recurrent(tmp_path / "net.onnx", op_type, extra=("B",))
+    model = onnx.load(path)
+    x = floats(5, 2, 4)
+    y, last, *_ = run_main(import_model(path), [x])
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("layout", 1))
+    model.graph.input[0].CopyFrom(value("x", [2, 5, 4]))
+    onnx.save(model, path)
+    y_by_batch, last_by_batch, *_ = run_main(import_model(path), [x.transpose(1, 0, 2).copy()])
+    assert np.allclose(y_by_batch, y.transpose(2, 0, 1, 3), atol=1e-6)
+    assert np.allclose(last_by_batch, last.transpose(1, 0, 2), atol=1e-6)
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(FrontendError) as caught:
+        import_model(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_loop_whose_trips_are_computed_is_refused(tmp_path: Path):
+    model = onnx.load(cases.write_case("loop", tmp_path))
+    model.graph.initializer.remove(model.graph.initializer[0])
+    model.graph.input.append(value("trips", [], T.INT64))
+    onnx.save(model, tmp_path / "loop.onnx")
+    message = refusal(tmp_path / "loop.onnx")
+    assert "Loop (the unnamed node that makes 'y') cannot be unrolled: its number of trips 'trips'" in message
+
+
+Q = {"s": np.float32(0.02), "s2": np.float32(0.05), "z": np.uint8(120), "z2": np.uint8(130)}
+
+
+def quantised(path: Path, one: onnx.NodeProto, outputs=T.UINT8, *, weights=None, shape=(1, 4, 6, 6)) -> Path:
+    one.output[0] = "y"
+    result = value("y", None, outputs)
+    domains = ("com.microsoft",) if one.domain else ()
+    inputs = [value("x", list(shape), T.UINT8)]
+    return onnx_models.save(path, [one], inputs, [result], weights=Q | (weights or {}), domains=domains)
+
+
+X, TO = ["x", "s", "z"], ["s2", "z2"]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "attributes"),
+    [
+        ("QLinearAdd", [*X, *X, *TO], {}),
+        ("QLinearMul", [*X, *X, *TO], {}),
+        ("QLinearSigmoid", [*X, *TO], {}),
+        ("QLinearLeakyRelu", [*X, *TO], {"alpha": 0.2}),
+        ("QLinearGlobalAveragePool", [*X, *TO], {}),
+        ("QLinearAveragePool", [*X, *TO], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("QLinearConcat", [*TO, *X, *X], {"axis": 1}),
+    ],
+)
+def test_a_quantised_operator_is_within_one_step(tmp_path: Path, op_type, inputs, attributes):
+    one = node(op_type, inputs, ["y"], domain="com.microsoft", **attributes)
+    assert_same(quantised(tmp_path / "net.onnx", one))
+
+
+def integers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(-100, 100, shape).astype("int8")
+
+
+def test_a_convolution_by_channel_with_bias_is_within_one_step(tmp_path: Path):
+    weights = {
+        "w": integers(8, 4, 3, 3),
+        "ws": np.linspace(0.001, 0.01, 8, dtype="float32"),
+        "wz": np.zeros(8, "int8"),
+        "b": np.arange(-400, 400, 100, dtype="int32"),
+    }
+    one = node("QLinearConv", [*X, "w", "ws", "wz", *TO, "b"], ["y"], pads=[1] * 4)
+    assert_same(quantised(tmp_path / "net.onnx", one, weights=weights))
+
+
+@pytest.mark.parametrize("columns", [1, 5])
+def test_a_quantised_matrix_product_is_within_one_step(tmp_path: Path, columns):
+    scale = np.linspace(0.001, 0.01, columns, dtype="float32")
+    weights = {"w": integers(6, 5), "ws": scale, "wz": np.zeros(columns, "int8")}
+    one = node("QLinearMatMul", [*X, "w", "ws", "wz", *TO], ["y"])
+    assert_same(quantised(tmp_path / "net.onnx", one, weights=weights))
+
+
+@pytest.mark.parametrize("to", [TO, []], ids=["quantised", "float"])
+def test_a_quantised_gemm_is_within_one_step(tmp_path: Path, to):
+    weights = {
+        "w": integers(5, 6), "ws": np.float32(0.01), "wz": np.int8(0), "b": np.arange(5, dtype="int32") * 100
+    }  # fmt: skip
+    one = node("QGemm", [*X, "w", "ws", "wz", "b", *to], ["y"], domain="com.microsoft", transB=1)
+    kind = T.UINT8 if to else T.FLOAT
+    assert_same(quantised(tmp_path / "net.onnx", one, kind, weights=weights, shape=(3, 6)))
+
+
+@pytest.mark.parametrize("op_type", ["ConvInteger", "MatMulInteger"])
+def test_an_integer_product_is_exact(tmp_path: Path, op_type):
+    shape, weight = ((1, 4, 6, 6), (8, 4, 3, 3)) if op_type == "ConvInteger" else ((3, 6), (6, 5))
+    weights = {"w": integers(*weight).astype("uint8"), "wz": np.uint8(7)}
+    one = node(op_type, ["x", "w", "z", "wz"], ["y"])
+    assert_same(quantised(tmp_path / "net.onnx", one, T.INT32, weights=weights, shape=shape))
+
+
+def test_an_operator_that_onnx_defines_by_others_is_imported(tmp_path: Path):
+    assert_same(onnx_models.one_node(tmp_path / "net.onnx", "Celu", alpha=0.7))
