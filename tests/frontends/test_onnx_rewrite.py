@@ -7,7 +7,7 @@ import pytest
 
 from tests.frontends.running import run_main
 from tvm_memopt.errors import FrontendError
-from tvm_memopt.frontends import import_model, random_inputs
+from tvm_memopt.frontends import SymbolicDim, import_model, random_inputs
 
 onnx = pytest.importorskip("onnx", reason="ONNX models need pip install 'tvm-memopt[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the reference numbers come from ONNX Runtime")
@@ -16,9 +16,9 @@ onnx_models = pytest.importorskip("tests.frontends.onnx_models")
 T, node, value = onnx.TensorProto, onnx.helper.make_node, onnx_models.value
 
 
-def assert_same(path: Path) -> None:
+def assert_same(path: Path, shapes: dict[str, tuple[int, ...]] | None = None) -> None:
     """Floats within 1e-4, quantised numbers within one step."""
-    mod = import_model(path)
+    mod = import_model(path, shapes)
     inputs = random_inputs(mod, 0)
     options = onnxruntime.SessionOptions()
     # Products of uint8 and int8 saturate at 16 bits on processors without VNNI unless exact ones are asked for.
@@ -118,7 +118,7 @@ def test_a_loop_whose_trips_are_computed_is_refused(tmp_path: Path):
     model.graph.input.append(value("trips", [], T.INT64))
     onnx.save(model, tmp_path / "loop.onnx")
     message = refusal(tmp_path / "loop.onnx")
-    assert "Loop (the unnamed node that makes 'y') cannot be unrolled: its number of trips 'trips'" in message
+    assert "Loop (the unnamed node that makes 'y') cannot be rewritten: its number of trips 'trips'" in message
 
 
 Q = {"s": np.float32(0.02), "s2": np.float32(0.05), "z": np.uint8(120), "z2": np.uint8(130)}
@@ -195,3 +195,63 @@ def test_an_integer_product_is_exact(tmp_path: Path, op_type):
 
 def test_an_operator_that_onnx_defines_by_others_is_imported(tmp_path: Path):
     assert_same(onnx_models.one_node(tmp_path / "net.onnx", "Celu", alpha=0.7))
+
+
+def test_a_dynamic_quantisation_is_within_one_step(tmp_path: Path):
+    one = node("DynamicQuantizeLinear", ["x"], ["y", "scale", "zero"])
+    outputs = [value("y", None, T.UINT8), value("scale", None), value("zero", None, T.UINT8)]
+    assert_same(onnx_models.save(tmp_path / "net.onnx", [one], [value("x", [3, 4])], outputs))
+
+
+def test_a_dynamic_length_is_fixed_by_a_shape(tmp_path: Path):
+    path = recurrent(tmp_path / "net.onnx", "LSTM")
+    model = onnx.load(path)
+    model.graph.input[0].CopyFrom(value("x", ["steps", 2, 4]))
+    onnx.save(model, path)
+    assert_same(path, {"x": (4, 2, 4)})
+    with pytest.raises(FrontendError, match="fix the sequence length with --shape"):
+        import_model(path, {"x": (SymbolicDim("n", 8), 2, 4)})
+
+
+def doubling_loop(path: Path, condition: list[onnx.NodeProto], trips: str, nested: bool = False) -> Path:
+    """v = v + v while the body's ``go2``, which ``condition`` makes, holds."""
+    nodes = [node("Add", ["v", "v"], ["v2"]), *condition]
+    if nested:
+        inner_inputs = [value("j", [], T.INT64), value("g", [], T.BOOL), value("u", [4])]
+        inner_nodes = [node("Identity", ["g"], ["g2"]), node("Add", ["u", "v"], ["u2"])]
+        inner = onnx.helper.make_graph(inner_nodes, "inner", inner_inputs, [value("g2", [], T.BOOL), value("u2", [4])])
+        nodes[0] = node("Loop", ["two", "", "v"], ["v2"], body=inner)
+    inputs = [value("i", [], T.INT64), value("go", [], T.BOOL), value("v", [4])]
+    body = onnx.helper.make_graph(nodes, "body", inputs, [value("go2", [], T.BOOL), value("v2", [4])])
+    weights = {"two": np.int64(2), "true": np.bool_(True)}
+    counted = [node("Shape", ["x"], ["shape"]), node("Squeeze", ["shape"], ["count"])]
+    outer = [*counted, node("Loop", [trips, "true", "x"], ["y"], body=body)]
+    return onnx_models.save(path, outer, [value("x", [4])], [value("y", [4])], weights=weights)
+
+
+KEEP = [node("Identity", ["go"], ["go2"])]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_trips_of_a_loop_may_come_from_a_shape(tmp_path: Path, nested):
+    assert_same(doubling_loop(tmp_path / "net.onnx", KEEP, "count", nested))
+
+
+def test_a_loop_may_end_by_its_counter(tmp_path: Path):
+    assert_same(doubling_loop(tmp_path / "net.onnx", [node("Less", ["i", "two"], ["go2"])], ""))
+
+
+def test_a_loop_that_numbers_of_the_run_end_is_refused(tmp_path: Path):
+    limit = [node("ReduceSum", ["v"], ["sum"], keepdims=0), node("Cast", ["sum"], ["go2"], to=T.BOOL)]
+    message = refusal(doubling_loop(tmp_path / "net.onnx", limit, "two"))
+    assert "cannot be rewritten: whether it goes on is computed at run time" in message
+
+
+def test_a_scan_may_go_backward_along_another_axis(tmp_path: Path):
+    nodes = [node("Add", ["s", "part"], ["sum"]), node("Identity", ["sum"], ["row"])]
+    inputs = [value("s", [4]), value("part", [4])]
+    body = onnx.helper.make_graph(nodes, "body", inputs, [value("sum", [4]), value("row", [4])])
+    how = {"scan_input_axes": [1], "scan_input_directions": [1], "scan_output_axes": [1], "scan_output_directions": [1]}
+    one = node("Scan", ["s0", "x"], ["last", "y"], body=body, num_scan_inputs=1, **how)
+    inputs, outputs = [value("s0", [4]), value("x", [4, 6])], [value("last", [4]), value("y", [4, 6])]
+    assert_same(onnx_models.save(tmp_path / "net.onnx", [one], inputs, outputs))

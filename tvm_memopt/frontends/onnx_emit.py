@@ -13,7 +13,7 @@ _SLICE_BY_INPUTS = 10
 
 
 class CannotRewriteError(Exception):
-    """A node that no rule fits; the text ends the sentence "LSTM (node 'a') cannot be unrolled: ..."."""
+    """A node that no rule fits; the text ends the sentence "LSTM (node 'a') cannot be rewritten: ..."."""
 
 
 @dataclass(frozen=True)

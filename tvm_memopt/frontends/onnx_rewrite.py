@@ -106,7 +106,7 @@ def _rewrite_graph(graph: Any, values: Values, opset: int, prefix: str) -> tuple
             if rule is not None:
                 rule(node, emit)
         except CannotRewriteError as error:
-            refused.append(f"{show_places([onnx_file.place(node)])} cannot be unrolled: {error}")
+            refused.append(f"{show_places([onnx_file.place(node)])} cannot be rewritten: {error}")
             rule = None
         if rule is None:
             nodes.append(node)
