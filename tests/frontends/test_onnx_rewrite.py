@@ -156,7 +156,8 @@ def integers(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(-100, 100, shape).astype("int8")
 
 
-def test_a_convolution_by_channel_with_bias_is_within_one_step(tmp_path: Path):
+@pytest.mark.parametrize("opset", [10, 17])
+def test_a_convolution_by_channel_with_bias_is_within_one_step(tmp_path: Path, opset):
     weights = {
         "w": integers(8, 4, 3, 3),
         "ws": np.linspace(0.001, 0.01, 8, dtype="float32"),
@@ -164,7 +165,11 @@ def test_a_convolution_by_channel_with_bias_is_within_one_step(tmp_path: Path):
         "b": np.arange(-400, 400, 100, dtype="int32"),
     }
     one = node("QLinearConv", [*X, "w", "ws", "wz", *TO, "b"], ["y"], pads=[1] * 4)
-    assert_same(quantised(tmp_path / "net.onnx", one, weights=weights))
+    path = quantised(tmp_path / "net.onnx", one, weights=weights)
+    model = onnx.load(path)
+    model.opset_import[0].version = opset
+    onnx.save(model, path)
+    assert_same(path)
 
 
 @pytest.mark.parametrize("columns", [1, 5])
@@ -255,3 +260,11 @@ def test_a_scan_may_go_backward_along_another_axis(tmp_path: Path):
     one = node("Scan", ["s0", "x"], ["last", "y"], body=body, num_scan_inputs=1, **how)
     inputs, outputs = [value("s0", [4]), value("x", [4, 6])], [value("last", [4]), value("y", [4, 6])]
     assert_same(onnx_models.save(tmp_path / "net.onnx", [one], inputs, outputs))
+
+
+def test_a_recurrent_operator_of_an_old_operator_set_is_imported(tmp_path: Path):
+    path = recurrent(tmp_path / "net.onnx", "LSTM", extra=("B", "h", "c"), direction="bidirectional")
+    model = onnx.load(path)
+    model.opset_import[0].version = 9
+    onnx.save(model, path)
+    assert_same(path)

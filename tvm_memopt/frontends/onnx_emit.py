@@ -91,7 +91,8 @@ class Emitter:
         if self.opset >= _SLICE_BY_INPUTS:
             bounds = (self.integers(start), self.integers(stop), self.integers(axis))
             return self.add("Slice", value, *bounds)
-        return self.add("Slice", value, starts=[start], ends=[stop], axes=[axis])
+        # TVM reads the bounds of a Slice from its inputs only, whatever the operator set.
+        return self.add("Gather", value, self.integers(*range(start, stop)), axis=axis)
 
     def stack(self, values: Sequence[str], axis: int) -> str:
         """All values side by side along a new axis."""

@@ -20,8 +20,22 @@ def _dequantize(emit: Emitter, value: str, scale: str, zero: str = "", axis: int
     if len(dims) > 1:
         raise CannotRewriteError(f"the scale {scale!r} has {len(dims)} dimensions, of at most 1")
     if emit.opset < _AXIS_SINCE:
-        raise CannotRewriteError("scales by channel need operator set 13 or later; convert the model to it")
+        return _dequantize_by_axis(emit, value, scale, zero, axis)
     return emit.add("DequantizeLinear", value, scale, *([zero] if zero else []), axis=axis)
+
+
+def _dequantize_by_axis(emit: Emitter, value: str, scale: str, zero: str, axis: int) -> str:
+    """What DequantizeLinear does since it has an axis, for operator sets before that."""
+    rank = len(emit.values.dims.get(value, ()))
+    if not rank:
+        raise CannotRewriteError(f"the number of dimensions of {value!r} is not known")
+    shape = [1] * rank
+    shape[axis] = -1
+    numbers = emit.add("Cast", value, to=_FLOAT)
+    if zero:
+        zeros = emit.add("Reshape", emit.add("Cast", zero, to=_FLOAT), emit.integers(*shape))
+        numbers = emit.add("Sub", numbers, zeros)
+    return emit.add("Mul", numbers, emit.add("Reshape", scale, emit.integers(*shape)))
 
 
 def _scalar(emit: Emitter, name: str) -> str:
