@@ -144,6 +144,7 @@ X, TO = ["x", "s", "z"], ["s2", "z2"]
         ("QLinearLeakyRelu", [*X, *TO], {"alpha": 0.2}),
         ("QLinearGlobalAveragePool", [*X, *TO], {}),
         ("QLinearAveragePool", [*X, *TO], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("QLinearSoftmax", [*X, *TO], {"axis": 1, "opset": 13}),
         ("QLinearConcat", [*TO, *X, *X], {"axis": 1}),
     ],
 )
@@ -188,6 +189,23 @@ def test_a_quantised_gemm_is_within_one_step(tmp_path: Path, to):
     one = node("QGemm", [*X, "w", "ws", "wz", "b", *to], ["y"], domain="com.microsoft", transB=1)
     kind = T.UINT8 if to else T.FLOAT
     assert_same(quantised(tmp_path / "net.onnx", one, kind, weights=weights, shape=(3, 6)))
+
+
+def test_a_quantised_choice_is_within_one_step(tmp_path: Path):
+    one = node("QLinearWhere", ["flags", *X, *X, *TO], ["y"], domain="com.microsoft")
+    assert_same(quantised(tmp_path / "net.onnx", one, weights={"flags": np.arange(6) % 2 == 0}))
+
+
+def test_an_integer_convolution_has_zero_points_by_channel(tmp_path: Path):
+    weights = {"w": integers(8, 4, 3, 3).astype("uint8"), "wz": np.arange(8, dtype="uint8")}
+    one = node("ConvInteger", ["x", "w", "z", "wz"], ["y"])
+    found = run_main(import_model(quantised(tmp_path / "net.onnx", one, T.INT32, weights=weights)), [PICTURE])
+    offset = weights["w"].astype("float32") - weights["wz"].reshape(8, 1, 1, 1)
+    windows = np.lib.stride_tricks.sliding_window_view(PICTURE.astype("float32") - Q["z"], (3, 3), axis=(2, 3))
+    assert np.array_equal(found[0], np.einsum("nchwij,ocij->nohw", windows, offset))
+
+
+PICTURE = np.random.default_rng(0).integers(0, 255, (1, 4, 6, 6)).astype("uint8")
 
 
 @pytest.mark.parametrize("op_type", ["ConvInteger", "MatMulInteger"])

@@ -102,29 +102,18 @@ def _conv_integer(node: Any, emit: Emitter) -> None:
     emit.add("Cast", result, to=_INT32, output=node.output[0])
 
 
-def _matmul_integer(node: Any, emit: Emitter) -> None:
-    product = emit.add("MatMul", *(_centred(node, emit, i) for i in range(2)))
-    emit.add("Cast", product, to=_INT32, output=node.output[0])
-
-
 def _centred(node: Any, emit: Emitter, position: int) -> str:
     """An integer operand without its zero point, as float."""
     value = emit.add("Cast", node.input[position], to=_FLOAT)
     zero = optional(node.input, 2 + position)
     if not zero:
         return value
-    zero = emit.add("Cast", _one_or_many(emit, zero), to=_FLOAT)
-    dims = emit.values.dims.get(optional(node.input, 2 + position), ())
-    if len(dims) == 1 and dims != (1,):
-        by_row = node.op_type == "ConvInteger" or position == 0
-        rank = len(emit.values.dims.get(node.input[position], ())) if node.op_type == "ConvInteger" else 2
-        for _ in range(rank - 1 if by_row else 0):
-            zero = emit.unsqueeze(zero, len(emit.values.dims.get(zero, (1,))))
-    return emit.add("Sub", value, zero)
-
-
-def _one_or_many(emit: Emitter, name: str) -> str:
-    return _scalar(emit, name) if emit.values.dims.get(name) == (1,) else name
+    dims = emit.values.dims.get(zero)
+    if position == 1 and dims and dims != (1,):
+        zero = emit.add("Reshape", zero, emit.integers(-1, *[1] * (len(emit.values.dims[node.input[1]]) - 1)))
+    else:
+        zero = _scalar(emit, zero)
+    return emit.add("Sub", value, emit.add("Cast", zero, to=_FLOAT))
 
 
 def _concat(node: Any, emit: Emitter) -> None:
@@ -159,11 +148,11 @@ def _where(node: Any, emit: Emitter) -> None:
 
 _UNARY = {
     "QLinearAveragePool": "AveragePool", "QLinearGlobalAveragePool": "GlobalAveragePool",
-    "QLinearLeakyRelu": "LeakyRelu", "QLinearReduceMean": "ReduceMean", "QLinearSigmoid": "Sigmoid",
+    "QLinearLeakyRelu": "LeakyRelu", "QLinearSigmoid": "Sigmoid",
     "QLinearSoftmax": "Softmax",
 }  # fmt: skip
 _OTHERS: dict[str, Callable[[Any, Emitter], None]] = {
-    "ConvInteger": _conv_integer, "MatMulInteger": _matmul_integer, "QGemm": _gemm, "QLinearConcat": _concat,
+    "ConvInteger": _conv_integer, "QGemm": _gemm, "QLinearConcat": _concat,
     "QLinearConv": _conv, "QLinearMatMul": _matmul, "QLinearWhere": _where,
     "QLinearAdd": _binary("Add"), "QLinearMul": _binary("Mul"),
 }  # fmt: skip
