@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from tests.cases.make_cases import write_case
 from tests.cli.running import assert_refused, nothing_left_behind
 from tvm_memopt.graph import given_order, peak_live, read_graph, working_set_bound
 
@@ -78,3 +79,12 @@ def test_times_that_cannot_be_predicted_are_refused(command, made, tmp_path):
         assert_refused(command(*predicted, "package"), "predicts for target", "give --target", "x86-64-v3")
         built = ("optimize", model, "-o", tmp_path / "model.so", "--predict-costs", "package")
         assert_refused(command(*built), "predicts for target", "give --target", "x86-64-v3")
+
+
+def test_a_fixed_dimension_can_be_overridden(command, tmp_path):
+    path = write_case("fixed_batch", tmp_path)
+    shape = "x=1,3,16,16"
+    refused = command("graph", path, "-o", tmp_path / "g.json", "--shape", shape)
+    assert refused.status == 2
+    assert f"--override-shape {shape}" in refused.err
+    assert command("graph", path, "-o", tmp_path / "g.json", "--override-shape", shape).status == 0

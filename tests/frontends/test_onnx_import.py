@@ -16,11 +16,20 @@ from tvm_memopt.frontends.relax_types import bounds_of
 onnx = pytest.importorskip("onnx", reason="ONNX models need pip install 'tvm-memopt[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the reference numbers come from ONNX Runtime")
 onnx_models = pytest.importorskip("tests.frontends.onnx_models")
+write_case = pytest.importorskip("tests.cases.make_cases").write_case
 
 
-def assert_matches_onnxruntime(path: Path, mod, seed: int = 0) -> None:
+def with_input_shape(path: Path, shape: tuple[int, ...]) -> bytes:
+    """The model with another shape of its first input, as ONNX Runtime wants it to be declared."""
+    model = onnx.load(path)
+    for value, dims in ((model.graph.input[0], shape), (model.graph.output[0], [None] * len(shape))):
+        value.CopyFrom(onnx_models.value(value.name, list(dims)))
+    return model.SerializeToString()
+
+
+def assert_matches_onnxruntime(path: Path, mod, seed: int = 0, session_of: bytes | None = None) -> None:
     inputs = random_inputs(mod, seed)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(session_of or str(path), providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
     expected = session.run(None, dict(zip(names, inputs, strict=True)))
     found = run_main(mod, inputs)
@@ -131,6 +140,25 @@ def test_shapes_for_unknown_inputs_and_of_other_ranks_are_refused(tmp_path: Path
     path = onnx_models.conv_net(tmp_path / "net.onnx", "batch")
     assert "no input is named 'data'; the inputs are 'x'" in failure(path, {"data": (1, 3, 8, 8)})
     assert "input 'x' has 4 dimensions (batch,3,8,8); the shape given has 3" in failure(path, {"x": (1, 3, 8)})
+
+
+def test_a_fixed_batch_can_be_overridden(tmp_path: Path):
+    path = write_case("fixed_batch", tmp_path)
+    wanted = {"x": (1, 3, 160, 160)}
+    message = failure(path, wanted)
+    assert "dimension 0 is fixed at 10 in the model, not 1" in message
+    assert "give --override-shape x=1,3,160,160" in message
+    mod = import_model(path, override_shapes=wanted)
+    assert [int(dim) for dim in mod["main"].ret_ty.shape.values] == [1, 8, 160, 160]
+    assert_matches_onnxruntime(path, mod, session_of=with_input_shape(path, wanted["x"]))
+
+
+def test_an_overriding_shape_keeps_the_rank_and_comes_alone(tmp_path: Path):
+    path = write_case("fixed_batch", tmp_path)
+    with pytest.raises(FrontendError, match="has 4 dimensions"):
+        import_model(path, override_shapes={"x": (1, 3, 32)})
+    with pytest.raises(FrontendError, match="both a shape and one that overrides"):
+        import_model(path, {"x": (10, 3, 32, 32)}, {"x": (1, 3, 32, 32)})
 
 
 def test_an_unsupported_operator_is_named_with_its_node(tmp_path: Path):

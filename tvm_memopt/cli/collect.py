@@ -43,7 +43,7 @@ from tvm_memopt.errors import MemoptError
 def command(
     out: str, programs: int, models: tuple[str, ...], per_program: int, time_limit: float | None, seed: int,
     workers: int | None, timeout: float, target: str | None, tracker: str | None, key: str | None,
-    shapes: tuple[str, ...], as_json: bool,
+    shapes: tuple[str, ...], override_shapes: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Measure schedules of random programs and of models' kernels, and keep them in DIR.
 
@@ -63,7 +63,8 @@ def command(
     from tvm_memopt.cost_model.collecting import Orders, collect
 
     chosen = tuning_target(target, cores=4)
-    tasks = _tasks(programs, seed, models, shapes, chosen)
+    imported = _imported(models, shapes, override_shapes)  # errors before any work
+    tasks = _tasks(programs, seed, imported, chosen)
     count = workers or os.cpu_count() or 1
     orders = Orders(per_program, seed, time_limit, programs_at_once=count)
     _open(Path(out), chosen, tracker, key)
@@ -103,11 +104,16 @@ def tuning_target(text: str | None, cores: int) -> Any:
     return target
 
 
-def _tasks(programs: int, seed: int, models: tuple[str, ...], shapes: tuple[str, ...], target: Any) -> Iterator[Any]:
+def _imported(
+    models: tuple[str, ...], shapes: tuple[str, ...], override_shapes: tuple[str, ...]
+) -> list[tuple[str, Any]]:
     from tvm_memopt.cli.models import import_for_command
-    from tvm_memopt.cost_model.programs import model_tasks, random_task
 
-    imported = [(Path(path).stem, import_for_command(path, shapes)) for path in models]  # errors before any work
+    return [(Path(path).stem, import_for_command(path, shapes, override_shapes)) for path in models]
+
+
+def _tasks(programs: int, seed: int, imported: list[tuple[str, Any]], target: Any) -> Iterator[Any]:
+    from tvm_memopt.cost_model.programs import model_tasks, random_task
 
     def all_tasks() -> Iterator[Any]:
         for name, mod in imported:

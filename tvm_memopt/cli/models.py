@@ -23,6 +23,7 @@ class Lowering:
     no_inplace: bool
     measure_costs: bool
     predict_costs: str | None = None
+    override_shapes: tuple[str, ...] = ()
 
 
 def read_graph_if_given(path: str) -> Graph | None:
@@ -32,14 +33,14 @@ def read_graph_if_given(path: str) -> Graph | None:
     return read_graph(path) if detect_format(path) == "memopt-graph" else None
 
 
-def import_for_command(path: str, shapes: Sequence[str]) -> Any:
+def import_for_command(path: str, shapes: Sequence[str], override_shapes: Sequence[str] = ()) -> Any:
     """The Relax module of a model file, with the given input shapes."""
     from tvm_memopt.frontends import detect_format, import_model, parse_shapes
 
     if detect_format(path) == "memopt-graph":
         raise FrontendError(f"{path}: is a graph, expected a model (ONNX, TFLite, .pt2 or Relax)")
     with stage(f"importing {path}"):
-        return import_model(path, parse_shapes(shapes))
+        return import_model(path, parse_shapes(shapes), parse_shapes(override_shapes))
 
 
 def graph_of_model(path: str, options: Lowering) -> Graph:
@@ -48,7 +49,7 @@ def graph_of_model(path: str, options: Lowering) -> Graph:
 
     chosen = make_target(options.target)
     costs = kernel_costs(options.predict_costs, options.measure_costs, chosen)
-    mod = import_for_command(path, options.shapes)
+    mod = import_for_command(path, options.shapes, options.override_shapes)
     from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
 
     plan_options = PlanOptions(

@@ -75,7 +75,7 @@ class _Optimization:
             self.plan = read_plan(self.plan_file)
         target = self._target()
         self.costs = kernel_costs(self.arguments["predict_costs"], self.arguments["measure_costs"], target)
-        mod = import_for_command(self.model, self.arguments["shapes"])
+        mod = import_for_command(self.model, self.arguments["shapes"], self.arguments["override_shapes"])
         build = self._build(mod, target)
         with removed_on_failure(self._outputs()):
             self._write(mod, target, build)

@@ -19,9 +19,15 @@ def _stack(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
     return apply
 
 
-shape_option = click.option(
-    "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224",
-    help="Shape of a model input, where the model leaves it open. May be repeated.",
+shape_option = _stack(
+    click.option(
+        "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224",
+        help="Shape of a model input, where the model leaves it open. May be repeated.",
+    ),
+    click.option(
+        "--override-shape", "override_shapes", multiple=True, metavar="NAME=1,3,224,224",
+        help="Shape of an ONNX model's input, in place of dimensions that the model fixes. May be repeated.",
+    ),
 )  # fmt: skip
 
 target_option = click.option(

@@ -58,12 +58,15 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
 
 
 def _model_and_inputs(path: str, module: str, document: dict[str, Any], seed: int) -> tuple[Any, list[Any]]:
-    from tvm_memopt.frontends import import_model, model_inputs, random_inputs
+    from tvm_memopt.frontends import detect_format, import_model, model_inputs, random_inputs
 
     wanted = {value["name"]: tuple(value["shape"]) for value in document["inputs"]}
     try:
         with stage(f"importing {path}"):
-            mod = import_model(path, wanted)
+            if detect_format(path) == "onnx":  # the module may have been made with --override-shape
+                mod = import_model(path, override_shapes=wanted)
+            else:
+                mod = import_model(path, wanted)
     except FrontendError as error:
         raise FrontendError(f"{error} (the shapes are those of {module}'s inputs)") from None
     found = {value.name: value.shape for value in model_inputs(mod)}

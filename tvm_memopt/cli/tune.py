@@ -59,7 +59,7 @@ def command(**arguments: Any) -> None:
     if arguments["checkpoint"] is not None and arguments["cost_model"] != "gcn":
         raise MemoptError("--checkpoint is for --cost-model gcn: leave one of them out")
     target = _target(arguments["target"])
-    mod = import_for_command(arguments["model"], arguments["shapes"])
+    mod = import_for_command(arguments["model"], arguments["shapes"], arguments["override_shapes"])
     tuned = _search(mod, target, folder, arguments)
     with removed_on_failure([Path(output)]):
         _build(mod, target, tuned, arguments)

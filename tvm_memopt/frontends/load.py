@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from tvm_memopt.errors import FrontendError
 from tvm_memopt.frontends import onnx_import, relax_import, tflite_import, torch_import
 from tvm_memopt.frontends.failures import reason
-from tvm_memopt.frontends.formats import detect_format
+from tvm_memopt.frontends.formats import MODEL_FORMATS, detect_format
 from tvm_memopt.frontends.shapes import Dim
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 Reader: TypeAlias = "Callable[[Path, Mapping[str, Sequence[Dim]]], tvm.IRModule]"
 
-_READERS: dict[str, Reader] = {
-    "onnx": onnx_import.read_model,
+_OTHER_READERS: dict[str, Reader] = {
     "tflite": tflite_import.read_model,
     "torch-export": torch_import.read_model,
     "relax-script": relax_import.read_script,
@@ -27,24 +26,39 @@ _READERS: dict[str, Reader] = {
 }
 
 
-def import_model(path: str | os.PathLike[str], shapes: Mapping[str, Sequence[Dim]] | None = None) -> tvm.IRModule:
+def import_model(
+    path: str | os.PathLike[str],
+    shapes: Mapping[str, Sequence[Dim]] | None = None,
+    override_shapes: Mapping[str, Sequence[Dim]] | None = None,
+) -> tvm.IRModule:
     """The model in ``path`` as a module with a function ``main``; ``shapes`` fills in dynamic inputs by name.
 
+    ``override_shapes`` also replaces input dimensions that the model fixes, which ONNX models only allow.
     Raises FrontendError, one line that names the file and the operator, input or key at fault.
     """
     file = Path(path)
     kind = detect_format(file)
-    if kind not in _READERS:
+    if kind not in MODEL_FORMATS:
         what, use = ("graph", "'tvm-memopt plan'") if kind == "memopt-graph" else ("plan", "'tvm-memopt show'")
         raise FrontendError(f"{file}: is a memory {what} ({kind}/1 JSON), not a model; it can be given to {use}")
     try:
-        mod = _READERS[kind](file, shapes or {})
+        mod = _read(kind, file, shapes or {}, override_shapes or {})
         _check_well_formed(mod)
     except FrontendError as error:
         raise FrontendError(f"{file}: {error}") from error.__cause__
     except OSError as error:
         raise FrontendError(f"{file}: cannot be read: {error.strerror or error}") from error
     return mod
+
+
+def _read(
+    kind: str, file: Path, shapes: Mapping[str, Sequence[Dim]], overrides: Mapping[str, Sequence[Dim]]
+) -> tvm.IRModule:
+    if kind == "onnx":
+        return onnx_import.read_model(file, shapes, overrides)
+    if overrides:
+        raise FrontendError("input shapes can be overridden in ONNX models only; export the model with the new shape")
+    return _OTHER_READERS[kind](file, shapes)
 
 
 def _check_well_formed(mod: tvm.IRModule) -> None:

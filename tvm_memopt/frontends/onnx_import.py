@@ -13,6 +13,7 @@ from tvm_memopt.errors import FrontendError
 from tvm_memopt.frontends import onnx_file
 from tvm_memopt.frontends.failures import locals_where, reason, run_importer, show_places
 from tvm_memopt.frontends.onnx_folding import FOLDERS
+from tvm_memopt.frontends.onnx_rewrite import rewrite
 from tvm_memopt.frontends.onnx_shapes import apply_shapes
 from tvm_memopt.frontends.relax_types import main_function, tensor_dims, tensor_types, variables_in, with_upper_bounds
 from tvm_memopt.frontends.shapes import Dim
@@ -24,10 +25,15 @@ logger = logging.getLogger(__name__)
 _UNSUPPORTED = re.compile(r"not supported for frontend ONNX: (.+)|Operator (\w+) not implemented")
 
 
-def read_model(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:
-    """A module whose tensor sizes are all known, or follow from the symbolic dimensions that ``shapes`` asks for."""
+def read_model(
+    path: Path, shapes: Mapping[str, Sequence[Dim]], overrides: Mapping[str, Sequence[Dim]] | None = None
+) -> tvm.IRModule:
+    """A module whose tensor sizes are all known, or follow from the symbolic dimensions that ``shapes`` asks for.
+
+    Shapes in ``overrides`` replace dimensions that the file fixes.
+    """
     model = onnx_file.load(path)
-    bounds = apply_shapes(model, shapes)
+    bounds = apply_shapes(model, shapes, overrides)
     mod = _convert_or_fold(model, frozenset(bounds))
     dims = [dim for parameter in main_function(mod).params for dim in tensor_dims(parameter.ty) or ()]
     symbolic = {name for dim in dims for name in variables_in(dim)}
@@ -86,8 +92,9 @@ def _why_none(attempts: Sequence[_Attempt]) -> str:
 def _convert(model: Any) -> tvm.IRModule:
     from tvm.relax.frontend.onnx import from_onnx
 
-    onnx_file.blank_empty_resize_inputs(model)
-    return run_importer(lambda: from_onnx(model), lambda error: _explain(error, model))
+    ready = run_importer(lambda: rewrite(model), lambda error: f"rewriting its operators failed: {reason(error)}")
+    onnx_file.blank_empty_resize_inputs(ready)
+    return run_importer(lambda: from_onnx(ready), lambda error: _explain(error, ready))
 
 
 def _count_unknown(mod: tvm.IRModule, symbolic: frozenset[str]) -> int:

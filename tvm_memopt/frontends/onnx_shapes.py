@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tvm_memopt.errors import FrontendError
+from tvm_memopt.frontends.onnx_file import graphs
 from tvm_memopt.frontends.shapes import DeclaredDim, Dim, SymbolicDim, resolve_shapes
 
 
-def apply_shapes(model: Any, shapes: Mapping[str, Sequence[Dim]]) -> dict[str, int]:
-    """Write ``shapes`` into the model's inputs in place; returns the upper bounds of the dimensions left symbolic."""
+def apply_shapes(
+    model: Any, shapes: Mapping[str, Sequence[Dim]], overrides: Mapping[str, Sequence[Dim]] | None = None
+) -> dict[str, int]:
+    """Write ``shapes`` into the model's inputs in place; returns the upper bounds of the dimensions left symbolic.
+
+    Shapes in ``overrides`` replace the dimensions that the file fixes too.
+    """
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = {value.name: value for value in model.graph.input if value.name not in weights}
     for name, value in inputs.items():
@@ -18,13 +24,40 @@ def apply_shapes(model: Any, shapes: Mapping[str, Sequence[Dim]]) -> dict[str, i
             kind = value.type.WhichOneof("value") or "value without a type"
             raise FrontendError(f"input {name!r} is a {kind.removesuffix('_type')}; only tensors are supported")
     declared = {name: _declared(value.type.tensor_type) for name, value in inputs.items()}
-    resolved = resolve_shapes({_name_in_file(name, inputs): dims for name, dims in shapes.items()}, declared)
+    given = {_name_in_file(name, inputs): dims for name, dims in shapes.items()}
+    replaced = {_name_in_file(name, inputs): dims for name, dims in (overrides or {}).items()}
+    if twice := given.keys() & replaced.keys():
+        raise FrontendError(f"input {min(twice)!r} is given both a shape and one that overrides the model's")
+    opened = declared | {name: _open(dims) for name, dims in declared.items() if name in replaced}
+    resolved = resolve_shapes(given | replaced, opened, overridable=True)
     for name, dims in resolved.items():
         _write(inputs[name].type.tensor_type.shape, dims)
     # Shapes of inner tensors were inferred for the dynamic inputs; they would contradict the new ones.
     if any(dims != declared[name] for name, dims in resolved.items()):
-        del model.graph.value_info[:]
+        for graph in graphs(model.graph):
+            del graph.value_info[:]
+    if any(isinstance(dim, int) and dim != new for name in replaced for dim, new in _changes(declared, resolved, name)):
+        _forget_outputs(model)
     return {d.name: d.upper_bound for dims in resolved.values() for d in dims if isinstance(d, SymbolicDim)}
+
+
+def _open(dims: Sequence[DeclaredDim] | None) -> tuple[DeclaredDim, ...] | None:
+    """Dimensions of which none is fixed any more."""
+    return None if dims is None else tuple(None if isinstance(dim, int) else dim for dim in dims)
+
+
+def _changes(
+    declared: Mapping[str, Sequence[DeclaredDim] | None], resolved: Mapping[str, Sequence[Dim]], name: str
+) -> Iterator[tuple[DeclaredDim, Dim]]:
+    return zip(declared[name] or (), resolved[name], strict=False)
+
+
+def _forget_outputs(model: Any) -> None:
+    """Clear the outputs' dimensions, which follow from the fixed inputs that were replaced; the ranks stay."""
+    for graph in graphs(model.graph):
+        for value in graph.output:
+            for dim in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
+                dim.Clear()
 
 
 def _name_in_file(name: str, inputs: Collection[str]) -> str:

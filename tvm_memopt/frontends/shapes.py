@@ -61,15 +61,18 @@ def resolve_shapes(
     given: Mapping[str, Sequence[Dim]],
     declared: Mapping[str, Sequence[DeclaredDim] | None],
     bounds: Mapping[str, int] | None = None,
+    *,
+    overridable: bool = False,
 ) -> dict[str, tuple[Dim, ...]]:
     """The full shape of every declared input (None: its rank is unknown).
 
     A value given for a named dimension counts for that name in every input; a name in ``bounds`` may
-    stay symbolic. Raises FrontendError for unknown inputs, wrong ranks, fixed dimensions that
-    disagree, and dynamic dimensions without a value.
+    stay symbolic; ``overridable`` says that ``--override-shape`` may replace fixed dimensions. Raises
+    FrontendError for unknown inputs, wrong ranks, fixed dimensions that disagree, and dynamic dimensions
+    without a value.
     """
     for name, shape in given.items():
-        _check_given(name, tuple(shape), declared)
+        _check_given(name, tuple(shape), declared, overridable)
     values: dict[str, Dim] = {name: SymbolicDim(name, bound) for name, bound in (bounds or {}).items()}
     values |= _named_values(given, declared)
     resolved = {name: _fill(given.get(name), dims, values) for name, dims in declared.items()}
@@ -80,7 +83,9 @@ def resolve_shapes(
     return {name: tuple(d for d in dims or () if d is not None) for name, dims in resolved.items()}
 
 
-def _check_given(name: str, shape: tuple[Dim, ...], declared: Mapping[str, Sequence[DeclaredDim] | None]) -> None:
+def _check_given(
+    name: str, shape: tuple[Dim, ...], declared: Mapping[str, Sequence[DeclaredDim] | None], overridable: bool
+) -> None:
     if name not in declared:
         raise FrontendError(f"no input is named {name!r}; the inputs are {', '.join(map(repr, declared)) or 'none'}")
     dims = declared[name]
@@ -92,8 +97,10 @@ def _check_given(name: str, shape: tuple[Dim, ...], declared: Mapping[str, Seque
         )
     for axis, (dim, fixed) in enumerate(zip(shape, dims, strict=True)):
         if isinstance(fixed, int) and dim != fixed:
+            way_out = f"; to replace it, give --override-shape {name}={','.join(map(show_dim, shape))}"
             raise FrontendError(
                 f"input {name!r}: dimension {axis} is fixed at {fixed} in the model, not {show_dim(dim)}"
+                + (way_out if overridable else "")
             )
 
 

@@ -1,0 +1,127 @@
+"""What is known of an ONNX model's values before it runs: their shapes, and the numbers of those that are constant."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tvm_memopt.frontends.onnx_file import graphs
+
+logger = logging.getLogger(__name__)
+_MAX_INLINE_ELEMENTS = 1024
+_MAX_CHAIN = 200
+_RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Dropout"})
+
+Dims: TypeAlias = "tuple[int | None, ...]"
+
+
+def infer_dims(model: Any) -> dict[str, Dims]:
+    """Dimensions by tensor name, None for one that is unknown; empty where inference fails."""
+    import onnx
+
+    try:
+        inferred = onnx.shape_inference.infer_shapes(_without_weights(model), data_prop=True)
+    except Exception as error:
+        logger.debug("shape inference failed: %s", error)
+        return {}
+    found: dict[str, Dims] = {}
+    for graph in graphs(inferred.graph):
+        for tensor in graph.initializer:
+            found[tensor.name] = tuple(tensor.dims)
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            if value.type.tensor_type.HasField("shape"):
+                dims = tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim)
+                found[value.name] = dims
+    return found
+
+
+def _without_weights(model: Any) -> Any:
+    """A copy with inputs in place of large weights: inference needs no numbers of theirs, and has a limit of 2 GiB."""
+    import onnx
+
+    graph = onnx.GraphProto(name=model.graph.name, node=model.graph.node, output=model.graph.output)
+    graph.input.extend(model.graph.input)
+    graph.value_info.extend(model.graph.value_info)
+    inputs = {value.name for value in model.graph.input}
+    for tensor in model.graph.initializer:
+        if _size(tensor.dims) <= _MAX_INLINE_ELEMENTS:
+            graph.initializer.append(tensor)
+        elif tensor.name not in inputs:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, graph=graph)
+
+
+def _size(dims: Iterable[int]) -> int:
+    size = 1
+    for dim in dims:
+        size *= dim
+    return size
+
+
+@dataclass(frozen=True)
+class Values:
+    """Shapes and constants of one graph and of those around it."""
+
+    dims: dict[str, Dims]
+    constants: dict[str, Any]
+    producers: dict[str, Any]
+    opsets: tuple[Any, ...]
+
+    def known(self, name: str) -> Any | None:
+        """The array that ``name`` always holds, or None."""
+        return self._known(name, [_MAX_CHAIN])
+
+    def _known(self, name: str, left: list[int]) -> Any | None:
+        if name in self.constants or name not in self.producers:
+            return self.constants.get(name)
+        left[0] -= 1
+        node = self.producers[name]
+        if left[0] < 0 or node.op_type in _RANDOM or any(a.HasField("g") for a in node.attribute):
+            return None
+        outputs = self._shape(node) if node.op_type in {"Shape", "Size"} else self._run(node, left)
+        self.constants.update(outputs)
+        return self.constants.get(name)
+
+    def _shape(self, node: Any) -> dict[str, Any]:
+        import numpy as np
+
+        dims = self.dims.get(node.input[0], (None,))
+        if None in dims:
+            return {}
+        return self.evaluate(node, [np.empty([dim or 0 for dim in dims], np.bool_)])
+
+    def _run(self, node: Any, left: list[int]) -> dict[str, Any]:
+        inputs = []
+        for name in node.input:
+            value = self._known(name, left) if name else None
+            if name and value is None:
+                return {}
+            inputs.append(value)
+        return self.evaluate(node, inputs)
+
+    def evaluate(self, node: Any, inputs: list[Any]) -> dict[str, Any]:
+        """The outputs of one node by name, computed by ONNX's reference; empty where that fails."""
+        import numpy as np
+        from onnx.reference import ReferenceEvaluator
+
+        feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
+        try:
+            results = ReferenceEvaluator(_model_of(node, feeds, self.opsets)).run(None, feeds)
+        except Exception as error:
+            logger.debug("%s is not constant: %s", node.op_type, error)
+            return {}
+        names = [name for name in node.output if name]
+        return {name: np.asarray(value) for name, value in zip(names, results, strict=True)}
+
+
+def _model_of(node: Any, feeds: dict[str, Any], opsets: tuple[Any, ...]) -> Any:
+    from onnx import helper
+
+    inputs = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        for name, value in feeds.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    return helper.make_model(helper.make_graph([node], "one", inputs, outputs), opset_imports=opsets)
