@@ -22,7 +22,7 @@ NAMES = ("decoder-32", "resnet-152", "u-net", "gpt2-48")
 HOLDERS = ("caller", "arena")
 BUDGETS = (70, 50, 25)
 HEADER = (
-    "graph", "ops", "gradients", "%", "budget", "status", "arena / budget", "arena / live", "extra %", "steps", 
+    "graph", "ops", "gradients", "%", "budget", "status", "arena / budget", "arena / live", "extra %", "steps",
     "buffers", "seconds",
 )  # fmt: skip
 
