@@ -24,6 +24,7 @@ _FEW_OPS = 64  # so few are tried by a narrow beam before the native search is l
 _LEARNED_OPS = 1000  # measured to help there and above; at 500 ops the search alone is as good
 _LEARNED_SAMPLES = 16
 _LEARNED_SHARE = 0.4  # of the time that orders may take
+_REFUTE_SHARE = 0.05  # of the time, to show at once that no order keeps the budget
 _MANY_OPS = 2000  # the native search makes the classical orders of so many itself
 _ORDER_SHARE = 0.6  # of the time limit, while the best order's addresses leave a gap
 
@@ -40,6 +41,14 @@ def constructive_orders(search: Search) -> None:
         if search.done or search.deadline.passed:
             return
         place(search, candidate)
+
+
+def refute_orders(search: Search) -> None:
+    """Ask first whether any order can keep the budget: where none does, all of the time is for recomputation."""
+    if len(search.graph.ops) <= _FEW_OPS or search.proved_order or not uses_native(search):
+        return
+    search.stage("order bound")
+    _search_further(search, _REFUTE_SHARE * search.deadline.remaining)
 
 
 def better_orders(search: Search) -> None:
@@ -78,6 +87,11 @@ def _native_orders(search: Search) -> None:
     if seconds <= 0:
         return
     search.stage("order search")
+    _search_further(search, seconds)
+
+
+def _search_further(search: Search, seconds: float) -> None:
+    """The order search for so long; its order gets addresses where it is better, its bound is taken over."""
     with _kept_interrupt() as call:
         found = call(search, search.graph, seconds)
         search.peak_bound = max(search.peak_bound, found.bound)

@@ -9,7 +9,7 @@ from tvm_memopt.solvers.address_stages import better_addresses, joint_search
 from tvm_memopt.solvers.fixed_order import assemble
 from tvm_memopt.solvers.interrupts import noted_interrupts
 from tvm_memopt.solvers.layout import Placement
-from tvm_memopt.solvers.order_stages import aligned_orders, better_orders, constructive_orders
+from tvm_memopt.solvers.order_stages import aligned_orders, better_orders, constructive_orders, refute_orders
 from tvm_memopt.solvers.recompute_stage import recompute
 from tvm_memopt.solvers.request import Request
 from tvm_memopt.solvers.search_state import Candidate, Search, evaluate, place
@@ -50,6 +50,7 @@ def _place_given(search: Search) -> None:
 def _run(search: Search) -> None:
     whole = search.deadline
     if search.missed:
+        refute_orders(search)
         search.deadline = whole.within(_PLAIN_SHARE * whole.remaining)
     for stage in _STAGES:
         if search.done or search.deadline.passed:

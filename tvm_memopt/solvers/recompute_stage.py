@@ -101,6 +101,7 @@ def _search(search: Search, target: int, attempt: int, seconds: float, latest: t
             start_schedules=starts,
             disabled=request.disabled,
             cost_bound=search.cost_bound,
+            repeating=search.order_bound > target,
         )
 
     return _noted(search, lambda: call_interruptibly(call))

@@ -13,6 +13,7 @@ SWITCHES: Mapping[str, str] = {
     "beam": "Where the search in C++ was not built: beams of growing width over executed sets.",
     "safe-moves": "In those beams, run at once an op that fits the target and does not raise what is live.",
     "best-fit": "In greedy placement, try the tightest gap as well as the lowest.",
+    "peak-first": "Of more than 1000 buffers, place those held near the peak first, exactly, and the others around.",
     "inplace": "Let an output lie on the input that dies in the same op.",
     "boosting": "Repeat greedy placement, moving up what ended too high, until that stops helping.",
     "topoformer": "On graphs of 1000 ops and more, start the search in C++ from a learned order too.",

@@ -120,6 +120,22 @@ def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort(), *, inpla
     return Found(tuple(offsets.tolist()), arena, bound, arena == bound)
 
 
+def fit_around(
+    lives: Lifetimes, fixed: Sequence[int], alignment: int, effort: Effort = Effort(), *, target: int = 0
+) -> Found:
+    """The best greedy placement around the buffers whose offset in ``fixed`` is not negative; no pair shares bytes.
+
+    It stops at an arena of ``target`` bytes. Nothing is found where the time is up before the first rule ends, or
+    where the fixed offsets are no multiples of what all padded sizes are multiples of.
+    """
+    moved, report = native.vector(fixed), np.zeros(2, np.int64)
+    options = native.vector([alignment, target])
+    native.library().layout_around(*_vectors(lives, {}), options, effort.seconds, _flag(effort), moved, report)
+    found, arena = report.tolist()
+    bound = load_bound(lives, alignment)
+    return Found(tuple(moved.tolist()) if found else None, arena if found else None, bound, found and arena == bound)
+
+
 def switch_bits(disabled: Collection[str]) -> int:
     """Bits of the switches in ``disabled``; names of other parts of the search are passed over."""
     return sum(1 << bit for bit, name in enumerate(LAYOUT_SWITCHES) if name in disabled)

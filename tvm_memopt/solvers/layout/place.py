@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _NATIVE_SHARE = 0.7  # of what is left: CP-SAT seldom adds to it
 _FEW_BUFFERS = 300  # so few are placed before the native search is loaded
+_MANY_BUFFERS = 1000  # so many are placed first where they are at the peak: orders of choice alone leave gaps
+_PEAK_SHARE = 0.6  # of the time for greedy placement
+_CLOSE = 1000  # a thousandth over the load is close enough under a budget
 _MOST_EXACT_BUFFERS = 3000  # beyond, building the model alone eats a usual deadline
 
 
@@ -53,7 +57,12 @@ def place_greedily(
     bound = load_bound(lives, alignment)
     best: Placement | None = None
     many = len(lives.buffers) > _FEW_BUFFERS and "native" not in disabled
-    attempts = _native_attempts if many and _is_native() else _attempts
+    native = many and _is_native()
+    if native and len(lives.buffers) > _MANY_BUFFERS and "peak-first" not in disabled:
+        best = _peak_first(lives, alignment, deadline.within(_PEAK_SHARE * deadline.remaining), bound, target)
+    if best is not None and _enough(best, target):
+        return best
+    attempts = _native_attempts if native else _attempts
     for method, offsets in attempts(lives, alignment, deadline, disabled):
         arena = arena_of(lives, offsets)
         if best is None or arena < best.arena_nbytes:
@@ -62,6 +71,24 @@ def place_greedily(
             break
     assert best is not None  # the first attempt always ends
     return best
+
+
+def _peak_first(
+    lives: Lifetimes, alignment: int, deadline: Deadline, bound: int, target: int | None
+) -> Placement | None:
+    from tvm_memopt.solvers.layout.peak_first import PeakFirst, place_peak_first
+    from tvm_memopt.solvers.native import call_interruptibly
+
+    def call(flag: np.ndarray) -> PeakFirst | None:
+        near = bound if target is None else min(target, bound + bound // _CLOSE)
+        return place_peak_first(lives, alignment, max(bound, near), deadline.remaining, flag)
+
+    try:
+        found = call_interruptibly(call)
+    except KeyboardInterrupt as interrupt:
+        found = interrupt.result  # type: ignore[attr-defined]
+        signal.raise_signal(signal.SIGINT)  # to who listens: the first plan is placed to the end all the same
+    return Placement(found.offsets, found.arena_nbytes, bound, "peak first") if found else None
 
 
 def refine(

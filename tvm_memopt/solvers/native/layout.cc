@@ -57,7 +57,25 @@ void layout_greedy(TensorView first, TensorView last, TensorView nbytes, TensorV
   out[0] = found.arena, out[1] = bound, out[2] = found.method;
 }
 
+// Greedy around buffers whose offsets are given, the others' being negative. report: found (0, 1), arena.
+void layout_around(TensorView first, TensorView last, TensorView nbytes, TensorView chain, TensorView options,
+                   double seconds, TensorView interrupt, TensorView offsets, TensorView report) {
+  const Control control(seconds, as_span<const int32_t>(interrupt, "interrupt").data());
+  const auto option = as_span<const int64_t>(options, "options");  // alignment, target
+  const Problem problem = problem_of(buffers_of(first, last, nbytes, chain), option[0]);
+  const auto given = as_span<int64_t>(offsets, "offsets");
+  Offsets fixed(problem.items(), -1);
+  for (size_t i = 0; i < given.size(); ++i) {
+    if (problem.item_of[i] >= 0 && given[i] >= 0) fixed[problem.item_of[i]] = given[i] / problem.unit;
+  }
+  const Greedy found = fitted_around(problem, fixed, option[1], control);
+  const auto out = as_span<int64_t>(report, "report");
+  out[0] = !found.offsets.empty() || problem.items() == 0, out[1] = out[0] && problem.items() ? found.arena : 0;
+  if (out[0]) write_offsets(problem, found.offsets, given);
+}
+
 }  // namespace memopt::layout
 
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(layout_search, memopt::layout::layout_search);
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(layout_greedy, memopt::layout::layout_greedy);
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(layout_around, memopt::layout::layout_around);

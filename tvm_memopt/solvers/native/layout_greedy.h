@@ -183,14 +183,20 @@ inline Order sorted_by(const Problem& p, Rule rule, const std::vector<int64_t>& 
 }
 
 // The lowest free offset, or the lower end of the tightest gap, among the placed items that are alive with each.
-// Empty when the time is up.
-inline Offsets place_in_order(const Problem& p, const Order& order, bool best_fit, const Control& control) {
+// Empty when the time is up. Items with an offset in `fixed`, from 0 on, keep it: they must come first in the order.
+inline Offsets place_in_order(const Problem& p, const Order& order, bool best_fit, const Control& control,
+                              const Offsets& fixed = {}) {
   Offsets offsets(p.items());
   PlacedItems placed(p);
   std::vector<std::pair<int64_t, int64_t>> forbidden;
   int32_t count = 0;
   for (const int32_t i : order) {
     if ((++count & 0x3f) == 0 && control.stopped()) return {};
+    if (!fixed.empty() && fixed[i] >= 0) {
+      offsets[i] = fixed[i];
+      placed.add(i);
+      continue;
+    }
     forbidden.clear();
     placed.overlapping(i, [&](int32_t j) {
       const int32_t from = std::max(p.lo[i], p.lo[j]), to = std::min(p.hi[i], p.hi[j]);
@@ -287,6 +293,23 @@ inline Greedy best_greedy(const Problem& p, int64_t target, const Control& contr
   for (const bool best_fit : {false, true}) {
     for (const Rule rule : kRules) {
       if (done(place_in_order(p, sorted_by(p, rule, load), best_fit, control))) return best;
+    }
+  }
+  return best;
+}
+
+// The best of first and best fit, by all rules, around items that lie fixed; none when the time is up before one ends.
+inline Greedy fitted_around(const Problem& p, const Offsets& fixed, int64_t target, const Control& control) {
+  Greedy best;
+  const auto load = loads(p);
+  for (const bool best_fit : {true, false}) {
+    for (const Rule rule : kRules) {
+      auto order = sorted_by(p, rule, load);
+      std::ranges::stable_partition(order, [&](int32_t i) { return fixed[i] >= 0; });
+      Offsets found = place_in_order(p, order, best_fit, control, fixed);
+      if (found.empty()) return best;
+      if (const int64_t arena = p.arena(found); arena < best.arena) best = {std::move(found), arena, 0};
+      if (best.arena <= target) return best;
     }
   }
   return best;

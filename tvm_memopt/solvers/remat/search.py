@@ -27,7 +27,7 @@ _GROWTH = 1.7, 1.05  # of the moves from one pair of rounds to the next: below t
 _TINY, _TINY_SHARE = 12, 0.3  # ops that are searched exactly first, for so much of the time
 _EXACT_ROUNDS = 2, 8, 20, 40  # before these, small graphs are searched exactly
 _EXACT_SHARES = {60: 0.3, 128: 0.05}  # by the most ops: of the time left, each time
-_MOST_WALKED = 3000  # ops: the walk is plain Python
+_MOST_WALKED = 20_000  # ops: the walk is plain Python
 _ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 2.0
 _BOUND_AFTER = 0.3  # of the time: schedules come first
@@ -62,6 +62,13 @@ class _Search:
             best = self.found.best
             self.progress(best.cost, best.peak, best.method)
 
+    def expect_repeats(self) -> None:
+        """Raise the bound by the cheapest repeat where it is proved that one is needed."""
+        if self.repeating:
+            repeatable = [op.cost for op in self.graph.ops if op.recomputable]
+            least = self.graph.base_cost + min(repeatable, default=0.0)
+            self.found.cost_bound = max(self.found.cost_bound, least)
+
     def options(self, moves: int) -> native.AnnealOptions:
         return native.AnnealOptions(
             moves=moves,
@@ -92,13 +99,15 @@ def search_remat(
     disabled: frozenset[str] = frozenset(),
     progress: ProgressCall | None = None,
     cost_bound: float = 0.0,
+    repeating: bool = False,
     rounds: int | None = None,
 ) -> RematResult:
     """The cheapest schedule with a peak of live bytes within the budget that is found in ``seconds``.
 
     It ends at once when the cost is proved least. ``start_schedules``: valid schedules; the answer is never worse
     than they. ``disabled``: names of REMAT_SWITCHES. ``progress(cost, peak, method)`` is called for each better
-    schedule. ``cost_bound``: what is known to be the least cost at least. ``rounds``: end after so many, whatever
+    schedule. ``cost_bound``: what is known to be the least cost at least. ``repeating``: that no order
+    without repeats fits is proved already, so none is searched for. ``rounds``: end after so many, whatever
     the clock says, without the order search; the answer is then the same for the same seed and thread count.
     Ctrl-C and ``flag[0]`` set end it soon with the best so far.
     """
@@ -114,7 +123,8 @@ def search_remat(
     if problem is None or found.proved:
         return found.result({"native": problem is not None, "rounds": 0, "moves": 0})
     crew = Crew(problem, budget_nbytes, clock, flag)
-    search = _Search(graph, found, crew, threads, seed, disabled, given, progress)
+    search = _Search(graph, found, crew, threads, seed, disabled, given, progress, repeating=repeating)
+    search.expect_repeats()
     try:
         _run(search, rounds)
     except KeyboardInterrupt:
@@ -130,7 +140,7 @@ def _run(search: _Search, rounds: int | None) -> None:
     walked = len(search.starts)
     if "order-annealing" not in search.disabled:
         _anneal_orders(search, _moves(search.graph, 0))
-    if "order-search" not in search.disabled and rounds is None and not search.done:
+    if "order-search" not in search.disabled and rounds is None and not (search.done or search.repeating):
         _search_order(search)
     _walk_orders(search, search.starts[walked:])
     restarts = "restarts" not in search.disabled
@@ -231,9 +241,7 @@ def _search_order(search: _Search) -> None:
     if best.order not in search.starts:
         search.starts.append(best.order)
     search.repeating = best.bound > search.found.budget
-    if search.repeating:  # some op runs twice
-        repeatable = [op.cost for op in search.graph.ops if op.recomputable]
-        search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + min(repeatable, default=0.0))
+    search.expect_repeats()
 
 
 def _bound_cost(search: _Search) -> None:

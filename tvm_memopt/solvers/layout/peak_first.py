@@ -1,0 +1,77 @@
+"""Placements of thousands of buffers: those that are held near the peak first and exactly, the rest fitted around.
+
+A long schedule is near its peak for a small part of the time. There every byte counts; elsewhere is room to spare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvm_memopt.graph import Lifetimes
+from tvm_memopt.solvers.layout.components import restrict
+from tvm_memopt.solvers.layout.exact import Effort, Found, fit_around, search
+from tvm_memopt.solvers.layout.load import padded_load
+from tvm_memopt.solvers.layout.sliding import RangeMaximum
+from tvm_memopt.solvers.request import Deadline
+
+_HEIGHTS = 0.97, 0.93, 0.85, 0.75  # of the peak: what is held at steps above is placed first
+_MOST_FIRST = 3000  # buffers, for the exact search
+_SEARCH_SHARE, _FIT_SHARE = 0.25, 0.5  # of the time left, for the buffers at the peak and for the others, each height
+
+
+@dataclass(frozen=True)
+class PeakFirst:
+    """Offsets beside the buffers and their arena, and the part of the peak from which on buffers came first."""
+
+    offsets: tuple[int, ...]
+    arena_nbytes: int
+    height: float
+
+
+def place_peak_first(
+    lives: Lifetimes, alignment: int, target: int, seconds: float, flag: np.ndarray, seed: int = 0
+) -> PeakFirst | None:
+    """The best over a few heights, or the first of at most ``target`` bytes; None where no height ends in time.
+
+    In-place pairs lie apart. ``flag[0]`` set ends it soon.
+    """
+    deadline = Deadline(seconds)
+    free = Lifetimes(lives.buffers, (), lives.steps)
+    best: PeakFirst | None = None
+    for height, members in _first_members(free, alignment):
+        if deadline.passed or flag[0] or (best is not None and best.arena_nbytes <= target):
+            break
+        part = restrict(free, members)
+        effort = Effort(_SEARCH_SHARE * deadline.remaining, seed, 1, flag)
+        inner = search(part, alignment, effort, target=target)
+        if inner.offsets is None:
+            continue
+        fixed = [-1] * len(lives.buffers)
+        for index, offset in zip(members, inner.offsets, strict=True):
+            fixed[index] = offset
+        found = _fit(free, fixed, alignment, target, Effort(_FIT_SHARE * deadline.remaining, seed, 1, flag))
+        if found.offsets is None or found.arena_nbytes is None:
+            continue
+        if best is None or found.arena_nbytes < best.arena_nbytes:
+            best = PeakFirst(found.offsets, found.arena_nbytes, height)
+    return best
+
+
+def _fit(free: Lifetimes, fixed: list[int], alignment: int, target: int, effort: Effort) -> Found:
+    return fit_around(free, fixed, alignment, effort, target=target)
+
+
+def _first_members(lives: Lifetimes, alignment: int) -> Iterator[tuple[float, tuple[int, ...]]]:
+    """Per height the buffers that are held at a step above it, where they are more than for the height before."""
+    load = padded_load(lives, alignment)
+    most, highest = max(load, default=0), RangeMaximum(load)
+    loads = [highest.over(b.first, b.last) for b in lives.buffers]
+    before = 0
+    for height in _HEIGHTS:
+        members = tuple(i for i, b in enumerate(lives.buffers) if b.nbytes and loads[i] >= height * most)
+        if before < len(members) <= _MOST_FIRST:
+            before = len(members)
+            yield height, members
