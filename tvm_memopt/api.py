@@ -16,11 +16,13 @@ def optimize(
     budget: str | int | None = None,
     time_limit: float = 10.0,
     **options: object,
-) -> tuple[tvm.IRModule, Plan]:
+) -> tuple[tvm.IRModule, Plan | None]:
     """Lower ``mod`` for ``target`` and plan its memory: (the planned module, the plan of its main function).
 
     The module compiles with ``tvm.compile(planned, target)`` as it is. ``options`` are those of PlanOptions.
-    Raises InfeasibleBudgetError or NoPlanError when the budget is not met.
+    The plan is None where no function can be planned: the module is then as TVM lowers it, and a warning names the
+    reason; with ``strict=True`` that is a MemoptError. Raises InfeasibleBudgetError or NoPlanError when the budget is
+    not met.
     """
     from tvm_memopt.passes.relax.pipeline import require_budget, with_documents
     from tvm_memopt.passes.relax.planning import PlanOptions, plan_module
@@ -29,6 +31,8 @@ def optimize(
     with chosen:
         planned = plan_module(lowered, chosen, PlanOptions(budget, time_limit, **options))  # type: ignore[arg-type]
     require_budget(planned)
+    if not planned.functions:
+        return planned.mod, None
     plan = planned.functions[main_function(planned.functions)].plan
     return with_documents(planned.mod, planned.functions), plan
 
@@ -90,4 +94,8 @@ def main_function(functions: object) -> str:
         return "main"
     if len(names) == 1:
         return str(names[0])
-    raise MemoptError(f"the module has no function 'main' to plan, but {names or 'none that can be planned'}: name one")
+    if not names:
+        raise MemoptError(
+            "the module has no function that can be planned; optimize compiles it as TVM does and says why"
+        )
+    raise MemoptError(f"the module has no function 'main' to plan, but {', '.join(map(str, names))}: name one")

@@ -21,11 +21,11 @@ from tvm_memopt.runtime import (
 
 @dataclass(frozen=True)
 class Comparison:
-    """``planned_arena_nbytes`` is what the plan says, ``caller_arena_nbytes`` what the caller passed in as the
-    arena (0: the module allocates its own); the rest is measured. Without an unmodified build the last three
-    are None."""
+    """``planned_arena_nbytes`` is what the plan says (None: nothing was planned), ``caller_arena_nbytes`` what the
+    caller passed in as the arena (0: the module allocates its own); the rest is measured. Without an unmodified
+    build the last three are None."""
 
-    planned_arena_nbytes: int
+    planned_arena_nbytes: int | None
     caller_arena_nbytes: int
     planned: MemoryMeasurement
     unmodified: MemoryMeasurement | None = None
@@ -33,8 +33,11 @@ class Comparison:
     outputs_equal: bool | None = None
 
     @property
-    def arena_as_planned(self) -> bool:
-        """Whether the runtime allocated exactly the plan's arena, or nothing beside the one of the caller."""
+    def arena_as_planned(self) -> bool | None:
+        """Whether the runtime allocated exactly the plan's arena, or nothing beside the one of the caller; None where
+        nothing was planned."""
+        if self.planned_arena_nbytes is None:
+            return None
         return bool(self.planned.arena_nbytes == self.planned_arena_nbytes - self.caller_arena_nbytes)
 
     @property
@@ -79,14 +82,14 @@ def compare(
     module: Any,
     unmodified: Any | None,
     inputs: Sequence[np.ndarray],
-    arena_nbytes: int,
+    arena_nbytes: int | None,
     *,
     caller_arena: bool,
     repeats: int,
 ) -> Comparison:
     """Measure ``module``, and ``unmodified`` beside it where given, on the same inputs."""
-    own = [*inputs, np.zeros(arena_nbytes, np.uint8)] if caller_arena else list(inputs)
-    passed = arena_nbytes if caller_arena else 0
+    passed = arena_nbytes if caller_arena and arena_nbytes is not None else 0
+    own = [*inputs, np.zeros(passed, np.uint8)] if caller_arena else list(inputs)
     memory = measure_memory(module, own)
     if unmodified is None:
         return Comparison(arena_nbytes, passed, memory)
@@ -156,6 +159,8 @@ def _table(comparison: Comparison) -> list[str]:
 
 
 def _arena_line(comparison: Comparison) -> str:
+    if comparison.planned_arena_nbytes is None:
+        return "no arena: nothing of this module was planned"
     found, line = comparison.planned.arena_nbytes, f"arena of the plan: {comparison.planned_arena_nbytes:,} bytes, "
     if comparison.caller_arena_nbytes:
         beside = "" if comparison.arena_as_planned else f", but the module allocated {found:,} beside it"

@@ -13,10 +13,17 @@ from typing import Any
 import click
 
 from tvm_memopt.cli.check import invalid_plan
-from tvm_memopt.cli.console import emit, stage
+from tvm_memopt.cli.console import emit, note, stage
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
 from tvm_memopt.cli.models import import_for_command, kernel_costs, print_notes
-from tvm_memopt.cli.options import json_option, kernel_options, search_options, shape_option, target_option
+from tvm_memopt.cli.options import (
+    json_option,
+    kernel_options,
+    search_options,
+    shape_option,
+    strict_option,
+    target_option,
+)
 from tvm_memopt.cli.plan import make_request, note_interrupted, plan_summary, plan_text
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
 from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget, read_plan, write_plan
@@ -42,6 +49,7 @@ _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.p
 @shape_option
 @target_option
 @kernel_options
+@strict_option
 @json_option
 def command(**arguments: Any) -> None:
     """Plan the memory of MODEL and compile it: a shared library that runs with exactly the plan's arena.
@@ -129,7 +137,7 @@ class _Optimization:
         a = self.arguments
         return PlanOptions(
             a["budget"], a["time_limit"], a["seed"], a["threads"], a["caller_arena"], a["fold"], not a["no_inplace"],
-            a["measure_costs"], self.plan, kernel_costs=self.costs,
+            a["measure_costs"], self.plan, kernel_costs=self.costs, strict=a["strict"],
         )  # fmt: skip
 
     @contextmanager
@@ -152,6 +160,9 @@ class _Optimization:
         from tvm_memopt.api import main_function
         from tvm_memopt.passes.relax.build import export_module
 
+        if not build.planned.functions:
+            self._write_unplanned(target, build)
+            return
         name = main_function(build.planned.functions)
         found = build.planned.functions[name]
         self._check_followed(found.graph)
@@ -163,6 +174,22 @@ class _Optimization:
         comparison = self._measure(mod, target, found.plan.arena_nbytes) if self.arguments["measure"] else None
         report = self._report(build, found, comparison) if self.report_dir is not None else None
         self._print(found, comparison, report)
+
+    def _write_unplanned(self, target: Any, build: Any) -> None:
+        """The module as TVM builds it, and why."""
+        from tvm_memopt.passes.relax.build import export_module
+        from tvm_memopt.passes.relax.planning import unplanned_reason
+
+        if self.arguments["budget"] is not None:
+            raise BudgetError(f"{self.model}: {unplanned_reason(build.planned.skipped)}, so no budget can be kept")
+        export_module(build.executable, self.output, target, self.arguments["cc"])
+        reason = unplanned_reason(build.planned.skipped)
+        unused = [name for name in ("plan_file", "report_dir", "measure") if self.arguments[name]]
+        options = {"plan_file": "--plan", "report_dir": "--report", "measure": "--measure"}
+        if unused:
+            note(f"{', '.join(options[name] for name in unused)}: left out, since there is no plan")
+        document = {"module": self.output, "plan": None, "notes": [reason]}
+        emit(self.arguments["as_json"], document, f"{self.output}: compiled as TVM does: {reason}")
 
     def _check_followed(self, graph: Graph) -> None:
         """Raises BudgetError when a plan that was given breaks the budget that was given beside it."""

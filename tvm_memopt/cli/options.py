@@ -48,6 +48,12 @@ search_options = _stack(
     click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of randomised searches."),
 )
 
+strict_option = click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse a model of which nothing can be planned; otherwise TVM compiles it as it is.",
+)
+
 kernel_options = _stack(
     click.option(
         "--fold", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,

@@ -37,9 +37,9 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
     from tvm_memopt.runtime.loading import load_machine
 
     document = read_metadata(load_machine(module), module)
-    plan = document["functions"]["main"]["plan"] if "main" in document["functions"] else None
-    if plan is None:
+    if document["functions"] and "main" not in document["functions"]:
         raise MemoptError(f"{module}: has no planned function 'main' to run")
+    arena_nbytes = document["functions"]["main"]["plan"]["arena_nbytes"] if document["functions"] else None
     if against is None:
         inputs, other = _inputs_of(document, seed), None
     else:
@@ -50,7 +50,7 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
             other = build_unmodified(mod, make_target(str(document["target"])))
     with stage("measuring"):
         comparison = compare(
-            module, other, inputs, plan["arena_nbytes"], caller_arena=document["caller_arena"], repeats=repeats
+            module, other, inputs, arena_nbytes, caller_arena=document["caller_arena"], repeats=repeats
         )
     emit(as_json, comparison.document(), text(comparison))
     if comparison.outputs_equal is False:

@@ -110,25 +110,27 @@ def _build(mod: Any, target: Any, tuned: Any, arguments: dict[str, Any]) -> None
     options = PlanOptions(arguments["budget"], arguments["time_limit"], arguments["seed"])
     with stage("planning and compiling"):
         build = build_planned(mod, target, options, inputs=describe_model_inputs(mod), tuned=tuned.database)
-    plan = build.planned.functions[main_function(build.planned.functions)].plan
+    functions = build.planned.functions
+    arena_nbytes = functions[main_function(functions)].plan.arena_nbytes if functions else None
     export_module(build.executable, arguments["output"], target)
     document: dict[str, Any] = {
         "module": arguments["output"], "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
         "kernel_seconds": tuned.best, "untuned_seconds": tuned.untuned, "unscheduled": tuned.unscheduled,
-        "arena_nbytes": plan.arena_nbytes,
+        "arena_nbytes": arena_nbytes,
     }  # fmt: skip
     lines = [
         f"{arguments['output']}: {len(tuned.best) - len(tuned.unscheduled)} kernels tuned with "
-        f"{tuned.measured + tuned.known} candidates, {tuned.failed} failed; arena {plan.arena_nbytes:,} bytes"
+        f"{tuned.measured + tuned.known} candidates, {tuned.failed} failed; "
+        + ("no arena: nothing was planned" if arena_nbytes is None else f"arena {arena_nbytes:,} bytes")
     ]
     if arguments["measure"]:
-        compared, told = _compare(mod, target, plan.arena_nbytes, arguments)
+        compared, told = _compare(mod, target, arena_nbytes, arguments)
         document["compared"] = compared
         lines.append(told)
     emit(arguments["as_json"], document, "\n".join(lines))
 
 
-def _compare(mod: Any, target: Any, arena_nbytes: int, arguments: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _compare(mod: Any, target: Any, arena_nbytes: int | None, arguments: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Outputs, memory and time beside TVM's own build without tuned kernels."""
     from tvm_memopt.cli.measured import compare, largest_difference, text
     from tvm_memopt.frontends import random_inputs

@@ -88,7 +88,7 @@ def build_planned(
     emitted = _with_metadata(emitted, metadata(planned, target, options, inputs))
     clock.lap("apply")
     with target:
-        final = tvm.transform.Sequential(passes_after_plan(target))(emitted)
+        final = tvm.transform.Sequential(passes_after_plan(target, planned=bool(planned.functions)))(emitted)
     executable = relax.build(final, target, relax_pipeline=None, exec_mode=exec_mode)
     clock.lap("compile")
     return Build(executable, target, planned, lowered, clock.seconds)

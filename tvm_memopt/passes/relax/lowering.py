@@ -37,10 +37,13 @@ def apply_database(database: Any) -> tvm.transform.Pass:
     return run
 
 
-def passes_after_plan(target: tvm.target.Target) -> list[tvm.transform.Pass]:
-    """TVM's final passes without StaticPlanBlockMemory: the plan stands in its place, and behind the plan
-    it would reuse storage across the branches of an If, which crashes at run time."""
-    return [p for p in cpu.finalize_passes(target) if p.info.name != "StaticPlanBlockMemory"]
+def passes_after_plan(target: tvm.target.Target, *, planned: bool = True) -> list[tvm.transform.Pass]:
+    """TVM's final passes; where a function is ``planned``, those without StaticPlanBlockMemory.
+
+    The plan stands in its place, and behind the plan it would reuse storage across the branches of an If, which
+    crashes at run time.
+    """
+    return [p for p in cpu.finalize_passes(target) if not planned or p.info.name != "StaticPlanBlockMemory"]
 
 
 def unmodified_pipeline(target: tvm.target.Target) -> tvm.transform.Pass:

@@ -45,6 +45,7 @@ def pipeline(
     inplace: bool = True,
     measure_costs: bool = False,
     plan: Plan | None = None,
+    strict: bool = False,
     on_planned: Callable[[PlannedModule], None] | None = None,
 ) -> tvm.transform.Pass:
     """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``: TVM's fusing CPU pipeline
@@ -56,7 +57,7 @@ def pipeline(
     budget is not met; the other arguments are those of PlanOptions.
     """
     options = PlanOptions(
-        budget, time_limit, seed, threads, caller_arena, fold_data_movement, inplace, measure_costs, plan
+        budget, time_limit, seed, threads, caller_arena, fold_data_movement, inplace, measure_costs, plan, strict=strict
     )
 
     @tvm.transform.module_pass(opt_level=0, name="MemoryPlannedPipeline")
@@ -69,7 +70,7 @@ def pipeline(
             if on_planned is not None:
                 on_planned(planned)
             require_budget(planned)
-            return tvm.transform.Sequential(passes_after_plan(target))(planned.mod)
+            return tvm.transform.Sequential(passes_after_plan(target, planned=bool(planned.functions)))(planned.mod)
 
     return run
 

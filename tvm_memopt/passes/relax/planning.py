@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
-from tvm_memopt.errors import PlanError
+from tvm_memopt.errors import MemoptError, PlanError
 from tvm_memopt.graph import Graph, Plan, check, given_order, parse_budget
 from tvm_memopt.passes.relax.apply import emit_function, inplace_form
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
@@ -23,6 +24,7 @@ from tvm_memopt.passes.tir.workspace import Kernel, KernelForms, kernel_forms
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 
 PLANNED_ATTR = "memopt.planned"
+_log = logging.getLogger("tvm_memopt")
 Solver = Callable[[Graph, Request], Plan]
 KernelCosts = Callable[[Mapping[str, tirx.PrimFunc], tvm.target.Target], dict[str, float]]
 
@@ -36,6 +38,7 @@ class PlanOptions:
     loops that read it only where the memory is needed, ``"always"`` and ``"never"`` say so.
     ``measure_costs``: time each kernel on this machine instead of the roofline. ``kernel_costs``: instead of both,
     gives seconds by name of PrimFuncs by name for a target, as cost_model.kernel_costs.predicted_costs does.
+    ``strict``: a module of which no function can be planned is an error.
     """
 
     budget: str | int | None = None
@@ -48,6 +51,7 @@ class PlanOptions:
     measure_costs: bool = False
     plan: Plan | None = None
     kernel_costs: KernelCosts | None = None
+    strict: bool = False
 
     def request(self, graph: Graph) -> Request:
         """The solver's request for one function."""
@@ -118,10 +122,24 @@ def solve_module(
 ) -> PlannedModule:
     """Graphs and plans of all functions of a lowered module; ``mod`` is not rewritten."""
     extracted = extract_module(mod, target, options)
+    if not extracted.functions:
+        _nothing_planned(extracted.skipped, strict=options.strict)
     _require_function(options.plan, extracted)
     times = FormTimes(extracted.forms, target)
     functions = {name: _plan_function(e, times, options, solver) for name, e in extracted.functions.items()}
     return PlannedModule(mod, functions, extracted.skipped, extracted.forms)
+
+
+def unplanned_reason(skipped: Mapping[str, str]) -> str:
+    """Why nothing of a module is planned, in one line."""
+    reasons = "; ".join(f"function {name}: {reason}" for name, reason in skipped.items())
+    return f"nothing of this module can be planned ({reasons or 'it has no Relax function'})"
+
+
+def _nothing_planned(skipped: Mapping[str, str], *, strict: bool) -> None:
+    if strict:
+        raise MemoptError(f"{unplanned_reason(skipped)}: without the strict option it is compiled as TVM does")
+    _log.warning("%s: it is compiled as TVM does", unplanned_reason(skipped))
 
 
 def _require_function(plan: Plan | None, extracted: ExtractedModule) -> None:
