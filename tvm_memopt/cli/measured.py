@@ -23,7 +23,8 @@ from tvm_memopt.runtime import (
 class Comparison:
     """``planned_arena_nbytes`` is what the plan says (None: nothing was planned), ``caller_arena_nbytes`` what the
     caller passed in as the arena (0: the module allocates its own); the rest is measured. Without an unmodified
-    build the last three are None."""
+    build the last three are None. ``branches``: the function has an If, whose branches allocate storage beside the
+    arena."""
 
     planned_arena_nbytes: int | None
     caller_arena_nbytes: int
@@ -31,6 +32,21 @@ class Comparison:
     unmodified: MemoryMeasurement | None = None
     times: TimeComparison | None = None
     outputs_equal: bool | None = None
+    branches: bool = False
+
+    @property
+    def own_arena_nbytes(self) -> int:
+        """Bytes of the arena that the module allocates itself."""
+        return (self.planned_arena_nbytes or 0) - self.caller_arena_nbytes
+
+    @property
+    def branches_nbytes(self) -> int:
+        """Bytes of the storages that the branches of an If allocate beside the arena."""
+        return int(self.planned.storage_nbytes) - self.own_arena_nbytes if self.branches else 0
+
+    @property
+    def _inner_storages(self) -> list[int]:
+        return [storage.nbytes for storage in self.planned.storages if not storage.returned]
 
     @property
     def arena_as_planned(self) -> bool | None:
@@ -38,6 +54,8 @@ class Comparison:
         nothing was planned."""
         if self.planned_arena_nbytes is None:
             return None
+        if self.branches:
+            return self.own_arena_nbytes in (0, *self._inner_storages)
         return bool(self.planned.arena_nbytes == self.planned_arena_nbytes - self.caller_arena_nbytes)
 
     @property
@@ -50,6 +68,7 @@ class Comparison:
         return {
             "planned_arena_nbytes": self.planned_arena_nbytes,
             "arena_as_planned": self.arena_as_planned,
+            "branches_nbytes": self.branches_nbytes,
             "caller_arena_nbytes": self.caller_arena_nbytes,
             "outputs_equal": self.outputs_equal,
             "planned": {**_memory(self.planned), "total_nbytes": self.planned_total_nbytes},
@@ -86,18 +105,19 @@ def compare(
     *,
     caller_arena: bool,
     repeats: int,
+    branches: bool = False,
 ) -> Comparison:
     """Measure ``module``, and ``unmodified`` beside it where given, on the same inputs."""
     passed = arena_nbytes if caller_arena and arena_nbytes is not None else 0
     own = [*inputs, np.zeros(passed, np.uint8)] if caller_arena else list(inputs)
     memory = measure_memory(module, own)
     if unmodified is None:
-        return Comparison(arena_nbytes, passed, memory)
+        return Comparison(arena_nbytes, passed, memory, branches=branches)
     times = compare_times(
         {"planned": module, "unmodified": unmodified}, {"planned": own, "unmodified": list(inputs)}, repeats
     )
     equal = outputs_equal(run_module(module, own), run_module(unmodified, inputs))
-    return Comparison(arena_nbytes, passed, memory, measure_memory(unmodified, inputs), times, equal)
+    return Comparison(arena_nbytes, passed, memory, measure_memory(unmodified, inputs), times, equal, branches)
 
 
 def largest_difference(module: Any, other: Any, inputs: Sequence[np.ndarray]) -> float:
@@ -165,4 +185,5 @@ def _arena_line(comparison: Comparison) -> str:
     if comparison.caller_arena_nbytes:
         beside = "" if comparison.arena_as_planned else f", but the module allocated {found:,} beside it"
         return f"{line}passed in by the caller and counted above{beside}"
-    return line + ("as measured" if comparison.arena_as_planned else f"but measured {found:,}")
+    beside = f"; the branches of an If took {comparison.branches_nbytes:,} beside it" if comparison.branches else ""
+    return line + ("as measured" + beside if comparison.arena_as_planned else f"but measured {found:,}")

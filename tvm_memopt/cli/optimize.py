@@ -171,7 +171,7 @@ class _Optimization:
             write_plan(found.plan, self.plan_file)
         print_notes(found.notes, build.planned.skipped)
         note_interrupted(found.plan)
-        comparison = self._measure(mod, target, found.plan.arena_nbytes) if self.arguments["measure"] else None
+        comparison = self._measure(mod, target, found) if self.arguments["measure"] else None
         report = self._report(build, found, comparison) if self.report_dir is not None else None
         self._print(found, comparison, report)
 
@@ -202,7 +202,7 @@ class _Optimization:
                 "delete the file to have a new plan written there"
             )
 
-    def _measure(self, mod: Any, target: Any, arena_nbytes: int) -> Any:
+    def _measure(self, mod: Any, target: Any, found: Any) -> Any:
         from tvm_memopt.cli.measured import compare
         from tvm_memopt.frontends import random_inputs
         from tvm_memopt.passes.relax.build import build_unmodified, export_module
@@ -214,7 +214,8 @@ class _Optimization:
             export_module(unmodified, other, target, self.arguments["cc"])
             inputs = random_inputs(mod, self.arguments["seed"])
             caller_arena = self.arguments["caller_arena"]
-            return compare(self.output, other, inputs, arena_nbytes, caller_arena=caller_arena, repeats=10)
+            arena, branches = found.plan.arena_nbytes, found.branches
+            return compare(self.output, other, inputs, arena, caller_arena=caller_arena, repeats=10, branches=branches)
 
     def _report(self, build: Any, found: Any, comparison: Any) -> Path:
         from tvm_memopt import __version__

@@ -39,7 +39,8 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
     document = read_metadata(load_machine(module), module)
     if document["functions"] and "main" not in document["functions"]:
         raise MemoptError(f"{module}: has no planned function 'main' to run")
-    arena_nbytes = document["functions"]["main"]["plan"]["arena_nbytes"] if document["functions"] else None
+    main = document["functions"].get("main", {"plan": {"arena_nbytes": None}})
+    arena_nbytes, branches = main["plan"]["arena_nbytes"], bool(main.get("branches", False))
     if against is None:
         inputs, other = _inputs_of(document, seed), None
     else:
@@ -50,7 +51,13 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
             other = build_unmodified(mod, make_target(str(document["target"])))
     with stage("measuring"):
         comparison = compare(
-            module, other, inputs, arena_nbytes, caller_arena=document["caller_arena"], repeats=repeats
+            module,
+            other,
+            inputs,
+            arena_nbytes,
+            caller_arena=document["caller_arena"],
+            repeats=repeats,
+            branches=branches,
         )
     emit(as_json, comparison.document(), text(comparison))
     if comparison.outputs_equal is False:

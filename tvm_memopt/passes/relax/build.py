@@ -110,6 +110,7 @@ def metadata(
             "graph": json.loads(graph_to_json(function.graph)),
             "plan": json.loads(plan_to_json(function.plan)),
             "notes": list(function.notes),
+            "branches": function.branches,
         }
         for name, function in planned.functions.items()
     }

@@ -77,6 +77,11 @@ class FunctionPlan:
     kernels: Mapping[str, Kernel]
     folds: tuple[str, ...] = ()
 
+    @property
+    def branches(self) -> bool:
+        """Whether the function has an If, whose branches allocate storage of their own."""
+        return any(operation.kind == "other" and operation.name == "if" for operation in self.extraction.operations)
+
 
 @dataclass(frozen=True)
 class ExtractedModule:
