@@ -41,21 +41,22 @@ class Comparison:
 
     @property
     def branches_nbytes(self) -> int:
-        """Bytes of the storages that the branches of an If allocate beside the arena."""
+        """Bytes of all storages that the call allocated beside the arena where there is an If, dead ones included: more
+        than the branches hold at one time."""
         return int(self.planned.storage_nbytes) - self.own_arena_nbytes if self.branches else 0
-
-    @property
-    def _inner_storages(self) -> list[int]:
-        return [storage.nbytes for storage in self.planned.storages if not storage.returned]
 
     @property
     def arena_as_planned(self) -> bool | None:
         """Whether the runtime allocated exactly the plan's arena, or nothing beside the one of the caller; None where
-        nothing was planned."""
-        if self.planned_arena_nbytes is None:
+        nothing was planned, and where a function with an If has no arena of its own that could be found.
+
+        Beside the storages of branches the largest need not be the arena: it is the first that the call allocates.
+        """
+        if self.planned_arena_nbytes is None or (self.branches and not self.own_arena_nbytes):
             return None
         if self.branches:
-            return self.own_arena_nbytes in (0, *self._inner_storages)
+            first = next(iter(self.planned.storages), None)
+            return first is not None and not first.returned and first.nbytes == self.own_arena_nbytes
         return bool(self.planned.arena_nbytes == self.planned_arena_nbytes - self.caller_arena_nbytes)
 
     @property
@@ -185,5 +186,10 @@ def _arena_line(comparison: Comparison) -> str:
     if comparison.caller_arena_nbytes:
         beside = "" if comparison.arena_as_planned else f", but the module allocated {found:,} beside it"
         return f"{line}passed in by the caller and counted above{beside}"
-    beside = f"; the branches of an If took {comparison.branches_nbytes:,} beside it" if comparison.branches else ""
+    if comparison.branches:
+        beside = f"; beside it the call allocated {comparison.branches_nbytes:,} bytes in all for the branches of an If"
+    else:
+        beside = ""
+    if comparison.arena_as_planned is None:
+        return f"{line}not checked, since none is allocated{beside}"
     return line + ("as measured" + beside if comparison.arena_as_planned else f"but measured {found:,}")
