@@ -38,3 +38,12 @@ def test_no_budget_is_promised_for_what_is_not_planned(command, nms, tmp_path):
     assert result.status == 2
     assert "no budget can be kept" in result.err
     assert not (tmp_path / "nms.so").exists()
+
+
+def test_an_unplanned_module_is_measured_too(command, nms, tmp_path):
+    result = command("optimize", nms, "-o", tmp_path / "nms.so", "--measure", "--json")
+    assert result.status == 0
+    measured = json.loads(result.out)["measured"]
+    assert measured["outputs_equal"]
+    assert measured["arena_as_planned"] is None
+    assert measured["planned"]["total_nbytes"] == measured["unmodified"]["total_nbytes"]

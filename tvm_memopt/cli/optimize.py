@@ -161,7 +161,7 @@ class _Optimization:
         from tvm_memopt.passes.relax.build import export_module
 
         if not build.planned.functions:
-            self._write_unplanned(target, build)
+            self._write_unplanned(mod, target, build)
             return
         name = main_function(build.planned.functions)
         found = build.planned.functions[name]
@@ -171,11 +171,11 @@ class _Optimization:
             write_plan(found.plan, self.plan_file)
         print_notes(found.notes, build.planned.skipped)
         note_interrupted(found.plan)
-        comparison = self._measure(mod, target, found) if self.arguments["measure"] else None
+        comparison = self._measure(mod, target, found.plan.arena_nbytes, branches=found.branches)
         report = self._report(build, found, comparison) if self.report_dir is not None else None
         self._print(found, comparison, report)
 
-    def _write_unplanned(self, target: Any, build: Any) -> None:
+    def _write_unplanned(self, mod: Any, target: Any, build: Any) -> None:
         """The module as TVM builds it, and why."""
         from tvm_memopt.passes.relax.build import export_module
         from tvm_memopt.passes.relax.planning import unplanned_reason
@@ -184,12 +184,14 @@ class _Optimization:
             raise BudgetError(f"{self.model}: {unplanned_reason(build.planned.skipped)}, so no budget can be kept")
         export_module(build.executable, self.output, target, self.arguments["cc"])
         reason = unplanned_reason(build.planned.skipped)
-        unused = [name for name in ("plan_file", "report_dir", "measure") if self.arguments[name]]
-        options = {"plan_file": "--plan", "report_dir": "--report", "measure": "--measure"}
+        unused = [name for name in ("plan_file", "report_dir") if self.arguments[name]]
+        options = {"plan_file": "--plan", "report_dir": "--report"}
         if unused:
             note(f"{', '.join(options[name] for name in unused)}: left out, since there is no plan")
+        comparison = self._measure(mod, target, None)
         document = {"module": self.output, "plan": None, "notes": [reason]}
-        emit(self.arguments["as_json"], document, f"{self.output}: compiled as TVM does: {reason}")
+        lines = [f"{self.output}: compiled as TVM does: {reason}"]
+        emit(self.arguments["as_json"], *_with_measured(document, lines, comparison))
 
     def _check_followed(self, graph: Graph) -> None:
         """Raises BudgetError when a plan that was given breaks the budget that was given beside it."""
@@ -202,7 +204,10 @@ class _Optimization:
                 "delete the file to have a new plan written there"
             )
 
-    def _measure(self, mod: Any, target: Any, found: Any) -> Any:
+    def _measure(self, mod: Any, target: Any, arena: int | None, *, branches: bool = False) -> Any:
+        """The module beside the unmodified build, where that is asked for; ``arena``: bytes that a plan says."""
+        if not self.arguments["measure"]:
+            return None
         from tvm_memopt.cli.measured import compare
         from tvm_memopt.frontends import random_inputs
         from tvm_memopt.passes.relax.build import build_unmodified, export_module
@@ -213,8 +218,7 @@ class _Optimization:
             unmodified = build_unmodified(mod, target, exec_mode=self.arguments["exec_mode"])
             export_module(unmodified, other, target, self.arguments["cc"])
             inputs = random_inputs(mod, self.arguments["seed"])
-            caller_arena = self.arguments["caller_arena"]
-            arena, branches = found.plan.arena_nbytes, found.branches
+            caller_arena = self.arguments["caller_arena"] and arena is not None
             return compare(self.output, other, inputs, arena, caller_arena=caller_arena, repeats=10, branches=branches)
 
     def _report(self, build: Any, found: Any, comparison: Any) -> Path:
@@ -242,19 +246,23 @@ class _Optimization:
         return write_report(str(self.report_dir), found.graph, found.plan, context)
 
     def _print(self, found: Any, comparison: Any, report: Path | None) -> None:
-        from tvm_memopt.cli.measured import text
-
         document = {"module": self.output, "plan": self.plan_file, **plan_summary(found.graph, found.plan)}
         document["folds"] = list(found.folds)
         source = "" if self.plan_file is None else f"plan: {'followed' if self.plan else 'written to'} {self.plan_file}"
         lines = [f"{self.output}: {plan_text(found.plan)}", *filter(None, [source])]
-        if comparison is not None:
-            document["measured"] = comparison.document()
-            lines.append(text(comparison))
         if report is not None:
             document["report"] = str(report)
             lines.append(f"report: {report}")
-        emit(self.arguments["as_json"], document, "\n".join(lines))
+        emit(self.arguments["as_json"], *_with_measured(document, lines, comparison))
+
+
+def _with_measured(document: dict[str, Any], lines: list[str], comparison: Any) -> tuple[dict[str, Any], str]:
+    """The document and the text, with what was measured in both."""
+    from tvm_memopt.cli.measured import text
+
+    if comparison is None:
+        return document, "\n".join(lines)
+    return {**document, "measured": comparison.document()}, "\n".join([*lines, text(comparison)])
 
 
 def _function_names(mod: Any) -> list[str]:

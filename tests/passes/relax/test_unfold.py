@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import tvm
 from tvm import relax
 from tvm.relax import op
 
+import tvm_memopt as mo
 from tvm_memopt import testing
 from tvm_memopt.api import lower
 from tvm_memopt.passes.relax.build import build_unmodified
-from tvm_memopt.passes.relax.planning import PlanOptions, emit_module, solve_module
+from tvm_memopt.passes.relax.planning import FunctionPlan, PlanOptions, emit_module, solve_module
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.statements import nbytes_of
 from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
@@ -139,3 +142,42 @@ def test_scratch_overwrites_nothing_that_lives(roomy):
     function = roomy[0].functions["main"]
     found = poison_run(relax.build(roomy[1], HOST), INPUTS, testing.dead_after(function.graph, function.plan))
     assert found.clean
+
+
+def searched(*, interrupted: bool, **options) -> tuple[list[float], FunctionPlan]:
+    """The time limit of each search for a plan of a convolution, the first of them interrupted or not, and the plan."""
+    limits: list[float] = []
+
+    def search(graph, request):
+        limits.append(request.time_limit)
+        plan = mo.solve(graph, replace(request, time_limit=0.2))
+        mark = interrupted and len(limits) == 1
+        return replace(plan, solver={**plan.solver, "interrupted": mark})
+
+    lowered, target = lower(only_a_convolution(), HOST)
+    with target:
+        return limits, solve_module(lowered, target, PlanOptions(time_limit=1, **options), search).functions["main"]
+
+
+def test_no_search_starts_after_an_interrupt(monkeypatch):
+    slowed(monkeypatch, rows=2.0, small=4.0)
+    limits, found = searched(interrupted=True)
+    assert len(limits) > 1
+    assert max(limits[1:]) < 0.02  # of the second that there is: no more than placing what is known
+    assert found.plan.solver["interrupted"]
+    assert found.folds == ()  # and still it costs no time
+
+
+def test_an_interrupted_plan_within_its_budget_is_kept(monkeypatch):
+    slowed(monkeypatch, rows=2.0, small=4.0)
+    limits, found = searched(interrupted=True, budget=4096)
+    assert len(limits) == 1
+    assert found.plan.solver["interrupted"]
+
+
+def test_all_searches_together_keep_the_time_limit(monkeypatch):
+    slowed(monkeypatch, rows=2.0, small=4.0)
+    limits, _ = searched(interrupted=False)
+    assert len(limits) > 1
+    assert limits[0] < 1
+    assert sum(limits[1:]) <= 1.05

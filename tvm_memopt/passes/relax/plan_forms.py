@@ -25,7 +25,8 @@ from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.solvers import Deadline, Request
 
 Search = Callable[[Graph, Request], Plan]
-_FIRST_SHARE = 0.6  # of the time limit, for the plan in smallest forms; the rest is for plans in faster ones
+_SHARE = 0.6  # of the time that is left, for each plan but the last
+_LEAST_SHARE = 0.01  # of the time limit, for each plan: a schedule to start from is placed in far less
 _MOST_PLANS = 4
 
 
@@ -59,12 +60,14 @@ class _Planner:
     inplace: bool
 
     def plan(self, forms: Mapping[str, str], start: Plan | None = None, share: float = 1.0) -> FormedPlan:
-        """The function planned with its kernels in ``forms``."""
-        extraction = self.with_forms(forms)
-        limit = max(self.deadline.remaining * share, 0.05 * self.request.time_limit)
+        """The function planned with its kernels in ``forms``; without a search where ``start`` was interrupted."""
+        extraction, interrupted = self.with_forms(forms), start is not None and _interrupted(start)
+        limit = max(0.0 if interrupted else self.deadline.remaining * share, _LEAST_SHARE * self.request.time_limit)
         starts = self.request.start_schedules if start is None else (start.schedule,)
-        request = replace(self.request, time_limit=limit, start_schedules=starts)
-        return self.formed(extraction, self.search(extraction.graph, request), forms)
+        plan = self.search(extraction.graph, replace(self.request, time_limit=limit, start_schedules=starts))
+        if interrupted:
+            plan = replace(plan, solver={**plan.solver, "interrupted": True})
+        return self.formed(extraction, plan, forms)
 
     def with_forms(self, forms: Mapping[str, str]) -> Extraction:
         """The extraction with the workspaces of ``forms``."""
@@ -91,7 +94,7 @@ def plan_with_forms(
     smallest = {name: "small" for name in sorted(called) if times.forms[name].small is not None}
     if not smallest:
         return FormedPlan(extraction, search(extraction.graph, request), {}, {}, 1.0)
-    first = planner.plan(smallest, share=_FIRST_SHARE)
+    first = planner.plan(smallest, share=_SHARE)
     if first.plan.status not in ("optimal", "feasible"):
         return first
     return _free(planner, first) if request.budget_nbytes is None else _within(planner, first, request.budget_nbytes)
@@ -116,7 +119,7 @@ def _free(planner: _Planner, found: FormedPlan) -> FormedPlan:
         forms = least_free_forms(found.extraction, found.plan, needs, planner.times)
         if forms == planned:  # what the level has room for did not fit when it was placed
             break
-        planned, found = forms, planner.plan(forms, found.plan)
+        planned, found = forms, planner.plan(forms, found.plan, share=_SHARE)
     if found.ratio <= FREE:
         return found
     return planner.plan(dict.fromkeys(found.forms, "fast"), found.plan)
@@ -124,6 +127,8 @@ def _free(planner: _Planner, found: FormedPlan) -> FormedPlan:
 
 def _within(planner: _Planner, found: FormedPlan, budget: int) -> FormedPlan:
     """The plan within ``budget`` of least predicted run time: forms and repeats are weighed by the same seconds."""
+    if _interrupted(found.plan):
+        return found
     needs = form_needs(found.extraction, found.plan, planner.times)
     forms = forms_at(budget, needs, planner.times)
     if all(form == found.forms[name] for name, form in forms.items()):
@@ -131,6 +136,10 @@ def _within(planner: _Planner, found: FormedPlan, budget: int) -> FormedPlan:
     other = planner.plan(forms, found.plan)
     feasible = other.plan.status in ("optimal", "feasible")
     return other if feasible and other.seconds < found.seconds else found
+
+
+def _interrupted(plan: Plan) -> bool:
+    return bool(plan.solver.get("interrupted"))
 
 
 def form_notes(found: FormedPlan, times: FormTimes) -> list[str]:

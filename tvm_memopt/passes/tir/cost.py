@@ -17,6 +17,7 @@ from tvm import s_tir, tirx
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.tir.statements import dtype_of, nbytes_of
+from tvm_memopt.targets.host import runs_here
 from tvm_memopt.targets.profile import DeviceProfile, profile_for_triple
 
 _MEASURE_REPEATS = 7
@@ -98,14 +99,6 @@ def _cpu_name() -> str:
     except OSError:
         return "unknown"
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def runs_here(target: tvm.target.Target) -> bool:
-    """Whether this machine's processor is of the target's architecture."""
-    return target_triple(target).split("-")[0] in (
-        os.uname().machine,
-        "arm64" if os.uname().machine == "aarch64" else "",
-    )
 
 
 def read_cache(path: Path) -> dict[str, float]:

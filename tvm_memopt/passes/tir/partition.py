@@ -5,8 +5,8 @@ element. TVM's LoopPartition splits a loop where a test that is marked as likely
 a remainder (the dilated input of a transposed convolution) become constants once the loop over the output
 is split by the stride, its inner part is unrolled, and so is the loop over the window.
 
-Each output element is accumulated in the same order as before. A term that multiplies a padded zero is left
-out, which changes no bit where the other factor is finite.
+Each output element is accumulated in the same order as before, terms that multiply a padded zero included: the
+other factor may be infinite. Zeros of floats are therefore hidden from TVM's simplifier, which drops ``0 * x``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ MOST_COPIES = 64
 
 def partition_folds(func: tirx.PrimFunc) -> tirx.PrimFunc:
     """``func``, into whose loops data movement was folded, in a form that LoopPartition frees of index tests."""
-    return _with_likely_conditions(_with_residue_classes(func))
+    return _with_marked_choices(_with_residue_classes(func))
+
+
+def tests_indices(func: tirx.PrimFunc) -> bool:
+    """Whether ``func`` chooses by an index between an element and what pads it."""
+    return bool(_conditions(func.body))
 
 
 def has_residues(func: tirx.PrimFunc) -> bool:
@@ -93,12 +98,24 @@ def _divisors(body: tirx.Stmt) -> dict[tvm.ir.Var, int]:
     return found
 
 
-def _with_likely_conditions(func: tirx.PrimFunc) -> tirx.PrimFunc:
+def _with_marked_choices(func: tirx.PrimFunc) -> tirx.PrimFunc:
     def on_call(call: tvm.ir.Call) -> tvm.ir.Call:
-        return tirx.if_then_else(_likely(call.args[0]), call.args[1], call.args[2]) if _is_choice(call) else call
+        if not _is_choice(call):
+            return call
+        return tirx.if_then_else(_likely(call.args[0]), _opaque(call.args[1]), _opaque(call.args[2]))
 
     body = tvm_ffi.structural_map(func.body, (tvm.ir.Call, on_call))
     return tirx.PrimFunc(list(func.params), body, func.ret_type, func.attrs)  # type: ignore[call-overload]
+
+
+def _opaque(value: tvm.ir.Expr) -> tvm.ir.Expr:
+    """``value``; a zero of a float as its own floor, which the compiler behind TVM folds and TVM does not."""
+    if not isinstance(value, tirx.FloatImm) or value.value != 0.0:
+        return value
+    dtype = str(value.ty.dtype)
+    wide = dtype if dtype in ("float32", "float64") else "float32"  # TVM's C has no floor of narrower floats
+    zero = tirx.call_intrin(wide, "tirx.floor", tirx.const(0.0, wide))
+    return zero if wide == dtype else tirx.Cast(dtype, zero)
 
 
 def _likely(condition: tvm.ir.Expr) -> tvm.ir.Expr:

@@ -20,7 +20,7 @@ from tvm_memopt.graph.bounds import align_up
 from tvm_memopt.native_output import native_stderr_discarded
 from tvm_memopt.passes.tir.inline import inline_data_movement
 from tvm_memopt.passes.tir.lower import has_scratch_views, lower_to_flat_buffers
-from tvm_memopt.passes.tir.partition import has_residues, partition_folds
+from tvm_memopt.passes.tir.partition import has_residues, partition_folds, tests_indices
 from tvm_memopt.passes.tir.rounding import fuses_multiply_add, keeps_products_on_the_stack
 from tvm_memopt.passes.tir.rows import buffer_rows
 from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, with_statements
@@ -106,6 +106,11 @@ class KernelForms:
     original_nbytes: int
     fused: bool = True
     residues: bool = False
+
+    @cached_property
+    def tested(self) -> bool:
+        """Whether the loops of ``small`` still test an index around the elements that they read."""
+        return self.small is not None and tests_indices(self.small.func)
 
     @property
     def smallest(self) -> Kernel:
