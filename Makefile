@@ -18,11 +18,11 @@ $(VENV)/.made:
 	       && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
 	touch $@
 
-$(VENV)/.demo: $(VENV)/.made setup.py $(wildcard tvm_memopt/*/native/*.cc tvm_memopt/*/native/*.h)
+$(VENV)/.demo: $(VENV)/.made setup.py $(wildcard tvm_memopt/*/native/*.cc tvm_memopt/*/native/*.h tvm_memopt/*/*/native/*.cc tvm_memopt/*/*/native/*.h)
 	$(BIN)/python -m pip install --quiet --editable '.[onnx,report]'
 	touch $@
 
-$(VENV)/.test: $(VENV)/.made setup.py $(wildcard tvm_memopt/*/native/*.cc tvm_memopt/*/native/*.h)
+$(VENV)/.test: $(VENV)/.made setup.py $(wildcard tvm_memopt/*/native/*.cc tvm_memopt/*/native/*.h tvm_memopt/*/*/native/*.cc tvm_memopt/*/*/native/*.h)
 	$(if $(TORCH),$(BIN)/python -m pip install --quiet '$(TORCH)')
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@

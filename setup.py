@@ -9,7 +9,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 NATIVE = Path("tvm_memopt/solvers/native")
-FEATURES = Path("tvm_memopt/cost_model/native")
+FEATURES = Path("tvm_memopt/cost_model/features/native")
 
 
 class BuildNative(build_ext):
@@ -62,12 +62,12 @@ setup(
             "**/*.html.j2",
             "**/checkpoint.npz",
             "**/MODEL_CARD.md",
-            "cost_model/pretrained/*",
+            "cost_model/network/pretrained/*",
         ]
     },
     ext_modules=[
         Extension("tvm_memopt.solvers.native.libmemopt_native", sorted(map(str, NATIVE.glob("*.cc")))),
-        Extension("tvm_memopt.cost_model.native.libmemopt_features", sorted(map(str, FEATURES.glob("*.cc")))),
+        Extension("tvm_memopt.cost_model.features.native.libmemopt_features", sorted(map(str, FEATURES.glob("*.cc")))),
     ],
     cmdclass={"build_ext": BuildNative},
     install_requires=["numpy>=1.26", "ortools>=9.10", "click>=8.1", "rich>=13.7", *TVM],

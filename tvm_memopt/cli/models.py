@@ -76,7 +76,7 @@ def kernel_costs(network: str | None, measured: bool, target: Any) -> Any:
     if measured:
         raise MemoptError("--measure-costs and --predict-costs are two sources of the same times: leave one out")
     try:
-        from tvm_memopt.cost_model.kernel_costs import costs_by
+        from tvm_memopt.cost_model.network.kernel_costs import costs_by
     except ModuleNotFoundError as error:
         raise MemoptError(f"--predict-costs needs {error.name}: pip install 'tvm-memopt[learn]'") from error
     return costs_by(None if network == "package" else Path(network), target)
