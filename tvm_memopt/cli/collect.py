@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -117,7 +118,8 @@ def _tasks(programs: int, seed: int, imported: list[tuple[str, Any]], target: An
 
     def all_tasks() -> Iterator[Any]:
         for name, mod in imported:
-            yield from model_tasks(mod, target, name)
+            for task in model_tasks(mod, target, name):
+                yield replace(task, name=f"{name}_{task.name}")  # tells folders of several models apart
         for index in range(programs):
             yield random_task(seed, index)
 

@@ -72,9 +72,10 @@ def _target(text: str | None) -> Any:
 
 
 def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> Any:
+    from tvm_memopt.cost_model.data.programs import model_tasks
     from tvm_memopt.cost_model.measure.devices import local_device
     from tvm_memopt.cost_model.tuner.cost_models import make_cost_model
-    from tvm_memopt.cost_model.tuner.tuning import TuneOptions, model_tasks, tune_tasks
+    from tvm_memopt.cost_model.tuner.tuning import TuneOptions, tune_tasks
     from tvm_memopt.cost_model.tuner.untuned import keep_what_is_faster, read_untuned, untuned_seconds
 
     checkpoint = None if arguments["checkpoint"] is None else Path(arguments["checkpoint"])

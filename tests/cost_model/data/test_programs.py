@@ -58,7 +58,7 @@ def _model(layers):
 def test_a_model_gives_each_distinct_kernel_once_with_its_weight():
     (task,) = model_tasks(_model(3), host_target(4), "net")
     assert (task.weight, task.origin) == (3, "net")
-    assert task.name.startswith("net_0_")
+    assert task.name.startswith("0_")
     assert task.stages == block_count(task.mod) >= 2
 
 

@@ -93,22 +93,22 @@ def random_task(seed: int, index: int) -> Task:
 
 
 def model_tasks(mod: tvm.IRModule, target: tvm.target.Target, name: str) -> list[Task]:
-    """The distinct kernels of a Relax module after operator fusion. Raises MemoptError where there are none."""
-
-    from tvm import relax
+    """The distinct kernels of a Relax module as the package's own pipeline lowers it, so that what is found for them
+    is found again when the model is built. Raises MemoptError where there are none."""
+    import tvm
     from tvm.s_tir import meta_schedule as ms
 
+    from tvm_memopt.passes.relax.lowering import passes_until_fusion
+
     with target:
-        fused = relax.get_pipeline("zero")(mod)
-    tasks = [
-        Task(
-            f"{name}_{i}_{task.task_name}", task.dispatched[0], int(task.weight), name, block_count(task.dispatched[0])
-        )
-        for i, task in enumerate(ms.relax_integration.extract_tasks(fused, target))
-    ]
-    if not tasks:
+        fused = tvm.transform.Sequential(passes_until_fusion(target))(mod)
+    found = ms.relax_integration.extract_tasks(fused, target)
+    if not found:
         raise MemoptError(f"{name}: has no kernels to tune: expected a Relax module that calls operators of TIR")
-    return tasks
+    return [
+        Task(f"{i}_{task.task_name}", task.dispatched[0], int(task.weight), name, block_count(task.dispatched[0]))
+        for i, task in enumerate(found)
+    ]
 
 
 def block_count(mod: tvm.IRModule) -> int:

@@ -16,7 +16,7 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
 from tvm_memopt.atomic import write_text_atomic
-from tvm_memopt.cost_model.data.programs import Task, block_count
+from tvm_memopt.cost_model.data.programs import Task
 from tvm_memopt.cost_model.data.record_files import NO_TIME, RECORDS, WORKLOADS, mend_database
 from tvm_memopt.cost_model.data.sampling import candidate_hash
 from tvm_memopt.cost_model.measure.devices import Device
@@ -204,19 +204,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def model_tasks(mod: tvm.IRModule, target: tvm.target.Target, name: str) -> list[Task]:
-    """The distinct kernels of a Relax module as the package's own pipeline lowers it, so that what is found for them
-    is found again when the model is built. Raises MemoptError where there are none."""
-    from tvm_memopt.passes.relax.lowering import passes_until_fusion
-
-    with target:
-        fused = tvm.transform.Sequential(passes_until_fusion(target))(mod)
-    found = ms.relax_integration.extract_tasks(fused, target)
-    if not found:
-        raise MemoptError(f"{name}: has no kernels to tune: expected a Relax module that calls operators of TIR")
-    return [
-        Task(f"{i}_{task.task_name}", task.dispatched[0], int(task.weight), name, block_count(task.dispatched[0]))
-        for i, task in enumerate(found)
-    ]
