@@ -24,9 +24,9 @@ def prediction_seconds(checkpoint: str) -> dict[str, Any]:
     from tvm.s_tir import meta_schedule as ms
 
     from tvm_memopt.cost_model.data.programs import random_task
-    from tvm_memopt.cost_model.data.sampling import sample
     from tvm_memopt.cost_model.measure.builds import host_target
     from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
+    from tvm_memopt.cost_model.measure.sampling import sample
     from tvm_memopt.cost_model.tuner.gcn_cost_model import GCNCostModel
 
     target = host_target(4)

@@ -9,9 +9,9 @@ from typing import Any
 from benchmarks.references.per_store import per_store_rows
 from tests.twins.features.extract import extract_slowly
 from tvm_memopt.cost_model.data.programs import random_task
-from tvm_memopt.cost_model.data.sampling import sample
 from tvm_memopt.cost_model.features.extract import extract
 from tvm_memopt.cost_model.measure.builds import host_target
+from tvm_memopt.cost_model.measure.sampling import sample
 
 CANDIDATES = 32
 ROUNDS = 5

@@ -100,7 +100,7 @@ def _derive(shard: Path) -> Stores:
 def _replayed(folder: Path) -> tuple[dict[int, Any], Any]:
     """Scheduled modules of a database by structural hash, and their target."""
     from tvm_memopt.cost_model.data.collection import open_database
-    from tvm_memopt.cost_model.data.sampling import candidate_hash
+    from tvm_memopt.cost_model.measure.sampling import candidate_hash
 
     mods, target = {}, None
     for record in open_database(folder).get_all_tuning_records():

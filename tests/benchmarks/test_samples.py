@@ -19,8 +19,8 @@ def collected(folder: Path, candidates: int) -> None:
     from tvm_memopt.cost_model.data.collection import Store, open_folder
     from tvm_memopt.cost_model.data.manifest import Manifest
     from tvm_memopt.cost_model.data.programs import random_task
-    from tvm_memopt.cost_model.data.sampling import candidate_hash, sample
     from tvm_memopt.cost_model.measure.builds import host_target
+    from tvm_memopt.cost_model.measure.sampling import candidate_hash, sample
 
     target, task = host_target(cores=4), random_task(0, 0)
     open_folder(folder, Manifest(str(target), "made up"))

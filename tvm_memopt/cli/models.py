@@ -45,7 +45,7 @@ def import_for_command(path: str, shapes: Sequence[str], override_shapes: Sequen
 
 def graph_of_model(path: str, options: Lowering) -> Graph:
     """The graph of a model's function after lowering; what to know about it goes to stderr."""
-    from tvm_memopt.api import lower, make_target
+    from tvm_memopt.passes.compile import lower, make_target
 
     chosen = make_target(options.target)
     costs = kernel_costs(options.predict_costs, options.measure_costs, chosen)
@@ -86,7 +86,7 @@ def choose_function(
     path: str, wanted: str | None, functions: Mapping[str, Any], skipped: Mapping[str, str] | None = None
 ) -> str:
     """The function to plan: ``wanted``, or else ``main`` or the only one. Raises MemoptError when there is none."""
-    from tvm_memopt.api import main_function
+    from tvm_memopt.passes.compile import main_function
 
     if wanted is None:
         return main_function(functions)

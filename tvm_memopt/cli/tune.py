@@ -103,8 +103,8 @@ def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> A
 
 
 def _build(mod: Any, target: Any, tuned: Any, arguments: dict[str, Any]) -> None:
-    from tvm_memopt.api import main_function
     from tvm_memopt.cli.optimize import describe_model_inputs
+    from tvm_memopt.passes.compile import main_function
     from tvm_memopt.passes.relax.build import build_planned, export_module
     from tvm_memopt.passes.relax.planning import PlanOptions
 

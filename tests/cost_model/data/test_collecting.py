@@ -14,9 +14,9 @@ from tvm_memopt.cost_model.data.collection import Store, open_folder
 from tvm_memopt.cost_model.data.manifest import Manifest, read_shards
 from tvm_memopt.cost_model.data.programs import Task
 from tvm_memopt.cost_model.data.record_files import RECORDS, WORKLOADS
-from tvm_memopt.cost_model.data.sampling import candidate_hash
 from tvm_memopt.cost_model.measure.builds import host_target
 from tvm_memopt.cost_model.measure.devices import Device, local_device
+from tvm_memopt.cost_model.measure.sampling import candidate_hash
 from tvm_memopt.cost_model.measure.timing import Timing
 from tvm_memopt.errors import MemoptError
 

@@ -5,9 +5,9 @@ pytest.importorskip("tvm", reason="devices serve MetaSchedule")
 from tvm.s_tir import meta_schedule as ms
 
 from tests.cost_model.programs_by_hand import matmul
-from tvm_memopt.cost_model.data.sampling import sample
 from tvm_memopt.cost_model.measure.builds import host_target
 from tvm_memopt.cost_model.measure.devices import device_type, local_device, rpc_device
+from tvm_memopt.cost_model.measure.sampling import sample
 from tvm_memopt.cost_model.measure.timing import Timing
 from tvm_memopt.errors import MemoptError
 

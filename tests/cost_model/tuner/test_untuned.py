@@ -9,9 +9,9 @@ from tvm.s_tir import meta_schedule as ms
 
 from tests.cost_model.programs_by_hand import matmul
 from tvm_memopt.cost_model.data.programs import Task
-from tvm_memopt.cost_model.data.sampling import sample
 from tvm_memopt.cost_model.measure.builds import host_target
 from tvm_memopt.cost_model.measure.devices import Device, local_device
+from tvm_memopt.cost_model.measure.sampling import sample
 from tvm_memopt.cost_model.tuner.tuning import Tuned
 from tvm_memopt.cost_model.tuner.untuned import NAME, keep_what_is_faster, read_untuned, untuned_seconds
 from tvm_memopt.errors import MemoptError

@@ -21,8 +21,8 @@ from tvm.s_tir import meta_schedule as ms
 from tvm_memopt.cost_model.data.collection import Store, known_workloads, workload_hash
 from tvm_memopt.cost_model.data.programs import Task
 from tvm_memopt.cost_model.data.record_files import RECORDS
-from tvm_memopt.cost_model.data.sampling import SPACES, candidate_hash
 from tvm_memopt.cost_model.measure.devices import Device, device_type, request_for
+from tvm_memopt.cost_model.measure.sampling import SPACES, candidate_hash
 from tvm_memopt.cost_model.measure.worker_pool import WorkerPool
 from tvm_memopt.errors import MemoptError
 

@@ -22,9 +22,9 @@ from tvm.s_tir import meta_schedule as ms
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.cost_model.data.manifest import MANIFEST, Manifest, read_manifest
 from tvm_memopt.cost_model.data.record_files import RECORDS, WORKLOADS, mend, mend_database
-from tvm_memopt.cost_model.data.sampling import candidate_hash
 from tvm_memopt.cost_model.data.shards import NAME, Shard, padded, read_shard, write_shard
 from tvm_memopt.cost_model.features.extract import extract, join
+from tvm_memopt.cost_model.measure.sampling import candidate_hash
 from tvm_memopt.errors import MemoptError
 
 if TYPE_CHECKING:

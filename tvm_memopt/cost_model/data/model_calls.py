@@ -111,9 +111,9 @@ def sample_of(lowered: Any, target: Any, name: str, seconds: Sequence[float] | N
     """
     import tvm
 
-    from tvm_memopt.api import main_function
     from tvm_memopt.cost_model.data.samples import compressed
     from tvm_memopt.cost_model.features.extract import extract
+    from tvm_memopt.passes.compile import main_function
     from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
 
     functions = extract_module(lowered, target, PlanOptions()).functions

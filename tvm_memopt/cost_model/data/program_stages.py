@@ -10,7 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from tvm_memopt.cost_model.data.programs import Draft
+    from tvm_memopt.cost_model.data.program_draft import Draft
 
 Stage: TypeAlias = "Callable[[Draft, Any], Any | None]"
 _UNARY = ("relu", "sigmoid", "tanh", "exp", "sqrt", "leaky_relu", "clip", "gelu", "hard_swish")

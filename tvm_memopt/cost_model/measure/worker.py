@@ -75,7 +75,7 @@ def _sample(request: dict[str, Any]) -> dict[str, Any]:
     import tvm
     from tvm.s_tir import meta_schedule as ms
 
-    from tvm_memopt.cost_model.data.sampling import candidate_hash, sample
+    from tvm_memopt.cost_model.measure.sampling import candidate_hash, sample
 
     output = Path(request["output"])
     mod = tvm.ir.load_json(Path(request["module"]).read_text(encoding="utf-8"))

@@ -18,9 +18,9 @@ from tvm.s_tir import meta_schedule as ms
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.cost_model.data.programs import Task
 from tvm_memopt.cost_model.data.record_files import NO_TIME, RECORDS, WORKLOADS, mend_database
-from tvm_memopt.cost_model.data.sampling import candidate_hash
 from tvm_memopt.cost_model.measure.devices import Device
 from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
+from tvm_memopt.cost_model.measure.sampling import candidate_hash
 from tvm_memopt.errors import MemoptError
 
 _SETTINGS = "tuning.json"

@@ -12,8 +12,8 @@ from tvm.s_tir import meta_schedule as ms
 
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.cost_model.data.programs import Task
-from tvm_memopt.cost_model.data.sampling import candidate_hash
 from tvm_memopt.cost_model.measure.devices import Device, device_type
+from tvm_memopt.cost_model.measure.sampling import candidate_hash
 from tvm_memopt.errors import MemoptError
 
 if TYPE_CHECKING:
