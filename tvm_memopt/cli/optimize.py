@@ -107,7 +107,7 @@ class _Optimization:
     def _target(self) -> Any:
         """The target, once it is certain that it can be linked for, and measured on where that is asked."""
         from tvm_memopt.passes.compile import make_target
-        from tvm_memopt.passes.relax.build import linker_for
+        from tvm_memopt.targets.toolchain import linker_for
 
         target = make_target(self.arguments["target"])
         linker = linker_for(target, self.arguments["cc"])

@@ -166,11 +166,12 @@ def measure_calls(executable: Any, inputs: Sequence[np.ndarray], kernels: set[st
 def write_sample(path: Path, sample: NetworkSample) -> None:
     """Write by atomic rename, as a numpy archive without pickles."""
     arrays: dict[str, Any] = {name: getattr(sample.calls, name) for name in _CALL_ARRAYS}
+    arrays.update(graph_arrays(sample.graphs))
     header = {
         "format": FORMAT, "feature_version": FEATURE_VERSION, "name": sample.name, "names": sample.calls.names
     }  # fmt: skip
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays, **graph_arrays(sample.graphs))
+        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
 
 
 def read_sample(path: Path) -> NetworkSample:

@@ -92,7 +92,8 @@ class TrainedCalls:
         """Seconds of each call, float64 [calls]."""
         self.network.eval()
         with torch.inference_mode():
-            return np.exp(self.network(_batch(self.level1, self.normalization, sample)).double().numpy())
+            logarithms = self.network(_batch(self.level1, self.normalization, sample))
+            return np.asarray(np.exp(logarithms.double().numpy()))
 
     def checkpoint(self) -> Checkpoint:
         """What is written to disk; the level-1 network has a checkpoint of its own."""
