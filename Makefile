@@ -9,7 +9,7 @@ NATIVE := $(shell find tvm_memopt -path '*/native/*' -name '*.cc' -o -path '*/na
 MODEL  := examples/models/basic_pitch.onnx
 SHAPE  := serving_default_input_2:0=1,43844,1
 
-.PHONY: demo test lint wheel bench clean
+.PHONY: demo test lint wheel test-sanitize bench clean
 .DELETE_ON_ERROR:
 
 # Debian's python3 may lack ensurepip: then the system's pip fills the environment.
@@ -43,6 +43,23 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/clang-format --dry-run --Werror $(NATIVE)
 	$(BIN)/codespell
+
+# The native cores with sanitizers, in a copy of the sources: the tests that run them must print no report.
+SANITIZED := tests/solvers tests/cost_model/features
+test-sanitize: $(VENV)/.test
+	$(call sanitized,address$(,)undefined,libasan.so,ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0)
+	$(call sanitized,thread,libtsan.so,TSAN_OPTIONS=report_bugs=1:exitcode=66:suppressions=$(CURDIR)/tests/tsan.supp)
+
+, := ,
+# $(1): the sanitizers, $(2): their library, $(3): their options
+define sanitized
+	rm -rf build/sanitize && mkdir -p build/sanitize
+	git ls-files -z | xargs -0 tar cf - | tar xf - -C build/sanitize
+	cd build/sanitize && CXXFLAGS="-fsanitize=$(1) -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g" \
+	  $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
+	cd build/sanitize && LD_PRELOAD="$$(g++ -print-file-name=$(2)) $$(g++ -print-file-name=libstdc++.so)" $(3) \
+	  PYTHONPATH=. $(CURDIR)/$(BIN)/python -m pytest -x $(SANITIZED) -m "not slow"
+endef
 
 # The wheel in an empty environment: the search without TVM, one clear line where TVM is missing.
 wheel: $(VENV)/.test

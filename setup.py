@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,7 +31,8 @@ class BuildNative(build_ext):
         temporary = target.with_suffix(".tmp.so")
         command = [compiler, "-std=c++20", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-Wall"]
         command += [flag for path in libinfo.include_paths() for flag in ("-I", path)]
-        command += [*ext.sources, "-o", str(temporary), libinfo.find_libtvm_ffi()]
+        command += [*shlex.split(os.environ.get("CXXFLAGS", "")), *ext.sources, "-o", str(temporary)]
+        command.append(libinfo.find_libtvm_ffi())
         try:
             subprocess.run(command, check=True)
         except subprocess.CalledProcessError as error:
@@ -90,8 +92,8 @@ setup(
         ]
     },
     ext_modules=[
-        Extension("tvm_memopt.solvers.native.libmemopt_native", sorted(map(str, NATIVE.glob("*.cc")))),
-        Extension("tvm_memopt.cost_model.features.native.libmemopt_features", sorted(map(str, FEATURES.glob("*.cc")))),
+        Extension("tvm_memopt.solvers.native.libmemopt_native", sorted(map(str, NATIVE.rglob("*.cc")))),
+        Extension("tvm_memopt.cost_model.features.native.libmemopt_features", sorted(map(str, FEATURES.rglob("*.cc")))),
     ],
     cmdclass={"build_ext": BuildNative},
     install_requires=CORE,

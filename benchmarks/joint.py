@@ -17,8 +17,9 @@ from benchmarks.tables import save, table
 from tests.solvers.joint_brute_force import least_joint_arena
 from tvm_memopt.graph import Graph, Plan, lifetimes, random_graph
 from tvm_memopt.solvers import Deadline, Request, solve
+from tvm_memopt.solvers.joint import improve_jointly
 from tvm_memopt.solvers.layout.placement import arena_of
-from tvm_memopt.solvers.olla import improve_jointly, solve_olla
+from tvm_memopt.solvers.published.olla import solve_olla
 
 CLASSES = ((1, 4), (5, 8), (9, 12), (13, 16))
 Answer = tuple[int, bool]  # arena, whether it is proved least

@@ -20,11 +20,11 @@ from typing import Any
 from benchmarks import rival_orders
 from benchmarks.tables import save, table
 from tvm_memopt.graph import Graph, given_order, layered_graph, peak_live, read_graph
-from tvm_memopt.solvers.native import ordering as native
-from tvm_memopt.solvers.native.problem import packed_problem
-from tvm_memopt.solvers.ordering import dfs, greedy_delta, greedy_peak, kahn
-from tvm_memopt.solvers.ordering.search import search_order
-from tvm_memopt.solvers.ordering.topoformer import Checkpoint, learned_order
+from tvm_memopt.solvers.native import order as native
+from tvm_memopt.solvers.native.order.problem import packed_problem
+from tvm_memopt.solvers.order import dfs, greedy_delta, greedy_peak, kahn
+from tvm_memopt.solvers.order.learned import Checkpoint, learned_order
+from tvm_memopt.solvers.order.search import search_order
 
 PUBLISHED = Path(__file__).parents[1] / "tests" / "data" / "remat"
 NAMES = ("G1", "G2", "G3", "G4", "CM1", "CM2")

@@ -17,8 +17,8 @@ from benchmarks.remat_figures import tdi
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, graph_from_json, peak_live, read_graph
 from tvm_memopt.solvers import Request, native, solve
-from tvm_memopt.solvers.remat.checkmate import round_checkmate, solve_checkmate
-from tvm_memopt.solvers.remat.moccasin import solve_moccasin
+from tvm_memopt.solvers.published.checkmate.solve import round_checkmate, solve_checkmate
+from tvm_memopt.solvers.published.moccasin.solve import solve_moccasin
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.remat.search import search_remat
 

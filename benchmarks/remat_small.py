@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.tables import save, table
 from tvm_memopt.graph import Graph, layered_graph, random_graph, working_set_bound
 from tvm_memopt.solvers import Request, native, solve
-from tvm_memopt.solvers.ordering.search import search_order
+from tvm_memopt.solvers.order.search import search_order
 from tvm_memopt.solvers.remat.exact import solve_exactly
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.remat.search import search_remat

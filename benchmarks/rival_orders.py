@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 
 from tvm_memopt.graph import Graph
-from tvm_memopt.solvers.ordering import LiveState
+from tvm_memopt.solvers.order import LiveState
 
 Order = tuple[int, ...]
 

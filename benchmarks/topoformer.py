@@ -23,11 +23,11 @@ from benchmarks.order import RANDOM_ORDERS, START_SAMPLES, learned_start, random
 from benchmarks.paired import sign_test, wilcoxon
 from benchmarks.tables import RESULTS, save, table
 from tvm_memopt.graph import Graph, given_order, layered_graph, peak_live, read_graph
-from tvm_memopt.solvers.ordering import dfs, greedy_delta, kahn
-from tvm_memopt.solvers.ordering.search import search_order
-from tvm_memopt.solvers.ordering.topoformer import Checkpoint, learned_order, read_checkpoint
-from tvm_memopt.solvers.ordering.topoformer.decoding import best_beam, best_greedy, best_sample
-from tvm_memopt.solvers.ordering.topoformer.order import learned_policy
+from tvm_memopt.solvers.order import dfs, greedy_delta, kahn
+from tvm_memopt.solvers.order.learned import Checkpoint, learned_order, read_checkpoint
+from tvm_memopt.solvers.order.learned.decoding import best_beam, best_greedy, best_sample
+from tvm_memopt.solvers.order.learned.order import learned_policy
+from tvm_memopt.solvers.order.search import search_order
 
 Row = dict[str, dict[str, Any]]
 ALONE, STARTED, WITHIN = "search 1 s", "Topoformer + search 1 s", "Topoformer and search, 1 s in all"

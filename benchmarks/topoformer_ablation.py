@@ -18,12 +18,12 @@ from typing import Any
 
 from benchmarks.tables import RESULTS, save, table
 from tvm_memopt.graph import layered_graph
-from tvm_memopt.solvers.ordering.topoformer import read_checkpoint
-from tvm_memopt.solvers.ordering.topoformer.config import ModelConfig
-from tvm_memopt.solvers.ordering.topoformer.examples import make_examples
-from tvm_memopt.solvers.ordering.topoformer.training import TrainingOptions
-from tvm_memopt.solvers.ordering.topoformer.training_run import TrainingGraphs, run_training
-from tvm_memopt.solvers.ordering.topoformer.validation import validation_gaps
+from tvm_memopt.solvers.order.learned import read_checkpoint
+from tvm_memopt.solvers.order.learned.config import ModelConfig
+from tvm_memopt.solvers.order.learned.examples import make_examples
+from tvm_memopt.solvers.order.learned.training import TrainingOptions
+from tvm_memopt.solvers.order.learned.training_run import TrainingGraphs, run_training
+from tvm_memopt.solvers.order.learned.validation import validation_gaps
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from benchmarks import order, rival_orders, tables
-from tests.solvers.ordering.native_tools import assert_valid, needs_library, rich_graphs
+from tests.solvers.order.native_tools import assert_valid, needs_library, rich_graphs
 from tvm_memopt.graph import Graph, given_order, peak_live, read_graph
 
 RIVALS = ("xla_list", "xla_dfs", "xla_post_order", "inductor_lpmf", "onnx_runtime")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks import remat, remat_figures, remat_rivals, remat_small, tables, torch_partitions
-from tests.solvers.ordering.native_tools import needs_library
+from tests.solvers.order.native_tools import needs_library
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, Op, Tensor, given_order, lifetimes, peak_live
 from tvm_memopt.solvers.remat.result import RematResult

@@ -5,9 +5,9 @@ import pytest
 
 from benchmarks import tables, topoformer
 from benchmarks.paired import sign_test, wilcoxon
-from tests.solvers.ordering.topoformer.networks import needs_library, random_checkpoint
+from tests.solvers.order.learned.networks import needs_library, random_checkpoint
 from tvm_memopt.graph import layered_graph, write_graph
-from tvm_memopt.solvers.ordering.topoformer import write_checkpoint
+from tvm_memopt.solvers.order.learned import write_checkpoint
 
 
 def test_the_sign_test_is_the_binomial_one():
@@ -48,7 +48,7 @@ def test_the_benchmark_prints_its_tables_and_goes_on_where_it_was(tmp_path: Path
 def test_the_ablation_trains_and_judges_each_variant(tmp_path: Path, monkeypatch, capsys):
     pytest.importorskip("torch", reason="training needs torch")
     from benchmarks import topoformer_ablation
-    from tvm_memopt.solvers.ordering.topoformer import training_run
+    from tvm_memopt.solvers.order.learned import training_run
 
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     monkeypatch.setattr(training_run, "training_graph", lambda index: layered_graph(20, seed=index))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import assert_refused, nothing_left_behind
-from tests.solvers.ordering.topoformer.networks import needs_library
+from tests.solvers.order.learned.networks import needs_library
 from tvm_memopt.cli.files import check_output_folder
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import layered_graph, write_graph

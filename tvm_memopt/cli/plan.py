@@ -122,7 +122,7 @@ def plan_text(plan: Plan) -> str:
 
 def raise_for_budget(graph: Graph, plan: Plan) -> None:
     """Raises InfeasibleBudgetError or NoPlanError when ``plan`` misses its budget."""
-    from tvm_memopt.solvers.verdict import budget_message
+    from tvm_memopt.solvers.portfolio.verdict import budget_message
 
     if plan.status == "infeasible":
         raise InfeasibleBudgetError(budget_message(graph, plan))

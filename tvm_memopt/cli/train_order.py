@@ -59,9 +59,9 @@ def command(
     except ImportError as error:
         raise MemoptError("training needs torch: pip install 'tvm-memopt[learn]'") from error
     torch.set_num_threads(1)  # the same sums on every run
-    from tvm_memopt.solvers.ordering.topoformer.config import ModelConfig
-    from tvm_memopt.solvers.ordering.topoformer.training import TrainingOptions
-    from tvm_memopt.solvers.ordering.topoformer.training_run import TrainingGraphs, run_training
+    from tvm_memopt.solvers.order.learned.config import ModelConfig
+    from tvm_memopt.solvers.order.learned.training import TrainingOptions
+    from tvm_memopt.solvers.order.learned.training_run import TrainingGraphs, run_training
 
     config = ModelConfig(**{name: name not in without for name in ("transforms", "encoding", "state")})
     options = TrainingOptions(imitation_steps=imitation_steps, steps=steps, seed=seed)

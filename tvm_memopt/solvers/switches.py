@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tvm_memopt.solvers.layout.exact_switches import LAYOUT_SWITCHES
-from tvm_memopt.solvers.ordering.order_switches import ORDER_SWITCHES
+from tvm_memopt.solvers.order.order_switches import ORDER_SWITCHES
 from tvm_memopt.solvers.remat.remat_switches import REMAT_SWITCHES
 
 SWITCHES: Mapping[str, str] = {

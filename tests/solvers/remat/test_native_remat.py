@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.graph.strategies import random_schedule
-from tests.solvers.ordering.native_tools import needs_library, rich_graphs
+from tests.solvers.order.native_tools import needs_library, rich_graphs
 from tests.solvers.remat.dijkstra import least_cost
 from tests.solvers.strategies import SEEDS
 from tvm_memopt.graph import Graph, Op, Tensor, layered_graph, live_profile, peak_live

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.solvers.ordering.native_tools import needs_library, rich_graphs
+from tests.solvers.order.native_tools import needs_library, rich_graphs
 from tests.solvers.remat.dijkstra import least_cost
 from tests.solvers.remat.test_search import DATA
 from tvm_memopt.graph import Graph, Op, Tensor, live_profile, peak_live, read_graph

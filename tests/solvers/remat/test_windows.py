@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.graph.strategies import random_schedule
-from tests.solvers.ordering.native_tools import needs_library, rich_graphs
+from tests.solvers.order.native_tools import needs_library, rich_graphs
 from tests.solvers.remat.dijkstra import least_cost
 from tests.solvers.remat.test_native_remat import assert_runs
 from tests.solvers.strategies import SEEDS

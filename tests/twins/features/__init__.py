@@ -1,0 +1,1 @@
+"""Twins of the native walk over scheduled programs."""

@@ -23,7 +23,7 @@ from tvm_memopt.graph import Plan, graph_to_json, plan_to_json
 from tvm_memopt.passes.relax.lowering import current_target, passes_after_plan, passes_before_plan
 from tvm_memopt.passes.relax.planning import FunctionPlan, PlannedModule, PlanOptions, extract_module, plan_module
 from tvm_memopt.passes.relax.reorder import reorder_module
-from tvm_memopt.solvers.verdict import budget_message
+from tvm_memopt.solvers.portfolio.verdict import budget_message
 
 GRAPH_ATTR = "memopt.graph"
 PLAN_ATTR = "memopt.plan"

@@ -21,7 +21,7 @@ import numpy as np
 
 from tvm_memopt.graph import Graph
 from tvm_memopt.graph.liveness import best_sharing
-from tvm_memopt.solvers.ordering.search import search_order
+from tvm_memopt.solvers.order.search import search_order
 from tvm_memopt.solvers.request import Deadline
 
 _UNITS = 2**36  # of weight, for the cost with every op once

@@ -38,7 +38,7 @@ class Found:
 
 
 def packed(graph: Graph) -> np.ndarray | None:
-    """``graph`` as recompute_problem.h reads it; None where it is too large for that search."""
+    """``graph`` as native/remat/exact_problem.h reads it; None where it is too large for that search."""
     wanted = [t for t in range(len(graph.tensors)) if graph.planned[t] and _matters(graph, t)]
     total = sum(t.nbytes for t in graph.tensors) + sum(op.workspace for op in graph.ops)
     pairs = [_pairs(graph, op) for op in range(len(graph.ops))]

@@ -10,7 +10,7 @@ import numpy as np
 from tvm_memopt.graph import Graph, given_order
 from tvm_memopt.solvers.native import available, library
 from tvm_memopt.solvers.native import remat as native
-from tvm_memopt.solvers.ordering.search import search_order
+from tvm_memopt.solvers.order.search import search_order
 from tvm_memopt.solvers.remat.eviction import SCORES, evicting_schedule
 from tvm_memopt.solvers.remat.exact import Method, solve_exactly
 from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents

@@ -50,7 +50,9 @@ class Trace:
 
 @dataclass(frozen=True)
 class WindowProblem:
-    """``flat``: what recompute_problem.h reads, over ``ops`` of the graph. ``repeats``: what those of the stretch cost.
+    """``flat``: what native/remat/exact_problem.h reads, over ``ops`` of the graph.
+
+    ``repeats``: what those of the stretch cost.
 
     ``constant``: bytes held over the whole stretch that nothing in it can change.
     """

@@ -1,0 +1,1 @@
+"""Twins of the native searches for orders."""

@@ -1,0 +1,108 @@
+"""A graph as an integer programme sees it: pieces of memory that need one address each, and pairs that may share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from tvm_memopt.graph import Graph, Lifetimes
+from tvm_memopt.solvers.joint.windows import Windows, windows
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A planned tensor or a workspace with at least one byte.
+
+    Held from ``opener`` (None: an arena input, from step 0) to the last of ``closers``, or where it is
+    ``returned`` to the last step. An arena input that nobody reads has no closers: it is held in step 0.
+    """
+
+    tensor: int | None
+    nbytes: int
+    opener: int | None
+    closers: tuple[int, ...]
+    returned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """``op`` may write piece ``target`` where piece ``source`` lies, if no other op reads ``source`` later."""
+
+    source: int
+    target: int
+    op: int
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """All that the order of ``graph`` decides about memory."""
+
+    graph: Graph
+    pieces: tuple[Piece, ...]
+    pairs: tuple[Pair, ...]
+
+    @cached_property
+    def windows(self) -> Windows:
+        """What the precedences say of each op's step."""
+        return windows(self.graph)
+
+    def surely_before(self, one: Piece, other: Piece) -> bool:
+        """Whether ``one`` has ended before ``other`` begins, in every order."""
+        if one.returned or other.opener is None:
+            return False
+        ahead = self.windows.before[other.opener]
+        return ahead != 0 if not one.closers else all(ahead >> closer & 1 for closer in one.closers)
+
+    def surely_meet(self, one: Piece, other: Piece) -> bool:
+        """Whether the two are held together at some step of every order."""
+        return self._begins_in_time(one, other) and self._begins_in_time(other, one)
+
+    def _begins_in_time(self, one: Piece, other: Piece) -> bool:
+        """Whether ``one`` begins no later than ``other`` ends, in every order."""
+        if one.opener is None or other.returned:
+            return True
+        bit = 1 << one.opener
+        return any(closer == one.opener or self.windows.before[closer] & bit for closer in other.closers)
+
+    def offsets(self, lives: Lifetimes, order: Sequence[int], placed: Sequence[int]) -> list[int]:
+        """``placed``, an offset per piece, laid out beside the buffers of ``order``; 0 for what has no bytes."""
+        by_tensor = {p.tensor: x for p, x in zip(self.pieces, placed, strict=True) if p.tensor is not None}
+        by_op = {p.opener: x for p, x in zip(self.pieces, placed, strict=True) if p.tensor is None}
+        return [by_op[order[b.first]] if b.tensor is None else by_tensor.get(b.tensor, 0) for b in lives.buffers]
+
+    def placed(self, lives: Lifetimes, order: Sequence[int], offsets: Sequence[int]) -> list[int]:
+        """The reverse of ``offsets``: one offset per piece."""
+        found: dict[tuple[int | None, int | None], int] = {}
+        for b, offset in zip(lives.buffers, offsets, strict=True):
+            found[b.tensor, order[b.first] if b.tensor is None else None] = offset
+        return [found[p.tensor, p.opener if p.tensor is None else None] for p in self.pieces]
+
+
+def pieces_of(graph: Graph) -> Pieces:
+    """The pieces and pairs of ``graph``, with closers that another closer follows left out. O(edges)."""
+    before = windows(graph).before
+    pieces: list[Piece] = []
+    index: dict[int, int] = {}
+    for tensor_id, tensor in enumerate(graph.tensors):
+        if not graph.ops or not graph.planned[tensor_id] or not tensor.nbytes:
+            continue
+        producer = graph.producer[tensor_id]
+        opener = producer if producer >= 0 else None
+        readers = graph.readers[tensor_id] or (() if opener is None else (opener,))
+        closers = tuple(r for r in readers if not any(before[other] >> r & 1 for other in readers))
+        index[tensor_id] = len(pieces)
+        pieces.append(Piece(tensor_id, tensor.nbytes, opener, closers, tensor_id in graph.returned))
+    pieces += [Piece(None, op.workspace, i, (i,), False) for i, op in enumerate(graph.ops) if op.workspace]
+    return Pieces(graph, tuple(pieces), tuple(_pairs(graph, index, pieces)))
+
+
+def _pairs(graph: Graph, index: dict[int, int], pieces: Sequence[Piece]) -> list[Pair]:
+    """In-place pairs that some order can use: ``op`` may be the last reader of its input."""
+    found = [
+        Pair(index[root], index[target], op_id)
+        for op_id, op in enumerate(graph.ops)
+        for source, target in op.inplace
+        if (root := graph.root[source]) in index and target in index and root not in graph.returned
+    ]
+    return [pair for pair in dict.fromkeys(found) if pair.op in pieces[pair.source].closers]

@@ -1,0 +1,205 @@
+"""Order and addresses at once, over "op a runs before op b" instead of OLLA's steps.
+
+A piece is weighed at ops, not at steps: two pieces meet if and only if one is held where the other
+begins, and the fullest step is that of some op. So nothing needs a time index, and the propagation of a
+precedence reaches every load and every address that it decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+from tvm_memopt.graph import align_up
+from tvm_memopt.solvers.joint.pieces import Pair, Piece, Pieces
+
+
+@dataclass
+class JointModel:
+    """The CP-SAT model of every plan of ``lower`` to ``upper`` bytes. ``before[a, b]``: a runs before b."""
+
+    pieces: Pieces
+    lower: int
+    upper: int
+    model: Any
+    arena: Any
+    before: Mapping[tuple[int, int], Any]
+    offsets: Sequence[Any]
+    shared: dict[Pair, Any] = field(default_factory=dict)
+    held: dict[tuple[int, int], Any] = field(default_factory=dict)
+
+    @cached_property
+    def padded(self) -> list[int]:
+        """Bytes per piece, the alignment's padding included."""
+        return [align_up(p.nbytes, self.pieces.graph.alignment) for p in self.pieces.pieces]
+
+    @cached_property
+    def unit(self) -> int:
+        """Pushed down as far as they go, offsets are sums of padded sizes: multiples of their common divisor."""
+        return math.gcd(*self.padded) or 1
+
+    def order(self, value: Callable[[Any], int]) -> tuple[int, ...]:
+        """The order of a solution, whose variables ``value`` reads."""
+        rank = [0] * len(self.pieces.graph.ops)
+        for (_, later), literal in self.before.items():
+            rank[later] += value(literal)
+        return tuple(sorted(range(len(rank)), key=rank.__getitem__))
+
+    def hint(self, order: Sequence[int]) -> None:
+        """Begin the search at ``order``."""
+        step = {op: index for index, op in enumerate(order)}
+        for one, other in combinations(range(len(order)), 2):
+            if self.pieces.windows.free(one, other):
+                self.model.add_hint(self.before[one, other], step[one] < step[other])
+
+
+def free_triples(pieces: Pieces) -> int:
+    """Three ops that can stand in any order: each costs the model two clauses."""
+    windows, ops = pieces.windows, range(len(pieces.graph.ops))
+    free = [sum(1 << other for other in ops if windows.free(op, other)) for op in ops]
+    return sum((free[a] & free[b] & -1 << b).bit_count() for a, b in combinations(ops, 2) if free[a] >> b & 1)
+
+
+def build(pieces: Pieces, lower: int, upper: int) -> JointModel:
+    """The model; its objective is the arena in bytes."""
+    from ortools.sat.python import cp_model
+
+    model = cp_model.CpModel()
+    arena = model.new_int_var(lower, upper, "arena")
+    joint = JointModel(pieces, lower, upper, model, arena, _orders(model, pieces), [])
+    joint.offsets = [model.new_int_var(0, max(0, upper - p.nbytes) // joint.unit, "") for p in pieces.pieces]
+    for offset, piece in zip(joint.offsets, pieces.pieces, strict=True):
+        model.add(offset * joint.unit + piece.nbytes <= arena)
+    _add_sharing(joint)
+    for index, piece in enumerate(pieces.pieces):
+        for op in range(len(pieces.graph.ops)):
+            joint.held[index, op] = _held(joint, piece, op)
+    _add_loads(joint)
+    _add_addresses(joint)
+    model.minimize(arena)
+    return joint
+
+
+def _orders(model: Any, pieces: Pieces) -> dict[tuple[int, int], Any]:
+    """A literal for each two ops, constant where the graph decides; together a total order.
+
+    Where a runs before b anyway, "c before a" gives "c before b": direct predecessors are enough for that.
+    """
+    windows, count = pieces.windows, len(pieces.graph.ops)
+    always, before = model.new_constant(1), {}
+    for one, other in combinations(range(count), 2):
+        known = bool(windows.before[other] >> one & 1), bool(windows.before[one] >> other & 1)
+        literal = model.new_bool_var("") if not any(known) else always if known[0] else ~always
+        before[one, other], before[other, one] = literal, ~literal
+    for b, predecessors in enumerate(pieces.graph.predecessors):
+        for a in predecessors:
+            for c in range(count):
+                if windows.free(c, a) and windows.free(c, b):
+                    model.add_implication(before[c, a], before[c, b])
+    for a, b in combinations(range(count), 2):
+        for c in range(b + 1, count) if windows.free(a, b) else ():
+            if windows.free(a, c) and windows.free(b, c):
+                model.add_bool_or(before[b, a], before[c, b], before[a, c])
+                model.add_bool_or(before[a, b], before[b, c], before[c, a])
+    return before
+
+
+def _add_sharing(joint: JointModel) -> None:
+    """A switch for each in-place pair: one offset, and all other readers of the input come first."""
+    model, used = joint.model, dict[tuple[str, int], list[Any]]()
+    for pair in joint.pieces.pairs:
+        shares = joint.shared[pair] = model.new_bool_var("")
+        model.add(joint.offsets[pair.source] == joint.offsets[pair.target]).only_enforce_if(shares)
+        for closer in joint.pieces.pieces[pair.source].closers:
+            if closer != pair.op:
+                model.add_implication(shares, joint.before[closer, pair.op])
+        used.setdefault(("source", pair.source), []).append(shares)
+        used.setdefault(("target", pair.target), []).append(shares)
+    for switches in used.values():
+        model.add_at_most_one(switches)
+
+
+def _held(joint: JointModel, piece: Piece, op: int) -> Any:
+    """A literal for "``piece`` is held while ``op`` runs"."""
+    model, before = joint.model, joint.before
+    if op == piece.opener or op in piece.closers:
+        return model.new_constant(1)
+    if not piece.closers and not piece.returned:  # held in step 0 only
+        others = [before[other, op] for other in range(len(joint.pieces.graph.ops)) if other != op]
+        return _any_of(model, others, True)
+    begun = model.new_constant(1) if piece.opener is None else before[piece.opener, op]
+    if piece.returned:
+        return begun
+    last = _any_of(model, [before[op, closer] for closer in piece.closers], False)
+    return last if piece.opener is None else ~_any_of(model, [~begun, ~last], False)
+
+
+def _any_of(model: Any, literals: Sequence[Any], negated: bool) -> Any:
+    """A literal that is true if and only if one of ``literals`` is (or none, where ``negated``)."""
+    if len(literals) == 1:
+        return ~literals[0] if negated else literals[0]
+    found = model.new_bool_var("")
+    model.add_bool_or(*literals, ~found)
+    for literal in literals:
+        model.add_implication(literal, found)
+    return ~found if negated else found
+
+
+def _add_loads(joint: JointModel) -> None:
+    """What is held at each op fits the arena: padded, but for the topmost of the pieces held there."""
+    model, unit, alignment = joint.model, joint.unit, joint.pieces.graph.alignment
+    height = model.new_int_var(-(-joint.lower // unit), -(-joint.upper // unit), "")
+    model.add(height * unit <= joint.arena + alignment - 1)
+    sizes = [nbytes // unit for nbytes in joint.padded]
+    for op in range(len(joint.pieces.graph.ops)):
+        load = sum(joint.held[index, op] * size for index, size in enumerate(sizes))
+        saved = sum(
+            switch * min(sizes[pair.source], sizes[pair.target])
+            for pair, switch in joint.shared.items()
+            if pair.op == op
+        )
+        model.add(load - saved <= height)
+        if alignment > 1:
+            model.add((load - saved) * unit - _topmost_padding(joint, op) <= joint.arena)
+
+
+def _topmost_padding(joint: JointModel, op: int) -> Any:
+    """The padding of one piece held at ``op``, of the search's choice."""
+    slack = {i: padded - p.nbytes for i, (padded, p) in enumerate(zip(joint.padded, joint.pieces.pieces, strict=True))}
+    topmost = {index: joint.model.new_bool_var("") for index, nbytes in slack.items() if nbytes}
+    for index, literal in topmost.items():
+        joint.model.add_implication(literal, joint.held[index, op])
+    joint.model.add_at_most_one(topmost.values())
+    return sum(literal * slack[index] for index, literal in topmost.items())
+
+
+def _add_addresses(joint: JointModel) -> None:
+    """Of two pieces that meet one lies above the other, unless they share."""
+    pieces = joint.pieces.pieces
+    sharing = {frozenset((pair.source, pair.target)): switch for pair, switch in joint.shared.items()}
+    for one, other in combinations(range(len(pieces)), 2):
+        p, q = pieces[one], pieces[other]
+        if joint.pieces.surely_before(p, q) or joint.pieces.surely_before(q, p):
+            continue
+        below, above = (_lies_below(joint, a, b) for a, b in ((one, other), (other, one)))
+        apart = [below, above, *([sharing[key]] if (key := frozenset((one, other))) in sharing else [])]
+        for meet in _meetings(joint, one, other):
+            joint.model.add_bool_or(*apart, ~meet)
+
+
+def _lies_below(joint: JointModel, one: int, other: int) -> Any:
+    literal = joint.model.new_bool_var("")
+    gap = joint.padded[one] // joint.unit
+    joint.model.add(joint.offsets[one] + gap <= joint.offsets[other]).only_enforce_if(literal)
+    return literal
+
+
+def _meetings(joint: JointModel, one: int, other: int) -> list[Any]:
+    """Literals of which one is true if and only if the two pieces are held together at some step."""
+    openers = (other, joint.pieces.pieces[one].opener), (one, joint.pieces.pieces[other].opener)
+    met = [joint.held[index, op] for index, op in openers if op is not None]
+    return met or [joint.model.new_constant(1)]

@@ -1,0 +1,41 @@
+"""Orders: constructive heuristics and the search over downsets."""
+
+from collections.abc import Callable, Mapping
+
+from tvm_memopt.graph import Graph, given_order
+from tvm_memopt.solvers.order.beam import BeamResult, beam_search
+from tvm_memopt.solvers.order.dfs import dfs
+from tvm_memopt.solvers.order.greedy import greedy_delta, greedy_peak
+from tvm_memopt.solvers.order.kahn import kahn
+from tvm_memopt.solvers.order.live_state import LiveState, MemoryTables, memory_tables, op_effect, order_profile
+
+
+def given(graph: Graph) -> tuple[int, ...]:
+    """The source program's own order."""
+    return given_order(graph)
+
+
+ORDERINGS: Mapping[str, Callable[[Graph], tuple[int, ...]]] = {
+    "given": given,
+    "kahn": kahn,
+    "dfs": dfs,
+    "greedy-peak": greedy_peak,
+    "greedy-delta": greedy_delta,
+}
+"""The constructive orders by name: each runs every op once."""
+
+__all__ = [
+    "ORDERINGS",
+    "BeamResult",
+    "LiveState",
+    "MemoryTables",
+    "beam_search",
+    "dfs",
+    "given",
+    "greedy_delta",
+    "greedy_peak",
+    "kahn",
+    "memory_tables",
+    "op_effect",
+    "order_profile",
+]

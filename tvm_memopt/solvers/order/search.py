@@ -1,0 +1,132 @@
+"""The order search: every idea under one deadline, on the segment that sets the peak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tvm_memopt.graph import Graph, given_order, peak_live
+from tvm_memopt.solvers.native import available, library
+from tvm_memopt.solvers.native import order as native
+from tvm_memopt.solvers.native.order.problem import PackedProblem, packed_problem
+from tvm_memopt.solvers.order.dfs import dfs
+from tvm_memopt.solvers.order.greedy import greedy_delta, greedy_peak
+from tvm_memopt.solvers.order.kahn import kahn
+from tvm_memopt.solvers.order.order_workers import Crew, Worker, bound_segments, make_workers, play_round
+from tvm_memopt.solvers.order.segments import SearchState, search_state
+from tvm_memopt.solvers.request import Deadline
+
+_RANDOM_ORDERS = 100
+_RANDOM_SHARE = 0.02  # of the time
+_RANDOM_OPS_PER_SECOND = 3_000_000  # roughly
+_PYTHON_ORDERS = {"kahn": kahn, "dfs": dfs, "greedy-peak": greedy_peak, "greedy-delta": greedy_delta}
+
+ProgressCall = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class OrderResult:
+    """An order with its peak; no order has a peak below ``bound``, and ``proved`` says that the two meet.
+
+    ``method``: which part of the search made the segment that sets the peak.
+    """
+
+    order: tuple[int, ...]
+    peak: int
+    bound: int
+    proved: bool
+    method: str
+    stats: dict[str, Any] = field(default_factory=dict)
+
+
+def search_order(
+    graph: Graph,
+    *,
+    seconds: float,
+    seed: int = 0,
+    threads: int = 1,
+    flag: np.ndarray | None = None,
+    start_orders: Sequence[Sequence[int]] = (),
+    disabled: frozenset[str] = frozenset(),
+    progress: ProgressCall | None = None,
+) -> OrderResult:
+    """The order of least peak that is found in ``seconds``; it ends at once when the peak is proved least.
+
+    Never worse than the given order and ``start_orders``; the same for the same seed and thread count where the
+    time does not end it. Setting ``flag[0]`` ends it soon with the best so far.
+    ``disabled``: names of ORDER_SWITCHES. ``progress(peak, bound, method)`` is called from this thread.
+    Without the native library only the constructive orders are tried.
+    """
+    built = available()
+    if built:
+        library()  # loaded before the clock starts: only a process's first search waits for it
+    deadline = Deadline(seconds)
+    flag = native.new_flag() if flag is None else flag
+    starts = [("given", given_order(graph)), *((f"start {i}", tuple(o)) for i, o in enumerate(start_orders))]
+    problem = packed_problem(graph) if built and graph.ops else None
+    if problem is None:
+        return _constructed(graph, starts, deadline, disabled)
+    order, method = _best_start(problem, starts, deadline, seed, flag, disabled)
+    state = search_state(problem, order, method, cut="cut-points" not in disabled)
+    crew = Crew(state, deadline, disabled, flag)
+    if "step-bounds" not in disabled:
+        bound_segments(crew)
+    _work(make_workers(crew, seed, threads), crew, progress)
+    return _result(state, deadline, crew)
+
+
+def _constructed(
+    graph: Graph, starts: list[tuple[str, tuple[int, ...]]], deadline: Deadline, disabled: frozenset[str]
+) -> OrderResult:
+    """The best constructive order in plain Python; nothing is bounded but the trivial case of no op."""
+    candidates = [(peak_live(graph, order), order, name) for name, order in starts]
+    for name, ordering in _PYTHON_ORDERS.items():
+        if "constructive-orders" not in disabled and not deadline.passed:
+            made = ordering(graph)
+            candidates.append((peak_live(graph, made), made, name))
+    peak, order, name = min(candidates, key=lambda c: c[0])
+    return OrderResult(order, peak, 0, peak == 0, name, {"seconds": deadline.elapsed, "native": False})
+
+
+def _best_start(
+    problem: PackedProblem,
+    starts: list[tuple[str, tuple[int, ...]]],
+    deadline: Deadline,
+    seed: int,
+    flag: np.ndarray,
+    disabled: frozenset[str],
+) -> tuple[np.ndarray, str]:
+    orders = [(native.order_vector(order), name) for name, order in starts]
+    most = int(_RANDOM_SHARE * _RANDOM_OPS_PER_SECOND * (deadline.ends - deadline.started))
+    candidates = [(int(native.profile(problem, order).max()), order, name) for order, name in orders]
+    if "constructive-orders" not in disabled:
+        for how in native.Construction:
+            if deadline.passed or flag[0]:
+                break
+            many = how is native.Construction.RANDOM
+            repeats = max(1, min(_RANDOM_ORDERS, most // problem.ops)) if many else 1
+            order, peak = native.construct(
+                problem, how, seed=seed, repeats=repeats, seconds=deadline.remaining, flag=flag
+            )
+            candidates.append((peak, order, how.name.lower().replace("_", "-")))
+    _, order, name = min(candidates, key=lambda c: c[0])
+    return order, name
+
+
+def _work(workers: list[Worker], crew: Crew, progress: ProgressCall | None) -> None:
+    """Play rounds until the answer is proved, the time is up or the flag is set."""
+    told = -1
+    while workers and not (crew.state.proved or crew.stopped):
+        play_round(workers, crew)
+        if progress and told != crew.state.version:
+            told = crew.state.version
+            progress(crew.state.peak, crew.state.bound, crew.state.worst()[0].found_by)
+
+
+def _result(state: SearchState, deadline: Deadline, crew: Crew) -> OrderResult:
+    stats = {"seconds": deadline.elapsed, "native": True, "segments": len(state.segments), **crew.counts}
+    worst, order = state.worst()
+    return OrderResult(tuple(order.tolist()), state.peak, state.bound, state.proved, worst.found_by, stats)

@@ -1,0 +1,6 @@
+"""The search as a whole: stages on one state, under one deadline."""
+
+from tvm_memopt.solvers.portfolio.fixed_order import plan_for_order
+from tvm_memopt.solvers.portfolio.solve import solve
+
+__all__ = ["plan_for_order", "solve"]

@@ -1,0 +1,121 @@
+"""The stage of the portfolio that runs ops again: a budget means the arena, so addresses are in the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tvm_memopt.graph import Graph
+from tvm_memopt.graph.bounds import align_up
+from tvm_memopt.solvers.order.aligned import aligned_graph, largest_padding
+from tvm_memopt.solvers.portfolio.order_stages import uses_native
+from tvm_memopt.solvers.portfolio.state import Candidate, Search, evaluate, place, refine_order
+from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvm_memopt.solvers.remat import RematResult
+
+_SHARE = 0.6  # of the time that is left, for one search; the rest is for addresses and for another
+_FIRST_SECONDS, _GROWTH = (
+    3.0,
+    1.5,
+)  # for the first search at most, so that addresses are tried soon; and from one to the next
+_LEAST_SECONDS = 0.05
+_FEW_OPS = 60  # so few are searched exactly too: the first search gets its whole share at once
+_STARTS = 3  # orders to begin with
+
+
+def recompute(search: Search) -> None:
+    """Look for the cheapest schedule whose buffers can be laid out within the budget.
+
+    The search counts bytes as an aligned arena does. Where the addresses then do not fit, it is asked again for so
+    much less as they went over; where they do, again from there for less cost, until the time is up.
+    """
+    if not search.missed or "remat" in search.request.disabled or not uses_native(search):
+        return
+    budget = search.request.budget_nbytes
+    assert budget is not None
+    # With padding, the search rounds up every size, that of the buffer at the end of the arena too.
+    most = align_up(budget, search.graph.alignment) if largest_padding(search.graph) else budget
+    target, attempt, latest = most, 0, search.candidates[0].order
+    few = len(search.graph.ops) <= _FEW_OPS and "exact-remat" not in search.request.disabled
+    while search.deadline.remaining > _LEAST_SECONDS and search.bound <= budget:
+        search.stage("recomputation" if target == most else f"recomputation within {target}")
+        share = search.deadline.remaining * _SHARE
+        seconds = share if few and attempt == 0 else min(share, _FIRST_SECONDS * _GROWTH**attempt)
+        found = _search(search, target, attempt, seconds, latest)
+        attempt += 1
+        if target == most:
+            _learn(search, found, budget)
+            if found.status == "infeasible":
+                return
+        candidate = evaluate(search, "recomputation", found.schedule)
+        place(search, candidate)
+        latest = candidate.order
+        if found.peak_nbytes > target:
+            target = min(most, target + (most - target + 1) // 2)
+            continue
+        over = _overshoot(search, candidate, budget, seconds)
+        if over <= 0 and found.status == "optimal" and target == most:
+            return
+        target = max(search.bound, min(most, target - (over if over > 0 else over // 2)))
+
+
+def _learn(search: Search, found: RematResult, budget: int) -> None:
+    """Take over what is proved of every schedule: with padding, an arena may hold a little more than live bytes do."""
+    if found.scope != EVERY_SCHEDULE or largest_padding(search.graph):
+        return
+    if found.cost_bound is not None:
+        search.cost_bound = max(search.cost_bound, found.cost_bound)
+    if found.status == "infeasible":
+        search.bound = max(search.bound, budget + 1)
+
+
+def _overshoot(search: Search, candidate: Candidate, budget: int, seconds: float) -> int:
+    """Bytes by which the best addresses of the schedule that can be found exceed the budget; negative: to spare."""
+    if search.placed[candidate.order].arena_nbytes > budget:
+        refine_order(search, candidate, seconds)
+    return search.placed[candidate.order].arena_nbytes - budget
+
+
+def _search(search: Search, target: int, attempt: int, seconds: float, latest: tuple[int, ...]) -> RematResult:
+    from tvm_memopt.solvers.native import call_interruptibly
+    from tvm_memopt.solvers.remat.search import search_remat
+
+    request, graph = search.request, search.graph
+    starts = [c.order for c in sorted(search.candidates, key=lambda c: c.peak)[:_STARTS]]
+    if search.best is not None:
+        starts.append(search.best[0].order)
+    starts += [latest, *request.start_schedules]
+
+    def call(flag: np.ndarray) -> RematResult:
+        return search_remat(
+            _as_laid_out(graph),
+            target,
+            seconds=seconds,
+            seed=request.seed + attempt,
+            threads=request.threads,
+            flag=flag,
+            start_schedules=starts,
+            disabled=request.disabled,
+            cost_bound=search.cost_bound,
+            repeating=search.order_bound > target,
+        )
+
+    return _noted(search, lambda: call_interruptibly(call))
+
+
+def _as_laid_out(graph: Graph) -> Graph:
+    return aligned_graph(graph) if graph.alignment > 1 else graph
+
+
+def _noted(search: Search, call: Callable[[], RematResult]) -> RematResult:
+    """The answer of a search; when Ctrl-C ends it, its schedule is placed before that goes on."""
+    try:
+        return call()
+    except KeyboardInterrupt as interrupt:
+        found: RematResult = interrupt.result  # type: ignore[attr-defined]
+        place(search, evaluate(search, "recomputation", found.schedule))
+        raise

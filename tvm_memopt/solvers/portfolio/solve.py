@@ -1,0 +1,106 @@
+"""All ideas under one deadline: the given order is inside, so the answer is never worse than it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm_memopt.graph import Graph, Plan, check, given_order
+from tvm_memopt.solvers.interrupts import noted_interrupts
+from tvm_memopt.solvers.layout import Placement
+from tvm_memopt.solvers.portfolio.address_stages import better_addresses, joint_search
+from tvm_memopt.solvers.portfolio.fixed_order import assemble
+from tvm_memopt.solvers.portfolio.order_stages import aligned_orders, better_orders, constructive_orders, refute_orders
+from tvm_memopt.solvers.portfolio.remat_stage import recompute
+from tvm_memopt.solvers.portfolio.state import Candidate, Search, evaluate, place
+from tvm_memopt.solvers.request import Request
+
+_CHECK_SECONDS = 5e-8  # the final check, per buffer and step
+_PLAIN_SHARE = 0.35  # of the time, for plans without recomputation where the given order misses the budget
+_STAGES = (constructive_orders, better_orders, aligned_orders, better_addresses, joint_search)
+
+
+def solve(graph: Graph, request: Request | None = None) -> Plan:
+    """The best plan that is found in the time limit; Ctrl-C returns the best so far.
+
+    Without a budget: the smallest arena, every op run once. With one: the least cost among the plans that
+    keep it; ops are run again only where no order and no addresses do.
+    """
+    with noted_interrupts() as pressed:
+        search = Search(graph, request or Request())
+        _place_given(search)
+    try:
+        if pressed:
+            raise KeyboardInterrupt
+        _run(search)
+    except KeyboardInterrupt:
+        search.interrupted = True
+    with noted_interrupts():
+        return _finish(search)
+
+
+def _place_given(search: Search) -> None:
+    """The first plan; from here on there is always one."""
+    search.stage("given order")
+    given = evaluate(search, "given", given_order(search.graph))
+    reserve = _CHECK_SECONDS * sum(b.last - b.first + 1 for b in given.lives.buffers)
+    search.deadline = search.clock.within(max(search.clock.remaining - reserve, search.clock.remaining / 2))
+    place(search, given)
+
+
+def _run(search: Search) -> None:
+    whole = search.deadline
+    if search.missed:
+        refute_orders(search)
+        search.deadline = whole.within(_PLAIN_SHARE * whole.remaining)
+    for stage in _STAGES:
+        if search.done or search.deadline.passed:
+            break
+        stage(search)
+    search.deadline = whole
+    recompute(search)
+    search.stage("done")
+
+
+def _finish(search: Search) -> Plan:
+    assert search.best is not None
+    candidate, placement = search.best
+    plan = assemble(
+        search.graph,
+        candidate.order,
+        candidate.lives,
+        placement,
+        budget=search.request.budget_nbytes,
+        bound=search.order_bound,
+        any_plan_bound=search.bound,
+        cost_bound=search.cost_bound,
+        solver=_explanation(search, candidate, placement),
+    )
+    check(search.graph, plan)
+    return plan
+
+
+def _explanation(search: Search, candidate: Candidate, placement: Placement) -> dict[str, Any]:
+    """What ``solver`` says of the plan; bounds say which plans they hold for."""
+    return {
+        "name": "portfolio",
+        "seconds": search.clock.elapsed,
+        "order_method": candidate.method,
+        "layout_method": placement.method,
+        "order_peak_nbytes": candidate.peak,
+        "given_order_peak_nbytes": search.candidates[0].peak,
+        "order_peak_bound_nbytes": min(search.peak, search.peak_bound),
+        "order_bound_nbytes": search.order_bound,
+        "proved_order": search.proved_order,
+        "bound_holds_for": _scope(search),
+        "placement_bound_nbytes": placement.lower_bound_nbytes,
+        "working_set_nbytes": search.bound,
+        "working_set_op": search.bound_op,
+        "evaluated": [(c.method, c.peak) for c in search.candidates],
+        "interrupted": search.interrupted,
+        "seed": search.request.seed,
+    }
+
+
+def _scope(search: Search) -> str:
+    plain = search.request.budget_nbytes is None and search.order_bound > search.bound
+    return "schedules without recomputation" if plain else "every schedule"

@@ -1,0 +1,1 @@
+"""The formulations of the papers, as published: references, selectable by name."""
