@@ -8,7 +8,7 @@ TORCH  ?= torch==2.13.0
 MODEL  := examples/models/basic_pitch.onnx
 SHAPE  := serving_default_input_2:0=1,43844,1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs bench clean
 .DELETE_ON_ERROR:
 
 # Debian's python3 may lack ensurepip: then the system's pip fills the environment.
@@ -27,6 +27,10 @@ $(VENV)/.test: $(VENV)/.made setup.py $(wildcard tvm_memopt/*/native/*.cc tvm_me
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.made setup.py $(wildcard tvm_memopt/*/native/*.cc tvm_memopt/*/native/*.h)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 demo: $(VENV)/.demo
 	mkdir -p demo_output
 	$(BIN)/tvm-memopt optimize $(MODEL) --shape $(SHAPE) -o demo_output/basic_pitch.so \
@@ -40,10 +44,14 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site, in site/. A link that leads nowhere ends the build.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements-models.txt
 	$(BIN)/python -m benchmarks.models --resume
 	$(BIN)/python -m benchmarks.layered
 
 clean:
-	rm -rf $(VENV) build demo_output *.egg-info
+	rm -rf $(VENV) build demo_output site *.egg-info

@@ -46,6 +46,7 @@ REFERENCE = ["highspy>=1.10"]  # Checkmate's MILP, beside which recomputation is
 COLLECT = ["psutil>=5.9", "cloudpickle>=2.2", "tornado>=6.3"]  # what TVM's own workers and RPC tracker import
 # The same module as xgboost without its CUDA libraries, which are fifty times its size; there is none for macOS.
 TREES = ['xgboost-cpu>=3.0; sys_platform != "darwin"', 'xgboost>=2.0; sys_platform == "darwin"']
+DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.28", "mkdocs-click>=0.8", "ruff>=0.6"]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"]
 
 setup(
@@ -77,6 +78,7 @@ setup(
         "report": REPORT,
         "reference": REFERENCE,
         "learn": [*COLLECT, *TREES, "torch>=2.4"],
+        "docs": DOCS,
         "dev": [
             *ONNX,
             *TFLITE,
