@@ -5,10 +5,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # The CPU build; `make test TORCH=` leaves torch and the tests that need it out.
 TORCH  ?= torch==2.13.0
+NATIVE := $(shell find tvm_memopt -path '*/native/*' -name '*.cc' -o -path '*/native/*' -name '*.h')
 MODEL  := examples/models/basic_pitch.onnx
 SHAPE  := serving_default_input_2:0=1,43844,1
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs wheel bench clean
 .DELETE_ON_ERROR:
 
 # Debian's python3 may lack ensurepip: then the system's pip fills the environment.
@@ -18,16 +19,16 @@ $(VENV)/.made:
 	       && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
 	touch $@
 
-$(VENV)/.demo: $(VENV)/.made setup.py $(wildcard tvm_memopt/*/native/*.cc tvm_memopt/*/native/*.h)
-	$(BIN)/python -m pip install --quiet --editable '.[onnx,report]'
+$(VENV)/.demo: $(VENV)/.made setup.py $(NATIVE)
+	$(BIN)/python -m pip install --quiet --editable '.[tvm,onnx,report]'
 	touch $@
 
-$(VENV)/.test: $(VENV)/.made setup.py $(wildcard tvm_memopt/*/native/*.cc tvm_memopt/*/native/*.h)
+$(VENV)/.test: $(VENV)/.made setup.py $(NATIVE)
 	$(if $(TORCH),$(BIN)/python -m pip install --quiet '$(TORCH)')
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-$(VENV)/.docs: $(VENV)/.made setup.py $(wildcard tvm_memopt/*/native/*.cc tvm_memopt/*/native/*.h)
+$(VENV)/.docs: $(VENV)/.made setup.py $(NATIVE)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
@@ -43,6 +44,20 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/clang-format --dry-run --Werror $(NATIVE)
+	$(BIN)/codespell
+
+# The wheel in an empty environment: the search without TVM, one clear line where TVM is missing.
+wheel: $(VENV)/.test
+	rm -rf dist build/wheel
+	$(BIN)/python -m build --wheel --outdir dist
+	$(PYTHON) -m venv build/wheel 2>/dev/null \
+	  || { $(PYTHON) -m venv --clear --without-pip build/wheel \
+	       && $(PYTHON) -m pip --python build/wheel/bin/python install --quiet pip; }
+	build/wheel/bin/python -m pip install --quiet dist/*.whl
+	cd build && ! wheel/bin/python -c "import tvm" 2>/dev/null
+	cd build && wheel/bin/tvm-memopt plan ../docs/five_buffers.json -o five_buffers_plan.json --force
 
 # The site, in site/. A link that leads nowhere ends the build.
 docs: $(VENV)/.docs

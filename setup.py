@@ -1,6 +1,7 @@
 """Build of tvm-memopt: the Python package and its native search core."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 NATIVE = Path("tvm_memopt/solvers/native")
-FEATURES = Path("tvm_memopt/cost_model/native")
+FEATURES = Path("tvm_memopt/cost_model/features/native")
 
 
 class BuildNative(build_ext):
@@ -38,20 +39,48 @@ class BuildNative(build_ext):
         os.replace(temporary, target)
 
 
-TVM = ["apache-tvm>=0.27.0.post1", "apache-tvm-ffi>=0.1.14.post1,<0.1.15"]  # 0.1.15 makes MetaSchedule segfault
-ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxslim>=0.1.90"]
-TFLITE = ["tflite>=2.18"]
-REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
+FFI = "apache-tvm-ffi>=0.1.14.post1,<0.1.15"  # loads the native core; 0.1.15 makes MetaSchedule segfault
+CORE = [
+    "numpy>=1.26",  # arrays that the native core reads
+    "ortools>=9.10",  # CP-SAT
+    "click>=8.1",  # the command line
+    "rich>=13.7",  # progress on terminals
+    FFI,
+]
+TVM = ["apache-tvm>=0.27.0.post1", FFI]
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "onnxslim>=0.1.90"]  # reads models; both others fold computed shapes
+TFLITE = ["tflite>=2.18"]  # the schema that TVM's importer reads
+REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]  # charts; HTML reports
 REFERENCE = ["highspy>=1.10"]  # Checkmate's MILP, beside which recomputation is measured
 COLLECT = ["psutil>=5.9", "cloudpickle>=2.2", "tornado>=6.3"]  # what TVM's own workers and RPC tracker import
 # The same module as xgboost without its CUDA libraries, which are fifty times its size; there is none for macOS.
 TREES = ['xgboost-cpu>=3.0; sys_platform != "darwin"', 'xgboost>=2.0; sys_platform == "darwin"']
-DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.28", "mkdocs-click>=0.8", "ruff>=0.6"]
+LEARN = [*COLLECT, *TREES, "torch>=2.4"]  # trains the networks
+DOCS = [
+    "mkdocs-material>=9.6",  # the site
+    "mkdocstrings[python]>=0.28",  # the API from docstrings
+    "mkdocs-click>=0.8",  # the command line from click
+    "ruff>=0.6",  # line breaks in signatures
+]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"]
+LINT = [
+    "ruff>=0.6",  # style
+    "mypy>=1.11",  # types
+    "import-linter>=2.5",  # which room may import which
+    "clang-format>=18",  # style of the C++
+    "codespell>=2.3",  # spelling
+]
+PACKAGING = ["setuptools>=68", "build>=1.2"]
+
+
+def version():
+    """The one place where the version is written."""
+    return re.search(r'__version__ = "(.+)"', Path("tvm_memopt/__init__.py").read_text()).group(1)
+
 
 setup(
     name="tvm-memopt",
-    version="0.1.0",
+    version=version(),
     description="Memory planning for Apache TVM: order, placement and proof, in one arena",
     license="Apache-2.0",
     python_requires=">=3.10",
@@ -63,23 +92,26 @@ setup(
             "**/*.html.j2",
             "**/checkpoint.npz",
             "**/MODEL_CARD.md",
-            "cost_model/pretrained/*",
+            "cost_model/network/pretrained/*",
         ]
     },
     ext_modules=[
         Extension("tvm_memopt.solvers.native.libmemopt_native", sorted(map(str, NATIVE.glob("*.cc")))),
-        Extension("tvm_memopt.cost_model.native.libmemopt_features", sorted(map(str, FEATURES.glob("*.cc")))),
+        Extension("tvm_memopt.cost_model.features.native.libmemopt_features", sorted(map(str, FEATURES.glob("*.cc")))),
     ],
     cmdclass={"build_ext": BuildNative},
-    install_requires=["numpy>=1.26", "ortools>=9.10", "click>=8.1", "rich>=13.7", *TVM],
+    install_requires=CORE,
     extras_require={
+        "tvm": TVM,
         "onnx": ONNX,
         "tflite": TFLITE,
         "report": REPORT,
         "reference": REFERENCE,
-        "learn": [*COLLECT, *TREES, "torch>=2.4"],
+        "learn": LEARN,
+        "all": [*TVM, *ONNX, *TFLITE, *REPORT, *REFERENCE, *LEARN],
         "docs": DOCS,
-        "dev": [
+        "dev": [  # without torch, whose CPU build is asked for by its exact version
+            *TVM,
             *ONNX,
             *TFLITE,
             *REPORT,
@@ -87,9 +119,8 @@ setup(
             *COLLECT,
             *TREES,
             *TEST,
-            "ruff>=0.6",
-            "mypy>=1.11",
-            "setuptools>=68",
+            *LINT,
+            *PACKAGING,
         ],
     },
     entry_points={"console_scripts": ["tvm-memopt=tvm_memopt.cli.main:main"]},

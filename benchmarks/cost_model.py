@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     import torch
 
-    from tvm_memopt.cost_model.samples import load_samples, split_programs
+    from tvm_memopt.cost_model.data.samples import load_samples, split_programs
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     folders = [Path(folder) for folder in options.data]
@@ -72,8 +72,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _compare(samples: Any, split: dict[str, np.ndarray], options: argparse.Namespace, document: Any, fold: int) -> None:
-    from tvm_memopt.cost_model.baselines import BASELINES, NETWORKS, predict_by_baseline, predict_by_network
-    from tvm_memopt.cost_model.per_store import load_stores
+    from benchmarks.references.cost_models import BASELINES, NETWORKS, predict_by_baseline, predict_by_network
+    from benchmarks.references.per_store import load_stores
 
     test = samples.of_programs(split["test"])
     stores: Any = None
@@ -102,7 +102,7 @@ def _compare(samples: Any, split: dict[str, np.ndarray], options: argparse.Names
 
 def _learning_curve(samples: Any, split: dict[str, np.ndarray], options: argparse.Namespace, document: Any) -> None:
     """The full network on the first programs of the training part."""
-    from tvm_memopt.cost_model.baselines import predict_by_network
+    from benchmarks.references.cost_models import predict_by_network
 
     test = samples.of_programs(split["test"])
     for share in SIZES:
@@ -118,7 +118,7 @@ def _learning_curve(samples: Any, split: dict[str, np.ndarray], options: argpars
         }
         _save(options, document)
     if (whole := document["models"].get("gcn/0")) is not None:
-        from tvm_memopt.cost_model.metrics import measure
+        from tvm_memopt.cost_model.network.metrics import measure
 
         seconds, score = (np.array(whole[name]) for name in ("seconds", "score"))
         document["learning_curve"]["1"] = {
@@ -128,8 +128,8 @@ def _learning_curve(samples: Any, split: dict[str, np.ndarray], options: argpars
 
 
 def _settings(options: argparse.Namespace) -> Any:
-    from tvm_memopt.cost_model.gcn import Architecture
-    from tvm_memopt.cost_model.training import Settings
+    from tvm_memopt.cost_model.network.gcn import Architecture
+    from tvm_memopt.cost_model.network.training import Settings
 
     shape = Architecture(options.width, options.width // 2, options.rounds)
     return Settings(

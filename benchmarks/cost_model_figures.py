@@ -26,7 +26,7 @@ def data_set(samples: Any, folders: Sequence[Path]) -> dict[str, Any]:
 
 def machines_apart(folders: Sequence[Path]) -> dict[str, float] | None:
     """What one machine's times say of another's, brought to its scale; None where nothing was measured on both."""
-    from tvm_memopt.cost_model.aligned import measured_again
+    from tvm_memopt.cost_model.data.time_scales import measured_again
 
     one, other, programs = measured_again(folders)
     if not len(one):
@@ -54,7 +54,7 @@ def noise_floor(samples: Any) -> dict[str, float]:
 
 
 def _agreement(one: np.ndarray, other: np.ndarray, program: np.ndarray) -> float:
-    from tvm_memopt.cost_model.metrics import ranking
+    from tvm_memopt.cost_model.network.metrics import ranking
 
     found = [ranking(-one[program == p], other[program == p])[0] for p in np.unique(program)]
     return float(np.mean(found))
@@ -84,8 +84,8 @@ def _p(gain: np.ndarray) -> float:
 
 
 def _by_program(samples: Any, document: dict[str, Any], kind: str) -> dict[int, dict[str, float]]:
-    from tvm_memopt.cost_model.calibration import by_fastest
-    from tvm_memopt.cost_model.metrics import ranking, relative_errors
+    from benchmarks.references.calibration import by_fastest
+    from tvm_memopt.cost_model.network.metrics import ranking, relative_errors
 
     found = {}
     for _, entry in _folds(document, kind):
@@ -109,8 +109,8 @@ def _folds(document: dict[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
 
 def figures(samples: Any, document: dict[str, Any], kind: str, calibrated: bool, depths: tuple[int, int]) -> Any:
     """Metrics of a model over all its folds, on programs of so many stages; None where there are none."""
-    from tvm_memopt.cost_model.calibration import by_fastest
-    from tvm_memopt.cost_model.metrics import measure
+    from benchmarks.references.calibration import by_fastest
+    from tvm_memopt.cost_model.network.metrics import measure
 
     parts = [entry for _, entry in _folds(document, kind)]
     columns = [np.concatenate([np.array(e[name]) for e in parts]) for name in ("test", "seconds", "speed", "score")]

@@ -23,17 +23,19 @@ def prediction_seconds(checkpoint: str) -> dict[str, Any]:
     """By program; also as a table under "text"."""
     from tvm.s_tir import meta_schedule as ms
 
-    from tvm_memopt.cost_model.gcn_cost_model import GCNCostModel
-    from tvm_memopt.cost_model.programs import random_task
-    from tvm_memopt.cost_model.quiet import host_target
-    from tvm_memopt.cost_model.sampling import sample
+    from tvm_memopt.cost_model.data.programs import random_task
+    from tvm_memopt.cost_model.measure.builds import host_target
+    from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
+    from tvm_memopt.cost_model.measure.sampling import sample
+    from tvm_memopt.cost_model.tuner.gcn_cost_model import GCNCostModel
 
     target = host_target(4)
     programs = {**single_operators(), **{f"random {i}": random_task(0, i).mod for i in (1, 5)}}
     rows, ratios = {}, []
     for name, mod in programs.items():
         found = sample(mod, target, "default", _DISTINCT, 1, ms.database.MemoryDatabase())
-        context = ms.TuneContext(mod=mod, target=target, num_threads=1)
+        with cpu_intrinsics():
+            context = ms.TuneContext(mod=mod, target=target, num_threads=1)
         candidates = [found[i % len(found)] for i in range(CANDIDATES)]
         graph, trees = GCNCostModel(), ms.cost_model.XGBModel(num_warmup_samples=1, num_tuning_cores=1)
         graph.load(checkpoint)

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tvm_memopt.cost_model.features import extract, extract_slowly, per_store_rows
-from tvm_memopt.cost_model.programs import random_task
-from tvm_memopt.cost_model.quiet import host_target
-from tvm_memopt.cost_model.sampling import sample
+from benchmarks.references.per_store import per_store_rows
+from tests.twins.features.extract import extract_slowly
+from tvm_memopt.cost_model.data.programs import random_task
+from tvm_memopt.cost_model.features.extract import extract
+from tvm_memopt.cost_model.measure.builds import host_target
+from tvm_memopt.cost_model.measure.sampling import sample
 
 CANDIDATES = 32
 ROUNDS = 5

@@ -75,8 +75,8 @@ def _measure(name: str, folder: Path) -> None:
     import tvm
 
     from benchmarks import zoo
-    from tvm_memopt.cost_model.network_calls import measure_calls, sample_of, write_sample
-    from tvm_memopt.cost_model.quiet import host_target
+    from tvm_memopt.cost_model.data.model_calls import measure_calls, sample_of, write_sample
+    from tvm_memopt.cost_model.measure.builds import host_target
     from tvm_memopt.passes.relax.build import build_unmodified
     from tvm_memopt.passes.relax.lowering import passes_before_plan
 
@@ -91,11 +91,11 @@ def _measure(name: str, folder: Path) -> None:
 
 
 def _judge(checkpoint: str, folder: Path) -> dict[str, Any]:
-    from tvm_memopt.cost_model.checkpoint import load_checkpoint
-    from tvm_memopt.cost_model.network import from_checkpoint
-    from tvm_memopt.cost_model.network_adapt import adapted
-    from tvm_memopt.cost_model.network_calls import read_sample
-    from tvm_memopt.cost_model.network_time import kernel_seconds, train_calls
+    from tvm_memopt.cost_model.data.model_calls import read_sample
+    from tvm_memopt.cost_model.network.adapt import adapted
+    from tvm_memopt.cost_model.network.checkpoint import load_checkpoint
+    from tvm_memopt.cost_model.network.model_time import kernel_seconds, train_calls
+    from tvm_memopt.cost_model.network.predictor import from_checkpoint
 
     level1 = from_checkpoint(load_checkpoint(Path(checkpoint)), checkpoint)
     samples = [read_sample(path) for path in sorted(folder.glob("*.npz"))]

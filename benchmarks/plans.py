@@ -66,8 +66,8 @@ def plan_model(name: str, time_limit: float, threads: int) -> dict[str, Any]:
     import tvm
 
     from benchmarks import zoo
-    from tvm_memopt.api import lower
     from tvm_memopt.graph import check, write_graph
+    from tvm_memopt.passes.compile import lower
     from tvm_memopt.passes.relax.baseline import baseline_plan
     from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
     from tvm_memopt.solvers import Request, native, solve

@@ -1,7 +1,7 @@
 """Measured candidates that ship with the repository: ``python -m benchmarks.samples pack|unpack FOLDER``.
 
 Collecting takes hours, so the records of finished programs lie in benchmarks/data/samples/SET, an archive for each
-program (TVM's databases and the notes of tvm_memopt.cost_model.collection; features are derived again). ``unpack``
+program (TVM's databases and the notes of tvm_memopt.cost_model.data.collection; features are derived again). ``unpack``
 makes a collection of them, which 'tvm-memopt collect' takes up and 'tvm-memopt train-cost-model' reads; ``pack``
 adds the finished programs of a collection to the set. Programs of one set were measured on one machine.
 """
@@ -84,8 +84,8 @@ def unpack(source: Path, folder: Path) -> int:
 
 def _derive(program: Path) -> int:
     """Write the features of a program where they are missing or of another version; returns its candidates."""
-    from tvm_memopt.cost_model.collection import Store, open_database
-    from tvm_memopt.cost_model.programs import Task
+    from tvm_memopt.cost_model.data.collection import Store, open_database
+    from tvm_memopt.cost_model.data.programs import Task
 
     notes = json.loads((program / "program.json").read_text(encoding="utf-8"))
     mod = open_database(program).get_all_tuning_records()[0].workload.mod

@@ -30,7 +30,7 @@ RANDOM = (0, 1, 2, 3, 5, 6, 7)
 def tasks() -> dict[str, Any]:
     """Three operators of one to four stages and seven random programs that no collection has."""
     from benchmarks.features import single_operators
-    from tvm_memopt.cost_model.programs import Task, block_count, random_task
+    from tvm_memopt.cost_model.data.programs import Task, block_count, random_task
 
     found = {
         name: Task(name.replace(" ", "_"), mod, 1, "by hand", block_count(mod))
@@ -94,10 +94,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _search(task: Any, model: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    from tvm_memopt.cost_model.devices import local_device
-    from tvm_memopt.cost_model.quiet import host_target
-    from tvm_memopt.cost_model.tuner_models import make_cost_model
-    from tvm_memopt.cost_model.tuning import TuneOptions, tune_tasks
+    from tvm_memopt.cost_model.measure.builds import host_target
+    from tvm_memopt.cost_model.measure.devices import local_device
+    from tvm_memopt.cost_model.tuner.cost_models import make_cost_model
+    from tvm_memopt.cost_model.tuner.tuning import TuneOptions, tune_tasks
 
     target = host_target(4)
     checkpoint = Path(options.checkpoint) if options.checkpoint and model == "gcn" else None

@@ -79,8 +79,8 @@ def test_an_unknown_name_is_an_attribute_error_and_dir_lists_the_known():
         ("tvm_memopt.cli.main", {"click"}),
         ("tvm_memopt.solvers", {"numpy"}),
         ("tvm_memopt.cost_model", set()),
-        ("tvm_memopt.cost_model.samples", {"numpy"}),
-        ("tvm_memopt.cost_model.checkpoint", {"numpy"}),
+        ("tvm_memopt.cost_model.data.samples", {"numpy"}),
+        ("tvm_memopt.cost_model.network.checkpoint", {"numpy"}),
         ("tvm_memopt.frontends", {"numpy"}),
     ],
 )

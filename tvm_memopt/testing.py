@@ -54,8 +54,8 @@ def assert_same_outputs(
     """
     from tvm import relax
 
-    from tvm_memopt.api import make_target
     from tvm_memopt.frontends import random_inputs
+    from tvm_memopt.passes.compile import make_target
     from tvm_memopt.passes.relax.build import build_unmodified
     from tvm_memopt.runtime import outputs_equal, run_module
 

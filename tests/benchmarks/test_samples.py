@@ -16,11 +16,11 @@ def collected(folder: Path, candidates: int) -> None:
     """A collection of one random program, its times made up."""
     from tvm.s_tir import meta_schedule as ms
 
-    from tvm_memopt.cost_model.collection import Store, open_folder
-    from tvm_memopt.cost_model.manifest import Manifest
-    from tvm_memopt.cost_model.programs import random_task
-    from tvm_memopt.cost_model.quiet import host_target
-    from tvm_memopt.cost_model.sampling import candidate_hash, sample
+    from tvm_memopt.cost_model.data.collection import Store, open_folder
+    from tvm_memopt.cost_model.data.manifest import Manifest
+    from tvm_memopt.cost_model.data.programs import random_task
+    from tvm_memopt.cost_model.measure.builds import host_target
+    from tvm_memopt.cost_model.measure.sampling import candidate_hash, sample
 
     target, task = host_target(cores=4), random_task(0, 0)
     open_folder(folder, Manifest(str(target), "made up"))
@@ -48,7 +48,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_unpacked_is_what_was_packed(collection: Path, tmp_path: Path) -> None:
-    from tvm_memopt.cost_model.manifest import read_shards
+    from tvm_memopt.cost_model.data.manifest import read_shards
 
     assert samples.pack(collection, tmp_path / "set", least=2) == 1
     assert samples.pack(collection, tmp_path / "set", least=2) == 0  # it has it

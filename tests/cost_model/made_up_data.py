@@ -7,10 +7,10 @@ import numpy as np
 import tvm
 
 from tests.cost_model.programs_by_hand import matmul
-from tvm_memopt.cost_model.feature_names import STATEMENT
-from tvm_memopt.cost_model.features import extract
-from tvm_memopt.cost_model.manifest import MANIFEST, Manifest
-from tvm_memopt.cost_model.shards import NAME, Shard, write_shard
+from tvm_memopt.cost_model.data.manifest import MANIFEST, Manifest
+from tvm_memopt.cost_model.data.shards import NAME, Shard, write_shard
+from tvm_memopt.cost_model.features.columns import STATEMENT
+from tvm_memopt.cost_model.features.extract import extract
 
 TARGET = '{"kind":"llvm","tag":"","keys":["cpu"],"num-cores":4,"mcpu":"x86-64-v3"}'
 

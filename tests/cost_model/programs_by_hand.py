@@ -4,9 +4,9 @@ import tvm
 from tvm import te
 from tvm.s_tir import meta_schedule as ms
 
-from tvm_memopt.cost_model.programs import random_task
-from tvm_memopt.cost_model.quiet import host_target
-from tvm_memopt.cost_model.sampling import sample
+from tvm_memopt.cost_model.data.programs import random_task
+from tvm_memopt.cost_model.measure.builds import host_target
+from tvm_memopt.cost_model.measure.sampling import sample
 
 
 def matmul(rows=16, columns=32, inner=8):

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -60,7 +61,7 @@ def command(
     if (tracker is None) != (key is None):
         raise MemoptError("--tracker and --key belong together: give both or neither")
     check_output_folder(out)
-    from tvm_memopt.cost_model.collecting import Orders, collect
+    from tvm_memopt.cost_model.data.collecting import Orders, collect
 
     chosen = tuning_target(target, cores=4)
     imported = _imported(models, shapes, override_shapes)  # errors before any work
@@ -84,7 +85,7 @@ def tuning_target(text: str | None, cores: int) -> Any:
 
     ``cores``: of this processor's target, which None stands for.
     """
-    from tvm_memopt.cost_model.quiet import host_target
+    from tvm_memopt.cost_model.measure.builds import host_target
 
     if text is None:
         return host_target(cores)
@@ -113,11 +114,12 @@ def _imported(
 
 
 def _tasks(programs: int, seed: int, imported: list[tuple[str, Any]], target: Any) -> Iterator[Any]:
-    from tvm_memopt.cost_model.programs import model_tasks, random_task
+    from tvm_memopt.cost_model.data.programs import model_tasks, random_task
 
     def all_tasks() -> Iterator[Any]:
         for name, mod in imported:
-            yield from model_tasks(mod, target, name)
+            for task in model_tasks(mod, target, name):
+                yield replace(task, name=f"{name}_{task.name}")  # tells folders of several models apart
         for index in range(programs):
             yield random_task(seed, index)
 
@@ -125,15 +127,15 @@ def _tasks(programs: int, seed: int, imported: list[tuple[str, Any]], target: An
 
 
 def _open(folder: Path, target: Any, tracker: str | None, key: str | None) -> None:
-    from tvm_memopt.cost_model.collection import open_folder
-    from tvm_memopt.cost_model.manifest import Manifest
+    from tvm_memopt.cost_model.data.collection import open_folder
+    from tvm_memopt.cost_model.data.manifest import Manifest
 
     device = "local, CPU time of one thread" if tracker is None else f"RPC devices {key}, wall time"
     open_folder(folder, Manifest(str(target), device))
 
 
 def _device(tracker: str | None, key: str | None, workers: int, timeout: float) -> AbstractContextManager[Any]:
-    from tvm_memopt.cost_model.devices import local_device, rpc_device
+    from tvm_memopt.cost_model.measure.devices import local_device, rpc_device
 
     if tracker is None or key is None:
         return local_device(workers, timeout)

@@ -45,7 +45,7 @@ def import_for_command(path: str, shapes: Sequence[str], override_shapes: Sequen
 
 def graph_of_model(path: str, options: Lowering) -> Graph:
     """The graph of a model's function after lowering; what to know about it goes to stderr."""
-    from tvm_memopt.api import lower, make_target
+    from tvm_memopt.passes.compile import lower, make_target
 
     chosen = make_target(options.target)
     costs = kernel_costs(options.predict_costs, options.measure_costs, chosen)
@@ -76,7 +76,7 @@ def kernel_costs(network: str | None, measured: bool, target: Any) -> Any:
     if measured:
         raise MemoptError("--measure-costs and --predict-costs are two sources of the same times: leave one out")
     try:
-        from tvm_memopt.cost_model.kernel_costs import costs_by
+        from tvm_memopt.cost_model.network.kernel_costs import costs_by
     except ModuleNotFoundError as error:
         raise MemoptError(f"--predict-costs needs {error.name}: pip install 'tvm-memopt[learn]'") from error
     return costs_by(None if network == "package" else Path(network), target)
@@ -86,7 +86,7 @@ def choose_function(
     path: str, wanted: str | None, functions: Mapping[str, Any], skipped: Mapping[str, str] | None = None
 ) -> str:
     """The function to plan: ``wanted``, or else ``main`` or the only one. Raises MemoptError when there is none."""
-    from tvm_memopt.api import main_function
+    from tvm_memopt.passes.compile import main_function
 
     if wanted is None:
         return main_function(functions)

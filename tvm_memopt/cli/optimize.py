@@ -106,8 +106,8 @@ class _Optimization:
 
     def _target(self) -> Any:
         """The target, once it is certain that it can be linked for, and measured on where that is asked."""
-        from tvm_memopt.api import make_target
-        from tvm_memopt.passes.relax.build import linker_for
+        from tvm_memopt.passes.compile import make_target
+        from tvm_memopt.targets.toolchain import linker_for
 
         target = make_target(self.arguments["target"])
         linker = linker_for(target, self.arguments["cc"])
@@ -157,7 +157,7 @@ class _Optimization:
         return [*map(Path, files), *folder, *(f / name for f in folder for name in _REPORT_FILES)]
 
     def _write(self, mod: Any, target: Any, build: Any) -> None:
-        from tvm_memopt.api import main_function
+        from tvm_memopt.passes.compile import main_function
         from tvm_memopt.passes.relax.build import export_module
 
         if not build.planned.functions:

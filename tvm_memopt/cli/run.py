@@ -44,7 +44,7 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
     if against is None:
         inputs, other = _inputs_of(document, seed), None
     else:
-        from tvm_memopt.api import make_target
+        from tvm_memopt.passes.compile import make_target
 
         mod, inputs = _model_and_inputs(against, module, document, seed)
         with stage("building the unmodified module"):

@@ -63,9 +63,9 @@ def command(
         check_output(extra)
         if Path(extra).absolute() == Path(output).absolute():
             raise MemoptError(f"{extra}: is to be the checkpoint too; name another file")
-    from tvm_memopt.cost_model.card import card_text
-    from tvm_memopt.cost_model.feature_names import FEATURE_VERSION
-    from tvm_memopt.cost_model.samples import load_samples
+    from tvm_memopt.cost_model.data.samples import load_samples
+    from tvm_memopt.cost_model.features.columns import FEATURE_VERSION
+    from tvm_memopt.cost_model.network.card import card_text
 
     samples, target = load_samples([Path(folder) for folder in data])
     for scale in samples.scales[1:]:
@@ -74,8 +74,8 @@ def command(
             told = "as nothing in it was measured in an earlier folder too; collect some of its programs there to tell"
         note(f"{scale.folder}: times are multiplied by {scale.factor:.3f}, {told}")
     try:
-        from tvm_memopt.cost_model.checkpoint import save_checkpoint
-        from tvm_memopt.cost_model.training import train
+        from tvm_memopt.cost_model.network.checkpoint import save_checkpoint
+        from tvm_memopt.cost_model.network.training import train
     except ModuleNotFoundError as error:
         raise MemoptError(f"training needs {error.name}: pip install 'tvm-memopt[learn]'") from error
     state = Path(f"{output}.state")
@@ -96,8 +96,8 @@ def command(
 def _settings(choices: dict[str, Any]) -> Any:
     import torch
 
-    from tvm_memopt.cost_model.gcn import Architecture
-    from tvm_memopt.cost_model.training import Settings
+    from tvm_memopt.cost_model.network.gcn import Architecture
+    from tvm_memopt.cost_model.network.training import Settings
 
     try:
         torch.zeros(1, device=choices["device"])

@@ -72,10 +72,11 @@ def _target(text: str | None) -> Any:
 
 
 def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> Any:
-    from tvm_memopt.cost_model.devices import local_device
-    from tvm_memopt.cost_model.tuner_models import make_cost_model
-    from tvm_memopt.cost_model.tuning import TuneOptions, model_tasks, tune_tasks
-    from tvm_memopt.cost_model.untuned import keep_what_is_faster, read_untuned, untuned_seconds
+    from tvm_memopt.cost_model.data.programs import model_tasks
+    from tvm_memopt.cost_model.measure.devices import local_device
+    from tvm_memopt.cost_model.tuner.cost_models import make_cost_model
+    from tvm_memopt.cost_model.tuner.tuning import TuneOptions, tune_tasks
+    from tvm_memopt.cost_model.tuner.untuned import keep_what_is_faster, read_untuned, untuned_seconds
 
     checkpoint = None if arguments["checkpoint"] is None else Path(arguments["checkpoint"])
     model, start = make_cost_model(arguments["cost_model"], str(target), arguments["seed"], checkpoint)
@@ -102,8 +103,8 @@ def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> A
 
 
 def _build(mod: Any, target: Any, tuned: Any, arguments: dict[str, Any]) -> None:
-    from tvm_memopt.api import main_function
     from tvm_memopt.cli.optimize import describe_model_inputs
+    from tvm_memopt.passes.compile import main_function
     from tvm_memopt.passes.relax.build import build_planned, export_module
     from tvm_memopt.passes.relax.planning import PlanOptions
 

@@ -14,7 +14,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'tvm_memopt.cost_model' has no attribute {name!r}")
     try:
-        from tvm_memopt.cost_model import gcn_cost_model
+        from tvm_memopt.cost_model.tuner import gcn_cost_model
     except ModuleNotFoundError as error:
         from tvm_memopt.errors import MemoptError
 

@@ -11,7 +11,7 @@ _FLOAT, _INT32 = 1, 6
 _AXIS_SINCE = 13
 
 
-def _dequantize(emit: Emitter, value: str, scale: str, zero: str = "", axis: int = 0) -> str:
+def _dequantize(emit: Emitter, value: str, scale: str, zero: str = "", *, axis: int = 0) -> str:
     """Float numbers; ``axis`` counts only where the scale is one for each slice along it."""
     dims = emit.values.dims.get(scale)
     if not dims or dims == (1,):

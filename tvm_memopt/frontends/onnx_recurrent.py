@@ -31,7 +31,7 @@ class _Activation:
         import numpy as np
 
         if self.name in _OPERATORS:
-            return emit.add(_OPERATORS[self.name], value, **self.parameters)
+            return emit.add(_OPERATORS[self.name], value, output="", **self.parameters)
         alpha, beta = (emit.constant(np.asarray(self.parameters[key], kind)) for key in ("alpha", "beta"))
         if self.name == "affine":
             return emit.add("Add", emit.add("Mul", value, alpha), beta)

@@ -65,7 +65,8 @@ def _opset(model: Any) -> int:
 def _rewrite_once(model: Any, opset: int, turn: int) -> str | None:
     """Apply the rules once: None when nothing is left to do, why when nothing could be done, else ""."""
     values = Values(infer_dims(model), {}, {}, tuple(model.opset_import))
-    count, refused = 0, []
+    count = 0
+    refused: list[str] = []
     for graph in list(_outer_graphs(model.graph)):
         _learn(graph, values)
     for number, graph in enumerate(list(_outer_graphs(model.graph))):

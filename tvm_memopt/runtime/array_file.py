@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ import numpy as np
 def save_arrays(path: Path, arrays: Sequence[np.ndarray]) -> None:
     """Write the arrays' bytes, types and shapes."""
     header = json.dumps([{"dtype": a.dtype.name, "shape": a.shape} for a in arrays])
-    raw = {f"a{i}": np.frombuffer(a.tobytes(), np.uint8) for i, a in enumerate(arrays)}
+    raw: dict[str, Any] = {f"a{i}": np.frombuffer(a.tobytes(), np.uint8) for i, a in enumerate(arrays)}
     np.savez(path, header=np.array(header), **raw)
 
 
@@ -32,4 +33,5 @@ def _dtype(name: str) -> np.dtype:
     except TypeError:
         import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, name))
+        found: np.dtype = np.dtype(getattr(ml_dtypes, name))
+        return found

@@ -48,7 +48,7 @@ def _failure(job: str, done: subprocess.CompletedProcess[str]) -> str:
 def main(folder: Path) -> int:
     """Do the job of a folder; a MemoptError goes to stderr as one line."""
     os.environ.pop("LD_PRELOAD", None)  # meant for this process, not for those that it may start
-    sys.modules.setdefault("torch", None)  # tvm_ffi imports it wherever it can, which takes longer than the job
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # tvm_ffi imports it wherever it can, which takes longer than the job
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     try:
         result = importlib.import_module(JOBS[request.pop("job")]).work(folder, **request)

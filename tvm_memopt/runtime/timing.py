@@ -55,7 +55,7 @@ def compare_times(
     ``baseline`` is by default the last of ``modules``. The pooled allocator is used, as by TVM itself.
     Raises MemoptError for an empty comparison or a build that cannot run.
     """
-    reference = baseline if baseline is not None else next(reversed(modules), None)
+    reference = baseline if baseline is not None else next(reversed(list(modules)), None)
     if reference is None or reference not in modules or repeats < 1:
         names = ", ".join(modules) or "none"
         raise MemoptError(f"cannot compare {names} with {reference} over {repeats} rounds: expected 1 or more of each")
@@ -90,7 +90,7 @@ def _interleave(
     wall: dict[str, list[float]] = {name: [] for name in calls}
     cpu: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(repeats):
-        for name in list(calls) if turn % 2 == 0 else list(reversed(calls)):
+        for name in list(calls) if turn % 2 == 0 else list(calls)[::-1]:
             wall_start, cpu_start = time.perf_counter(), time.process_time()
             calls[name]()
             cpu[name].append(time.process_time() - cpu_start)

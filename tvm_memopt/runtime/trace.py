@@ -194,4 +194,5 @@ def _inside(tensor: Any, outer: Any) -> bool:
 
 
 def _inside_buffer(tensor: Any, buffer: Buffer) -> bool:
-    return buffer.address <= tensor.data_ptr() and tensor.data_ptr() + nbytes_of(tensor) <= buffer.end
+    address = int(tensor.data_ptr())
+    return buffer.address <= address and address + nbytes_of(tensor) <= buffer.end

@@ -18,16 +18,21 @@ def linker_for(target: tvm.target.Target, cc: str | None = None) -> Callable[...
 
     Raises MemoptError when ``target`` is another machine and no cross compiler for it is installed.
     """
-    from tvm.support import cc as tvm_cc
-
     if cc is not None:
         if shutil.which(cc) is None:
             raise MemoptError(f"compiler {cc!r} is not installed: name one that links for {target}")
-        return tvm_cc.cross_compiler(cc)
+        return _linker(cc)
     triple = str(target.attrs.get("mtriple", ""))
     if not triple or triple.split("-", maxsplit=1)[0] == os.uname().machine:
         return None
     found = next((c for c in (f"{triple}-g++", f"{triple}-gcc") if shutil.which(c)), None)
     if found is None:
         raise MemoptError(f"no cross compiler for {triple} is installed: expected {triple}-g++, or name one with --cc")
-    return tvm_cc.cross_compiler(found)
+    return _linker(found)
+
+
+def _linker(compiler: str) -> Callable[..., object]:
+    from tvm.support import cc as tvm_cc
+
+    linker: Callable[..., object] = tvm_cc.cross_compiler(compiler)
+    return linker

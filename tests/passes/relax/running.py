@@ -10,8 +10,8 @@ from tvm import relax
 
 import tvm_memopt as mo
 from tvm_memopt import testing
-from tvm_memopt.api import lower
 from tvm_memopt.graph import Graph, Plan
+from tvm_memopt.passes.compile import lower
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
 from tvm_memopt.runtime import run_module

@@ -77,7 +77,7 @@ def _fusing():
 
 
 def _optimise_all(module: tvm.IRModule):
-    from tvm_memopt.api import lower
+    from tvm_memopt.passes.compile import lower
     from tvm_memopt.passes.relax.planning import PlanOptions, plan_module
 
     lowered, target = lower(module, HOST)

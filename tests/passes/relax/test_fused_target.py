@@ -6,7 +6,7 @@ import pytest
 from tvm import relax
 
 from tests.passes.tir.running import fused_target
-from tvm_memopt.api import lower
+from tvm_memopt.passes.compile import lower
 from tvm_memopt.passes.relax.build import build_unmodified
 from tvm_memopt.passes.relax.planning import PlanOptions, plan_module
 from tvm_memopt.runtime import outputs_equal, run_module

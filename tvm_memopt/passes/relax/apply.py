@@ -10,18 +10,12 @@ from dataclasses import dataclass, field
 import tvm
 import tvm_ffi
 from tvm import relax, tirx
+from tvm.ir import Var
 
 from tvm_memopt.graph import Allocation, Plan
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
-from tvm_memopt.passes.relax.program import (
-    ALLOC_TENSOR,
-    Operation,
-    Var,
-    replace_variables,
-    resolve,
-    symbolic_parameters,
-)
+from tvm_memopt.passes.relax.program import ALLOC_TENSOR, Operation, replace_variables, resolve, symbolic_parameters
 from tvm_memopt.passes.relax.sizes import dtype_nbytes
 from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.sharing import overwrite_input

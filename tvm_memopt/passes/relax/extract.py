@@ -8,9 +8,10 @@ from functools import cached_property
 
 import tvm
 from tvm import relax
+from tvm.ir import Var
 
 from tvm_memopt.graph import Graph, Op, Tensor
-from tvm_memopt.passes.relax.program import Operation, Program, Var, escaping_variables, leaves
+from tvm_memopt.passes.relax.program import Operation, Program, escaping_variables, leaves
 from tvm_memopt.passes.relax.sizes import static_nbytes, type_nbytes
 from tvm_memopt.passes.tir.workspace import Kernel
 

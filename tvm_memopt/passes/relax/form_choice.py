@@ -21,7 +21,7 @@ def predicted_ratio(extraction: Extraction, plan: Plan, chosen: Mapping[str, str
     for op_id in plan.schedule:
         seconds, name = extraction.graph.ops[op_id].cost, extraction.operations[op_id].callee
         base += seconds
-        total += seconds * (times.ratio(name, chosen[name]) if name in chosen else 1.0)
+        total += seconds * (1.0 if name is None or name not in chosen else times.ratio(name, chosen[name]))
     return total / base if base else 1.0
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from tvm.ir import Var
+
 from tvm_memopt.graph import Plan
 from tvm_memopt.passes.relax.extract import Extraction
-from tvm_memopt.passes.relax.program import Operation, Var
+from tvm_memopt.passes.relax.program import Operation
 
 Pairs = tuple[tuple[int, int], ...]
 

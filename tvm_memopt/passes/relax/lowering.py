@@ -17,13 +17,13 @@ def passes_before_plan(target: tvm.target.Target, tuned: Any | None = None) -> l
     ``tuned``: a MetaSchedule database whose best schedules the kernels get.
     """
     schedules = [] if tuned is None else [apply_database(tuned)]
-    return passes_until_fusion(target) + schedules + cpu.dataflow_lower_passes(target)
+    return [*passes_until_fusion(target), *schedules, *cpu.dataflow_lower_passes(target)]
 
 
 def passes_until_fusion(target: tvm.target.Target) -> list[tvm.transform.Pass]:
     """Dispatch, legalisation and fusion: the kernels as a tuner sees them."""
     _check_target(target)
-    return cpu.library_dispatch_passes(target) + cpu.legalize_passes(target)
+    return [*cpu.library_dispatch_passes(target), *cpu.legalize_passes(target)]
 
 
 def apply_database(database: Any) -> tvm.transform.Pass:

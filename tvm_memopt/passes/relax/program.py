@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import tvm
 import tvm_ffi
 from tvm import relax, tirx
+from tvm.ir import Var
 
 ALLOC_TENSOR = "relax.builtin.alloc_tensor"
 VIEW_OPS = frozenset({"relax.reshape", "relax.memory.view", "relax.memory.ensure_zero_offset"})
 DYNAMIC_KERNEL = "relax.vm.call_tir_dyn"
 # Library calls that only fill fresh buffers among their arguments, and keep no reference to any.
 FILLING_PREFIXES = ("tvm.contrib.",)
-Var = tvm.ir.Var
 
 
 class UnsupportedFunctionError(Exception):

@@ -12,7 +12,7 @@ from tvm import relax, sym, tirx
 def dtype_nbytes(dtype: object) -> int:
     """Bytes of one element."""
     data_type = tvm.DataType(str(dtype))
-    return (data_type.bits * data_type.lanes + 7) // 8
+    return (int(data_type.bits) * int(data_type.lanes) + 7) // 8
 
 
 def static_nbytes(extents: Iterable[tvm.ir.Expr], dtype: object, bounds: Mapping[str, int]) -> int | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tvm import relax, tirx
+from tvm.ir import Var
 
 from tvm_memopt.passes.relax.apply import ARENA_PARAMETER
-from tvm_memopt.passes.relax.program import Var, leaves
+from tvm_memopt.passes.relax.program import leaves
 
 
 def arena_storage_nbytes(function: relax.Function) -> int:

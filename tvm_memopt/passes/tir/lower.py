@@ -14,8 +14,9 @@ from __future__ import annotations
 import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
+from tvm.ir import Var
 
-from tvm_memopt.passes.tir.statements import Var, data_source, dtype_of
+from tvm_memopt.passes.tir.statements import data_source, dtype_of
 
 
 def lower_to_flat_buffers(kernels: tvm.IRModule, *, partition: bool = False) -> tvm.IRModule:

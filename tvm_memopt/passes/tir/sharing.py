@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 import tvm_ffi
 from tvm import tirx
+from tvm.ir import Var
 
 from tvm_memopt.passes.tir.statements import (
     STACK_NBYTES,
     FlatKernel,
-    Var,
     analyze,
     dtype_of,
     element_count,
@@ -88,7 +88,7 @@ def _merge_into_output(kernel: FlatKernel, scratch: Var, output: Var) -> tirx.Pr
 def replace_buffers(func: tirx.PrimFunc, merged: Mapping[Var, Var], target: Var) -> tirx.PrimFunc:
     """``func`` with each access to a key of ``merged`` made an access to ``target``; the view that
     declares ``target`` moves to the front so that it is in scope everywhere."""
-    statements = []
+    statements: list[tirx.Stmt] = []
     for statement in flatten_statements(func):
         declares = statement.buffer if isinstance(statement, tirx.AllocBuffer | tirx.DeclBuffer) else None
         if declares is not None and declares in merged:

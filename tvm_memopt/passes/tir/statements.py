@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import tvm
 import tvm_ffi
 from tvm import sym, tirx
+from tvm.ir import Var
 from tvm.ir.expr import TensorLoad
 
-Var = tvm.ir.Var
 STACK_NBYTES = 1023  # TVM puts constant-size buffers up to this size on the stack
 
 
@@ -73,7 +73,8 @@ def _collect_views(kernel: FlatKernel) -> None:
 def data_source(data: tvm.ir.Expr) -> Var | None:
     """The buffer whose data pointer ``data`` is, or None when it is anything else."""
     if isinstance(data, tvm.ir.Call) and data.op == _BUFFER_DATA and isinstance(data.args[0], Var):
-        return data.args[0]
+        source: Var = data.args[0]
+        return source
     return None
 
 

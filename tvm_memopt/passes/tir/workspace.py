@@ -15,6 +15,7 @@ from functools import cached_property
 import tvm
 import tvm_ffi
 from tvm import tirx
+from tvm.ir import Var
 
 from tvm_memopt.graph.bounds import align_up
 from tvm_memopt.native_output import native_stderr_discarded
@@ -24,7 +25,7 @@ from tvm_memopt.passes.tir.partition import has_residues, partition_folds, tests
 from tvm_memopt.passes.tir.rounding import fuses_multiply_add, keeps_products_on_the_stack
 from tvm_memopt.passes.tir.rows import buffer_rows
 from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, with_statements
-from tvm_memopt.passes.tir.statements import STACK_NBYTES, Var, analyze, flatten_statements, nbytes_of
+from tvm_memopt.passes.tir.statements import STACK_NBYTES, analyze, flatten_statements, nbytes_of
 
 WORKSPACE_ALIGNMENT = 64
 FORMS = ("fast", "rows", "small")
@@ -89,7 +90,7 @@ class Kernel:
     @property
     def workspace_position(self) -> int:
         """Position of the first scratch buffer among the parameters: after the other buffers."""
-        return sum(map(tirx.is_buffer_var, self.func.params)) - len(self.workspace)
+        return sum(bool(tirx.is_buffer_var(p)) for p in self.func.params) - len(self.workspace)
 
 
 @dataclass(frozen=True)

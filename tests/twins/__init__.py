@@ -1,0 +1,1 @@
+"""Plain Python versions of the native code: oracles for its tests."""

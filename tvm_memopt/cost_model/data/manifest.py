@@ -1,0 +1,54 @@
+"""What a collection was made with, and its shards, read without TVM."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tvm_memopt.cost_model.data.shards import NAME, Shard, read_shard
+from tvm_memopt.cost_model.measure.timing import Timing
+from tvm_memopt.errors import MemoptError
+
+MANIFEST = "collection.json"
+FORMAT = "memopt-collection/1"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What all measurements of a folder have in common. Reruns must agree on it."""
+
+    target: str
+    device: str
+    timing: dict[str, Any] = field(default_factory=lambda: asdict(Timing()))
+    format: str = FORMAT
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What a collection was made with. Raises MemoptError for a folder that is none."""
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+            raise ValueError(f"expected the format {FORMAT}")
+        return Manifest(**content)
+    except OSError as error:
+        raise MemoptError(f"{folder}: is no collection: {path.name} {error.strerror or error}") from error
+    except (ValueError, TypeError) as error:
+        raise MemoptError(f"{path}: is damaged: {error}") from error
+
+
+def read_shards(folder: Path) -> Iterator[Shard]:
+    """The shards of a collection, by program name. Raises MemoptError where there is none or one is damaged."""
+    return map(read_shard, shard_paths(folder))
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """Where the shards of a collection lie, by program name. Raises MemoptError where there is none."""
+    read_manifest(folder)
+    paths = sorted(folder.glob(f"*/{NAME}"))
+    if not paths:
+        raise MemoptError(f"{folder}: holds no measured candidate: run 'tvm-memopt collect --out {folder}' first")
+    return paths

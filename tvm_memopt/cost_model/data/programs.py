@@ -1,0 +1,149 @@
+"""Programs to learn from: random pipelines of many stages, and the kernels of real models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, log, prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tvm_memopt.cost_model.data.program_draft import Draft
+from tvm_memopt.cost_model.data.program_stages import stages_for
+from tvm_memopt.errors import MemoptError
+
+if TYPE_CHECKING:
+    import tvm
+
+FEWEST_STAGES, MOST_STAGES = 3, 30
+# Elementary operations of a whole program: 0.05 to 20 ms on a core that does one or two in a nanosecond.
+_WORK = (2e5, 2e7)
+_LEAST_WORK = 1e5
+_ATTEMPTS = 200
+_LARGEST = 2**18
+_TRIES = 400
+
+
+@dataclass(frozen=True)
+class Task:
+    """One program to schedule: a module with ``main``; ``weight``: how often a model runs it; ``stages``: blocks."""
+
+    name: str
+    mod: tvm.IRModule
+    weight: int
+    origin: str
+    stages: int
+
+
+def random_task(seed: int, index: int) -> Task:
+    """The random program of that number: the same seed and index give the same program."""
+    from tvm import te
+
+    for attempt in range(_ATTEMPTS):
+        rng = np.random.default_rng([seed, index, attempt])
+        wanted = round(exp(rng.uniform(log(FEWEST_STAGES), log(MOST_STAGES))))
+        work = exp(rng.uniform(log(_WORK[0]), log(_WORK[1])))
+        draft = _draft(rng, wanted, work)
+        if len(draft.stages) >= FEWEST_STAGES and work - draft.budget >= _LEAST_WORK:
+            import tvm
+
+            function = te.create_prim_func([*draft.inputs, *_outputs(draft)])
+            return Task(f"random_{seed}_{index}", tvm.IRModule({"main": function}), 1, "random", len(draft.stages))
+    raise AssertionError(f"no program came of seed {seed}, index {index}")  # a bug: most attempts give one
+
+
+def model_tasks(mod: tvm.IRModule, target: tvm.target.Target, name: str) -> list[Task]:
+    """The distinct kernels of a Relax module as the package's own pipeline lowers it, so that what is found for them
+    is found again when the model is built. Raises MemoptError where there are none."""
+    import tvm
+    from tvm.s_tir import meta_schedule as ms
+
+    from tvm_memopt.passes.relax.lowering import passes_until_fusion
+
+    with target:
+        fused = tvm.transform.Sequential(passes_until_fusion(target))(mod)
+    found = ms.relax_integration.extract_tasks(fused, target)
+    if not found:
+        raise MemoptError(f"{name}: has no kernels to tune: expected a Relax module that calls operators of TIR")
+    return [
+        Task(f"{i}_{task.task_name}", task.dispatched[0], int(task.weight), name, block_count(task.dispatched[0]))
+        for i, task in enumerate(found)
+    ]
+
+
+def block_count(mod: tvm.IRModule) -> int:
+    """Blocks that store something: the stages of a program."""
+    import tvm.s_tir
+    import tvm_ffi
+
+    found: list[Any] = []
+    for function in mod.functions.values():
+        tvm_ffi.structural_walk(function, [(tvm.s_tir.SBlock, found.append)])
+    return sum(len(block.writes) > 0 for block in found)
+
+
+def _draft(rng: np.random.Generator, wanted: int, work: float) -> Draft:
+    largest = int(min(_LARGEST, max(256.0, 2 * work / wanted)))
+    draft = Draft(rng, bool(rng.random() < 0.85), work, largest)
+    draft.tensors.append(draft.placeholder(_first_shape(draft)))
+    for _ in range(_TRIES):
+        if len(draft.stages) >= wanted or draft.budget <= 0:
+            break
+        _grow(draft)
+    return draft
+
+
+def _first_shape(draft: Draft) -> tuple[int, ...]:
+    elements = exp(draft.rng.uniform(log(max(64, draft.largest / 32)), log(draft.largest)))
+    if draft.chance(0.65):
+        channels = min(draft.choose((1, 3, 4, 8, 16, 24, 32, 64)), int(elements / 16) or 1)
+        side = max(4, round((elements / channels) ** 0.5))
+        return (1, channels, side, max(4, round(side * draft.choose((0.5, 1.0, 1.0, 1.0, 2.0)))))
+    columns = max(4, round(elements ** draft.rng.uniform(0.3, 0.7)))
+    return (max(2, round(elements / columns)), columns)
+
+
+def _grow(draft: Draft) -> None:
+    """One more operator on the newest tensor, or at times on an older one; nothing where it does not fit."""
+    newest = len(draft.tensors) - 1
+    chosen = newest if draft.chance(0.75) else int(draft.rng.integers(len(draft.tensors)))
+    source, inputs, consumed = draft.tensors[chosen], len(draft.inputs), set(draft.consumed)
+    stage = draft.choose(stages_for(len(source.shape), draft.is_float))
+    result: Any = stage(draft, source)
+    added = {} if result is None else _new_stages(result, draft.stages)
+    work = sum(map(_work, added.values()))
+    fits = bool(added) and work <= draft.budget and prod(int(extent) for extent in result.shape) <= draft.largest
+    if not fits or len(draft.stages) + len(added) > MOST_STAGES:
+        del draft.inputs[inputs:]
+        draft.consumed = consumed
+        return
+    draft.budget -= work
+    draft.stages.update(added)
+    draft.consumed.add(chosen)
+    draft.tensors.append(result)
+
+
+def _new_stages(tensor: Any, known: set[int]) -> dict[int, Any]:
+    """The stages that computing a tensor adds to those known, by identity."""
+    added: dict[int, Any] = {}
+    waiting = [tensor.op]
+    while waiting:
+        op = waiting.pop()
+        if op.input_tensors and hash(op) not in known and hash(op) not in added:
+            added[hash(op)] = op
+            waiting.extend(source.op for source in op.input_tensors)
+    return added
+
+
+def _work(op: Any) -> float:
+    """Points of a stage times those that it reduces over."""
+    from tvm import sym
+
+    analyzer = sym.Analyzer()
+    reduced = prod(int(analyzer.simplify(axis.dom.extent)) for axis in op.reduce_axis)
+    return float(prod(map(int, op.output(0).shape)) * max(reduced, 1))
+
+
+def _outputs(draft: Draft) -> list[Any]:
+    computed = [t for i, t in enumerate(draft.tensors) if i not in draft.consumed and t.op.input_tensors]
+    return computed or [draft.tensors[-1]]

@@ -1,0 +1,1 @@
+"""Scheduled programs as graphs: typed nodes, edges and their columns."""

@@ -1,0 +1,26 @@
+"""The C++ walk over scheduled TIR: one shared library, loaded once.
+
+It reads TVM's objects by field name through tvm-ffi, so it needs none of TVM's headers.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tvm_memopt.errors import MemoptError
+
+LIBRARY = Path(__file__).parent / "libmemopt_features.so"
+
+
+@cache
+def library() -> Any:
+    """The loaded library. Raises MemoptError with the way to build it when it is not there."""
+    if not LIBRARY.exists():
+        raise MemoptError(f"{LIBRARY}: is not built: install g++ 11 or later, then install the package again")
+    import tvm  # registers the types whose fields the library reads
+    import tvm.s_tir  # noqa: F401
+    import tvm_ffi
+
+    return tvm_ffi.load_module(str(LIBRARY))

@@ -1,0 +1,1 @@
+"""Candidates built and timed, in worker processes or on devices."""

@@ -1,0 +1,38 @@
+"""Modules built as MetaSchedule builds them, without its import of every target's intrinsics."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tvm
+
+
+def host_target(cores: int | None = None) -> tvm.target.Target:
+    """A target for this processor with nothing newer than AVX2, so that data from like machines agree."""
+    import tvm
+
+    description: dict[str, Any] = {"kind": "llvm", "num-cores": cores or os.cpu_count() or 1}
+    if os.uname().machine in ("x86_64", "amd64"):
+        description["mcpu"] = "x86-64-v3"
+    return tvm.target.Target(description)
+
+
+def with_packed_weights(mod: tvm.IRModule) -> tvm.IRModule:
+    """What is timed of a schedule that packs a weight first: the weight comes in the packed shape, as a parameter."""
+    from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
+
+    return RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)(mod)
+
+
+def build(mod: tvm.IRModule, target: tvm.target.Target, _params: Any = None) -> tvm.runtime.Module:
+    """MetaSchedule's default build without its import of all intrinsics."""
+    return build_packed(with_packed_weights(mod), target)
+
+
+def build_packed(mod: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Module:
+    """The same of what with_packed_weights made."""
+    from tvm.driver import build as tvm_build
+
+    return tvm_build(mod, target=target)

@@ -1,0 +1,152 @@
+"""Where candidates are built and timed, in MetaSchedule's own terms: a builder and a runner that do not time out.
+
+``local_device`` builds and times in lasting worker processes on this machine; ``rpc_device`` builds here and
+times on devices that a tracker lends. Both serve ``ms.tune_tir(..., builder=…, runner=…)`` as they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm.ir.utils import derived_object
+from tvm.s_tir import meta_schedule as ms
+
+from tvm_memopt.cost_model.measure.arguments import remote_arguments
+from tvm_memopt.cost_model.measure.timing import Timing
+from tvm_memopt.cost_model.measure.worker_pool import Reply, WorkerPool
+from tvm_memopt.errors import MemoptError
+
+
+@dataclass(frozen=True)
+class Device:
+    """A pair that MetaSchedule can tune with."""
+
+    builder: Any
+    runner: Any
+
+
+def request_for(mod: tvm.IRModule, target: tvm.target.Target, path: Path) -> dict[str, Any]:
+    """What a worker needs of a module: it is written to ``path``."""
+    path.write_text(tvm.ir.save_json(mod), encoding="utf-8")
+    return {"module": str(path), "target": tvm.ir.save_json(target)}
+
+
+@contextmanager
+def local_device(workers: int = 1, timeout: float = 30.0, timing: Timing | None = None) -> Iterator[Device]:
+    """This machine: CPU seconds of one kernel thread. The workers end with the block."""
+    with WorkerPool(workers, timeout) as pool, tempfile.TemporaryDirectory(prefix="memopt-") as folder:
+        yield Device(_NoteBuilder(Path(folder)), _WorkerRunner(pool, timing or Timing()))
+
+
+@contextmanager
+def rpc_device(
+    tracker: str, key: str, workers: int = 1, timeout: float = 60.0, timing: Timing | None = None
+) -> Iterator[Device]:
+    """Devices that register as ``key`` with the tracker at "host:port": wall-clock seconds, measured by them."""
+    host, _, port = tracker.rpartition(":")
+    if not host or not port.isdigit():
+        raise MemoptError(f"tracker {tracker!r} is no address: expected host:port")
+    timing = timing or Timing()
+    settings = ms.runner.EvaluatorConfig(1, timing.repeats, int(timing.min_repeat_seconds * 1e3))
+    config = ms.runner.RPCConfig(host, int(port), key, session_timeout_sec=int(timeout))
+    with WorkerPool(workers, timeout) as pool, tempfile.TemporaryDirectory(prefix="memopt-") as folder:
+        runner = ms.runner.RPCRunner(
+            rpc_config=config, evaluator_config=settings, max_workers=workers, f_alloc_argument=remote_arguments
+        )
+        yield Device(_ExportBuilder(pool, Path(folder)), runner)
+
+
+def device_type(target: tvm.target.Target) -> str:
+    """The kind of device that runs a target's code."""
+    return "cpu" if target.kind.name in ("llvm", "c") else str(target.kind.name)
+
+
+class _Notes:
+    """Requests written from any thread, each to a folder of its own, which MetaSchedule deletes after the run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.numbers = folder, itertools.count()
+
+    def write(self, item: Any) -> dict[str, Any]:
+        own = self.folder / str(next(self.numbers))
+        own.mkdir()
+        return request_for(item.mod, item.target, own / "module.json")
+
+
+@derived_object
+class _NoteBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
+    """Only writes down what to build: the worker that times a candidate builds it in its own memory."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.notes = _Notes(folder)
+
+    def build(self, build_inputs: list[Any]) -> list[Any]:
+        results = []
+        for item in build_inputs:
+            request = self.notes.write(item)
+            path = Path(request["module"]).with_name("request.json")
+            path.write_text(json.dumps(request), encoding="utf-8")
+            results.append(ms.builder.BuilderResult(str(path), None))
+        return results
+
+
+@derived_object
+class _ExportBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
+    """Builds in worker processes, to tar files that another machine can link."""
+
+    def __init__(self, pool: WorkerPool, folder: Path) -> None:
+        super().__init__()
+        self.pool, self.notes = pool, _Notes(folder)
+
+    def build(self, build_inputs: list[Any]) -> list[Any]:
+        futures = []
+        for item in build_inputs:
+            request = self.notes.write(item)
+            output = str(Path(request["module"]).with_suffix(".tar"))
+            futures.append(self.pool.submit({"job": "export", **request, "output": output}))
+        replies = [future.result() for future in futures]
+        return [ms.builder.BuilderResult(reply.get("output"), reply.get("error")) for reply in replies]
+
+
+@derived_object
+class _WorkerRunner(ms.runner.PyRunner):  # type: ignore[misc]
+    """Builds and times what _NoteBuilder wrote down."""
+
+    def __init__(self, pool: WorkerPool, timing: Timing) -> None:
+        super().__init__()
+        self.pool, self.timing = pool, asdict(timing)
+
+    def run(self, runner_inputs: list[Any]) -> list[Any]:
+        futures = []
+        for item in runner_inputs:
+            path = Path(str(item.artifact_path))
+            request = json.loads(path.read_text(encoding="utf-8"))
+            reply = self.pool.submit({"job": "measure", **request, "timing": self.timing})
+            futures.append(_WorkerFuture(reply))
+        return futures
+
+
+@derived_object
+class _WorkerFuture(ms.runner.PyRunnerFuture):  # type: ignore[misc]
+    """A measurement under way."""
+
+    def __init__(self, reply: Future[Reply]) -> None:
+        super().__init__()
+        self.reply = reply
+
+    def done(self) -> bool:
+        return self.reply.done()
+
+    def result(self) -> Any:
+        reply = self.reply.result()
+        return ms.runner.RunnerResult(reply.get("seconds"), reply.get("error"))

@@ -1,0 +1,38 @@
+"""CPU seconds of a call: the wall clock that MetaSchedule's timer reads is noise on a shared machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How a candidate is timed: ``repeats`` samples of at least ``min_repeat_seconds`` of CPU time each; three
+    where one run takes longer than ``long_run_seconds``, one where it takes ten times that."""
+
+    repeats: int = 5
+    min_repeat_seconds: float = 0.01
+    long_run_seconds: float = 0.1
+
+
+def cpu_seconds(function: Any, arguments: Sequence[Any], timing: Timing) -> list[float]:
+    """CPU seconds of one call, once a repeat; ``function`` has been called on ``arguments`` before.
+
+    Reads the process's clock: meaningful with TVM_NUM_THREADS=1 in the environment before TVM starts threads.
+    """
+    start = time.process_time()
+    function(*arguments)
+    once = max(time.process_time() - start, 1e-7)
+    longest = timing.long_run_seconds
+    repeats = min(timing.repeats, 1 if once > 10 * longest else 3 if once > longest else timing.repeats)
+    calls = max(1, int(timing.min_repeat_seconds / once) + 1) if once < timing.min_repeat_seconds else 1
+    samples = []
+    for _ in range(repeats):
+        start = time.process_time()
+        for _ in range(calls):
+            function(*arguments)
+        samples.append((time.process_time() - start) / calls)
+    return samples

@@ -1,0 +1,100 @@
+"""A process that draws, builds and times candidates: ``python -m tvm_memopt.cost_model.measure.worker``.
+
+One JSON object a line: requests on stdin, replies on stdout. TVM is imported without torch, which it would
+otherwise pull in wherever it is installed. A crash ends this process and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+_READY = {"ready": True}
+
+
+def main() -> int:
+    """Serve requests until stdin ends."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what TVM or a kernel prints must not tear a reply
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+    from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
+
+    with cpu_intrinsics():
+        _send(replies, _READY)
+        for line in sys.stdin:
+            _send(replies, _answer(json.loads(line)))
+    return 0
+
+
+def _send(replies: TextIO, reply: dict[str, Any]) -> None:
+    replies.write(json.dumps(reply) + "\n")
+    replies.flush()
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _JOBS[request["job"]](request)
+    except Exception as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        return {"error": f"{type(error).__name__}: {lines[-1].strip() if lines else 'no message'}"}
+
+
+def _built(request: dict[str, Any]) -> tuple[Any, Any]:
+    import tvm
+
+    from tvm_memopt.cost_model.measure.builds import build_packed, with_packed_weights
+
+    mod = with_packed_weights(tvm.ir.load_json(Path(request["module"]).read_text(encoding="utf-8")))
+    return mod, build_packed(mod, tvm.ir.load_json(request["target"]))
+
+
+def _measure(request: dict[str, Any]) -> dict[str, Any]:
+    """CPU seconds of each repeat, built in memory and run here."""
+    from tvm_memopt.cost_model.measure.arguments import timing_arguments
+    from tvm_memopt.cost_model.measure.timing import Timing, cpu_seconds
+
+    mod, executable = _built(request)
+    arguments = timing_arguments(executable["main"], mod["main"].params)
+    return {"seconds": cpu_seconds(executable["main"], arguments, Timing(**request["timing"]))}
+
+
+def _export(request: dict[str, Any]) -> dict[str, Any]:
+    """The object code as a tar file for another machine."""
+    from tvm.support.tar import tar
+
+    _mod, executable = _built(request)
+    executable.export_library(request["output"], fcompile=tar)
+    return {"output": request["output"]}
+
+
+def _sample(request: dict[str, Any]) -> dict[str, Any]:
+    """Candidates into the folder ``output``: a database with a line for each, and their modules by number."""
+    import tvm
+    from tvm.s_tir import meta_schedule as ms
+
+    from tvm_memopt.cost_model.measure.sampling import candidate_hash, sample
+
+    output = Path(request["output"])
+    mod = tvm.ir.load_json(Path(request["module"]).read_text(encoding="utf-8"))
+    target = tvm.ir.load_json(request["target"])
+    best = ms.database.JSONDatabase(work_dir=request["best"]) if request["best"] else ms.database.MemoryDatabase()
+    found = sample(mod, target, request["space"], request["count"], request["seed"], best)
+    drawn = ms.database.JSONDatabase(work_dir=str(output))
+    workload = drawn.commit_workload(mod)
+    hashes = []
+    for number, candidate in enumerate(found):
+        drawn.commit_tuning_record(
+            ms.database.TuningRecord(candidate.sch.trace, workload, [1e10], target, candidate.args_info)
+        )
+        (output / f"{number}.json").write_text(tvm.ir.save_json(candidate.sch.mod), encoding="utf-8")
+        hashes.append(str(candidate_hash(candidate.sch.mod)))
+    return {"hashes": hashes}
+
+
+_JOBS = {"measure": _measure, "export": _export, "sample": _sample}
+
+if __name__ == "__main__":
+    raise SystemExit(main())

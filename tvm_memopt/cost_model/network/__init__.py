@@ -1,0 +1,1 @@
+"""The graph network: its layers, losses, training, checkpoints and predictions."""

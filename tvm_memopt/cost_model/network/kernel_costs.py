@@ -1,0 +1,63 @@
+"""Seconds of kernels by the network, for plans where nothing can be measured: the price of running one again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tvm_memopt.cost_model.data.samples import compressed
+from tvm_memopt.cost_model.features.extract import extract
+from tvm_memopt.cost_model.network.checkpoint import load_checkpoint, same_target
+from tvm_memopt.cost_model.network.predictor import Trained, from_checkpoint
+from tvm_memopt.errors import MemoptError
+
+PRETRAINED = Path(__file__).parent / "pretrained" / "gcn.npz"
+
+
+def predicted_costs(kernels: Mapping[str, Any], target: Any, checkpoint: Path | None = None) -> dict[str, float]:
+    """Predicted seconds by kernel name: ``mo.optimize(mod, target, kernel_costs=predicted_costs)``.
+
+    ``kernels``: PrimFuncs; ``checkpoint``: None is the one of the package. Kernels with symbolic dimensions or scalar
+    parameters get the roofline's seconds. Raises MemoptError where the checkpoint is missing or for another target.
+    """
+    path = checkpoint or PRETRAINED
+    return _predicted(from_checkpoint(load_checkpoint(path, str(target)), str(path)), kernels, target)
+
+
+def _predicted(trained: Trained, kernels: Mapping[str, Any], target: Any) -> dict[str, float]:
+    import tvm
+
+    from tvm_memopt.passes.tir.cost import estimated_costs
+
+    found: dict[str, float] = estimated_costs(kernels, target)
+    for name, function in kernels.items():
+        seconds = _seconds(trained, tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
+        if seconds is not None:
+            found[name] = seconds
+    return found
+
+
+def costs_by(checkpoint: Path | None, target: Any) -> Callable[[Mapping[str, Any], Any], dict[str, float]]:
+    """predicted_costs with that checkpoint, which is read once and now; ``target``: a tvm.target.Target.
+
+    Raises MemoptError for a checkpoint that is damaged or of another target.
+    """
+    path = checkpoint or PRETRAINED
+    found = load_checkpoint(path)
+    if not same_target(str(target), found.target):
+        raise MemoptError(
+            f"{path}: predicts for target {found.target}, not for {target}: give --target '{found.target}', or a "
+            "network that was trained for yours"
+        )
+    return partial(_predicted, from_checkpoint(found, str(path)))
+
+
+def _seconds(trained: Trained, mod: Any) -> float | None:
+    """None for a kernel that has no graph."""
+    try:
+        graphs = compressed(extract([mod]))
+    except (RuntimeError, ValueError, TypeError, AttributeError):
+        return None
+    return float(trained.predict(graphs)[0][0]) if len(graphs.nodes["statement"]) else None

@@ -1,0 +1,165 @@
+"""A network that goes on learning while a tuner measures: one object for all programs of a search."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from tvm_memopt.cost_model.features.extract import Graphs, join
+from tvm_memopt.cost_model.network.epochs import descend
+from tvm_memopt.cost_model.network.gcn import Architecture, GraphNetwork
+from tvm_memopt.cost_model.network.losses import ranking_loss, relative_error_loss
+from tvm_memopt.cost_model.network.normalization import fit_normalization, prepare
+from tvm_memopt.cost_model.network.predictor import Trained
+from tvm_memopt.cost_model.network.training import calibrate
+
+
+@dataclass(frozen=True)
+class OnlineSettings:
+    """``steps`` of gradient descent after each round, on ``batch`` candidates each, half of them of the newest program.
+    ``cold_steps``: the same without a pre-trained network; ``cold_samples``: candidates before it is believed then;
+    ``anchor``: pull towards the pre-trained weights; ``emphasis``, ``ranking``: as in training.Settings."""
+
+    steps: int = 30
+    cold_steps: int = 80
+    cold_samples: int = 16
+    batch: int = 64
+    learning_rate: float = 5e-4
+    cold_learning_rate: float = 2e-3
+    anchor: float = 1e-3
+    emphasis: float = 1.0
+    ranking: float = 1.0
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Batches are small: more threads would wait for each other, busily, and beside what is being timed."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+_FAILED = 10.0  # a candidate that failed is ranked as if it took so many times what the slowest did
+
+
+@dataclass
+class _Measured:
+    """Candidates of one program with their times, infinite where they failed."""
+
+    graphs: list[Graphs] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def known(self) -> list[float]:
+        """The times that are."""
+        return [seconds for seconds in self.seconds if np.isfinite(seconds)]
+
+
+class OnlineLearner:
+    """Predictions of relative speed that follow the measurements. ``trained``: the network to start from; None:
+    one is made from the first measurements."""
+
+    def __init__(
+        self, trained: Trained | None, seed: int = 0, settings: OnlineSettings | None = None, target: str = "{}"
+    ) -> None:
+        self.settings, self.target = settings or OnlineSettings(), target
+        self.seed, self.rng = seed, np.random.default_rng(seed)
+        self.trained, self.pretrained = trained, trained is not None
+        self.anchor = None if trained is None else copy.deepcopy(trained.network.state_dict())
+        self.measured: dict[str, _Measured] = {}
+        self._fitted = 0  # candidates that the normalisation of a cold start was made from
+
+    @property
+    def count(self) -> int:
+        """Candidates with a time that were learned from."""
+        return sum(len(entry.known) for entry in self.measured.values())
+
+    def predict(self, program: str, graphs: Graphs) -> np.ndarray:
+        """Scores above 0, float64 [graphs]: about 1 for what is as fast as the program's best so far, 2 for twice as
+        fast. Random until a network without pre-training has seen enough. ``graphs``: compressed."""
+        if self.trained is None or (not self.pretrained and self.count < self.settings.cold_samples):
+            return self.rng.uniform(0.01, 1.0, len(graphs))
+        with _one_thread():
+            seconds, score = self.trained.predict(graphs)
+        known = self.measured.get(program)
+        own = -np.log(seconds) * 0.5 + score * 0.5
+        reference = max([own.max(), *(-np.log(known.known) if known is not None else ())])
+        return np.asarray(np.exp(np.clip(own - reference, -60.0, 3.0)))
+
+    def learn(self, program: str, graphs: Graphs, seconds: np.ndarray) -> None:
+        """Take up a round of measurements; ``graphs``: compressed, ``seconds``: infinite where a candidate failed."""
+        if len(seconds) == 0:
+            return
+        entry = self.measured.setdefault(program, _Measured())
+        entry.graphs.append(graphs)
+        entry.seconds += [float(s) for s in seconds]
+        if not entry.known:
+            return
+        with _one_thread(), torch.random.fork_rng(devices=[]):  # seeded, and the caller's generator left alone
+            torch.manual_seed(self.seed * 100_003 + self.count)
+            if not self.pretrained:
+                self._start_anew()
+            self._descend(program)
+
+    def _start_anew(self) -> None:
+        """Without pre-training: make the network when the first data are there, and again when they have doubled."""
+        if self.trained is not None and self.count < 2 * self._fitted:
+            return
+        graphs, seconds, _ = self._all()
+        known = np.flatnonzero(np.isfinite(seconds))
+        normalization = fit_normalization(graphs)
+        network = GraphNetwork(Architecture()) if self.trained is None else self.trained.network
+        if self.trained is None:
+            calibrate(network, prepare(graphs, normalization), seconds, known)
+        self.trained = Trained(network, normalization, self.target, {})
+        self._fitted = self.count
+
+    def _all(self) -> tuple[Graphs, np.ndarray, np.ndarray]:
+        """All graphs of programs that have times, their seconds, and the number of each one's program in measured."""
+        entries = {number: entry for number, entry in enumerate(self.measured.values()) if entry.known}
+        graphs = join([part for entry in entries.values() for part in entry.graphs])
+        seconds = np.array([s for entry in entries.values() for s in entry.seconds])
+        program = np.repeat(list(entries), [len(entry.seconds) for entry in entries.values()])
+        return graphs, seconds, program
+
+    def _descend(self, newest: str) -> None:
+        """Some steps on candidates of the program that was measured last and as many of all."""
+        assert self.trained is not None
+        graphs, seconds, program = self._all()
+        ends = [(min(entry.known, default=0.0), max(entry.known, default=0.0)) for entry in self.measured.values()]
+        fastest, slowest = (np.array(values)[program] for values in zip(*ends, strict=True))
+        timed = np.isfinite(seconds)
+        seconds = np.where(timed, seconds, _FAILED * slowest)
+        prepared = prepare(graphs, self.trained.normalization)
+        own = np.flatnonzero(program == list(self.measured).index(newest))
+        settings, network = self.settings, self.trained.network
+        rate = settings.learning_rate if self.pretrained else settings.cold_learning_rate
+        optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.0)
+        network.train()
+        for _ in range(settings.steps if self.pretrained else settings.cold_steps):
+            wanted = np.concatenate([
+                self.rng.permutation(own)[: settings.batch // 2],
+                self.rng.permutation(len(seconds))[: settings.batch // 2],
+            ])  # fmt: skip
+            predicted, score = network(prepared.batch(wanted))
+            truth = torch.from_numpy(seconds[wanted]).float()
+            best = torch.from_numpy(fastest[wanted]).float()
+            loss = settings.ranking * ranking_loss(score, truth, torch.from_numpy(program[wanted]))
+            right = torch.from_numpy(timed[wanted])
+            if right.any():
+                predicted, truth, best = predicted[right], truth[right], best[right]
+                loss = loss + relative_error_loss(predicted, truth, best, torch.zeros_like(truth), settings.emphasis)
+            if self.anchor is not None:
+                loss = loss + settings.anchor * sum(
+                    ((value - self.anchor[name]) ** 2).sum() for name, value in network.named_parameters()
+                )
+            descend(network, optimizer, loss)
+        network.eval()

@@ -1,0 +1,74 @@
+"""The cost models that a search can be guided by, by name."""
+
+from __future__ import annotations
+
+from math import floor
+from pathlib import Path
+from typing import Any
+
+from tvm_memopt.errors import MemoptError
+
+NAMES = ("gcn", "xgb", "mlp", "random")
+WARM_UP = 16
+"""Candidates after which XGBModel is asked: its default, 100, leaves short searches to chance."""
+
+
+def make_cost_model(name: str, target: str, seed: int = 0, checkpoint: Path | None = None) -> tuple[Any, str]:
+    """(A cost model for MetaSchedule, what it starts from).
+
+    ``checkpoint``: for "gcn"; None: the one of the package where it is for ``target`` (JSON), else none. Raises
+    MemoptError for a package that is missing, or a checkpoint that does not fit.
+    """
+    from tvm.s_tir import meta_schedule as ms
+
+    try:
+        if name == "gcn":
+            return _gcn(target, seed, checkpoint)
+        if name == "xgb":
+            import xgboost  # noqa: F401  # TVM imports it at the first update, after minutes of measurement
+
+            return ms.cost_model.XGBModel(num_warmup_samples=WARM_UP, num_tuning_cores=1), "no knowledge"
+        if name == "mlp":
+            return _mlp(), "no knowledge"
+    except ModuleNotFoundError as error:
+        raise MemoptError(f"cost model {name!r} needs {error.name}: pip install 'tvm-memopt[learn]'") from error
+    if name != "random":
+        raise MemoptError(f"cost model {name!r} is unknown: expected one of {', '.join(NAMES)}")
+    return ms.cost_model.RandomModel(seed=seed), "no knowledge"
+
+
+def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[Any, str]:
+    from tvm_memopt.cost_model.network.checkpoint import load_checkpoint
+    from tvm_memopt.cost_model.network.kernel_costs import PRETRAINED
+    from tvm_memopt.cost_model.tuner.gcn_cost_model import GCNCostModel
+
+    model = GCNCostModel(seed)
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, target)  # an error now, not after the first measurements
+        model.load(str(checkpoint))
+        return model, str(checkpoint)
+    if PRETRAINED.exists():
+        try:
+            load_checkpoint(PRETRAINED, target)
+        except MemoptError:
+            return model, "no knowledge: the checkpoint of the package is for another target"
+        model.load(str(PRETRAINED))
+        return model, "the checkpoint of the package"
+    return model, "no knowledge"
+
+
+def _mlp() -> Any:
+    from tvm.s_tir.meta_schedule.cost_model.mlp_model import MLPModel, SegmentSumMLPTrainer
+
+    class Trainer(SegmentSumMLPTrainer):  # type: ignore[misc]
+        """TVM's own fails while it has too few programs to hold one out: then all are trained on."""
+
+        def train_full(self) -> None:
+            groups = self.state.data.values()
+            if floor(len(groups) * self.test_split) > 0:
+                super().train_full()
+                return
+            for group in groups:
+                self.train_incremental(list(group.features), group.costs)
+
+    return MLPModel(trainer=Trainer())
