@@ -59,7 +59,6 @@ LEARN = [*COLLECT, *TREES, "torch>=2.4"]  # trains the networks
 DOCS = [
     "mkdocs-material>=9.6",  # the site
     "mkdocstrings[python]>=0.28",  # the API from docstrings
-    "mkdocs-click>=0.8",  # the command line from click
     "ruff>=0.6",  # line breaks in signatures
 ]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"]
