@@ -30,23 +30,19 @@ def joint_search(search: Search) -> None:
     from tvm_memopt.solvers.olla import improve_jointly
 
     search.stage("order and addresses together")
-    pressed: KeyboardInterrupt | None = None
-    try:
-        found = improve_jointly(
-            search.graph,
-            search.arena,
-            search.order_bound,
-            search.deadline.within(_JOINT_SHARE * search.request.time_limit),
-            seed=search.request.seed,
-            threads=search.request.threads,
-            hint_order=search.best[0].order if search.best else None,
-        )
-    except KeyboardInterrupt as interrupt:
-        pressed, found = interrupt, interrupt.result  # type: ignore[attr-defined]
+    found = improve_jointly(
+        search.graph,
+        search.arena,
+        search.order_bound,
+        search.deadline.within(_JOINT_SHARE * search.request.time_limit),
+        seed=search.request.seed,
+        threads=search.request.threads,
+        hint_order=search.best[0].order if search.best else None,
+    )
     search.order_bound = max(search.order_bound, found.bound_nbytes)
     if found.order is not None and found.offsets is not None:
         candidate = evaluate(search, "order and addresses together", found.order)
         arena = arena_of(candidate.lives, found.offsets)
         keep(search, candidate, Placement(found.offsets, arena, candidate.bound, "order and addresses together"))
-    if pressed is not None:
-        raise pressed
+    if found.interrupted:
+        raise KeyboardInterrupt

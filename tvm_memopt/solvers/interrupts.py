@@ -6,6 +6,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+_POLL_SECONDS = 0.05
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -33,3 +37,34 @@ def noted_interrupts(on_press: Callable[[], None] | None = None) -> Iterator[lis
         yield pressed
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def call_stoppable(call: Callable[[], _T], stop: Callable[[], object]) -> tuple[_T, bool]:
+    """Run ``call`` in a second thread, so that Ctrl-C reaches this one; then ``stop`` is called until it ends.
+
+    Returns what ``call`` returned and whether Ctrl-C was pressed.
+    """
+    outcome: list[_T] = []
+    failure: list[BaseException] = []
+    done = threading.Event()  # an interrupt inside Thread.join would mark the running thread as ended
+
+    def work() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:
+            failure.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    interrupted = False
+    while not done.is_set():
+        try:
+            done.wait(_POLL_SECONDS)
+            if interrupted:
+                stop()  # again and again: a call before the search has begun is lost
+        except KeyboardInterrupt:
+            interrupted = True
+    if failure:
+        raise failure[0]
+    return outcome[0], interrupted

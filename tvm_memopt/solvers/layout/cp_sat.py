@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
 from tvm_memopt.graph import Lifetimes, align_up
+from tvm_memopt.solvers.cp_sat import run_cp_sat
 from tvm_memopt.solvers.request import Deadline
 
-_POLL_SECONDS = 0.05
 _Answer = tuple[list[int] | None, Literal["best", "none", "unknown"]]
 
 
@@ -111,35 +110,10 @@ def _sharing(model: Any, lives: Lifetimes, offsets: list[Any]) -> dict[tuple[int
 
 
 def _solve(built: _Model, deadline: Deadline, seed: int, threads: int) -> _Answer:
-    from ortools.sat.python import cp_model
-
-    solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = deadline.remaining
-    solver.parameters.random_seed = seed
-    solver.parameters.num_workers = threads
-    solver.parameters.interleave_search = threads > 1  # the same answer whatever the threads' timing
-    solver.parameters.catch_sigint_signal = False
-    status = _solve_interruptibly(solver, built.model)
-    if status == cp_model.INFEASIBLE:
-        return None, "none"
-    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return None, "unknown"
-    found = [solver.value(variable) * built.unit for variable in built.offsets]
-    return found, "best" if status == cp_model.OPTIMAL else "unknown"
-
-
-def _solve_interruptibly(solver: Any, model: Any) -> Any:
-    """Solve in a second thread, so that Ctrl-C reaches this one and stops the search at once."""
-    from ortools.sat.python import cp_model
-
-    status: list[Any] = []
-    thread = threading.Thread(target=lambda: status.append(solver.solve(model)), daemon=True)
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(_POLL_SECONDS)
-    except KeyboardInterrupt:
-        solver.stop_search()
-        thread.join()
-        raise
-    return status[0] if status else cp_model.UNKNOWN
+    outcome = run_cp_sat(built.model, deadline, threads=threads, seed=seed)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if not outcome.solved:
+        return None, "none" if outcome.status == "infeasible" else "unknown"
+    found = [outcome.value(variable) * built.unit for variable in built.offsets]
+    return found, "best" if outcome.status == "optimal" else "unknown"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvm_memopt.graph import Graph, lifetimes
+from tvm_memopt.solvers.cp_sat import CpSatOutcome, run_cp_sat
 from tvm_memopt.solvers.olla.pieces import Pieces, pieces_of
 from tvm_memopt.solvers.olla.precedence import JointModel, build, free_triples
-from tvm_memopt.solvers.olla.running import Run, run_cp_sat
 from tvm_memopt.solvers.request import Deadline
 
 _MOST_TRIPLES = 200_000  # about 1 s to build; graphs of some 100 ops with much freedom
@@ -20,13 +20,14 @@ class JointAnswer:
     """``order`` and ``offsets`` beside ``lifetimes(graph, order).buffers``, None where no smaller arena was found.
 
     No plan that runs every op once has an arena below ``bound_nbytes``. ``proved``: the search ended, so the
-    arena found, or else the one that was to be beaten, is the least.
+    arena found, or else the one that was to be beaten, is the least. ``interrupted``: Ctrl-C ended it early.
     """
 
     order: tuple[int, ...] | None
     offsets: tuple[int, ...] | None
     bound_nbytes: int
     proved: bool
+    interrupted: bool = False
 
 
 def improve_jointly(
@@ -42,7 +43,7 @@ def improve_jointly(
     """The least arena below ``arena_nbytes`` over all orders and placements, given that none is below the bound.
 
     A graph of more than some 100 ops is left alone. The same seed gives the same answer unless it is cut
-    short. Ctrl-C raises KeyboardInterrupt with the best answer so far as its attribute ``result``.
+    short. Ctrl-C ends the search early; the answer says so.
     """
     pieces = pieces_of(graph)
     if lower_bound_nbytes >= arena_nbytes:
@@ -54,27 +55,22 @@ def improve_jointly(
         joint = build(pieces, lower_bound_nbytes, arena_nbytes - 1)
         if hint_order is not None:
             joint.hint(hint_order)
-        run = run_cp_sat(joint.model, deadline, seed, threads)
-        answer = _answer(joint, run, arena_nbytes)
-        if run.interrupt is not None:
-            raise run.interrupt
-    except KeyboardInterrupt as interrupt:
-        interrupt.result = answer  # type: ignore[attr-defined]
-        raise
-    return answer
+    except KeyboardInterrupt:
+        return replace(answer, interrupted=True)
+    return _answer(joint, run_cp_sat(joint.model, deadline, threads=threads, seed=seed), arena_nbytes)
 
 
 def _is_too_large(pieces: Pieces) -> bool:
     return len(pieces.pieces) * len(pieces.graph.ops) > _MOST_HELD or free_triples(pieces) > _MOST_TRIPLES
 
 
-def _answer(joint: JointModel, run: Run, arena_nbytes: int) -> JointAnswer:
-    if run.word == "none":
-        return JointAnswer(None, None, arena_nbytes, True)
-    bound = max(joint.lower, round(run.solver.best_objective_bound))
-    if run.word == "unknown":
-        return JointAnswer(None, None, bound, False)
-    order = joint.order(run.solver)
-    placed = [run.solver.value(offset) * joint.unit for offset in joint.offsets]
+def _answer(joint: JointModel, found: CpSatOutcome, arena_nbytes: int) -> JointAnswer:
+    if found.status == "infeasible":
+        return JointAnswer(None, None, arena_nbytes, True, found.interrupted)
+    bound = max(joint.lower, found.bound)
+    if not found.solved:
+        return JointAnswer(None, None, bound, False, found.interrupted)
+    order = joint.order(found.value)
+    placed = [found.value(offset) * joint.unit for offset in joint.offsets]
     offsets = joint.pieces.offsets(lifetimes(joint.pieces.graph, order), order, placed)
-    return JointAnswer(order, tuple(offsets), bound, run.word == "best")
+    return JointAnswer(order, tuple(offsets), bound, found.status == "optimal", found.interrupted)

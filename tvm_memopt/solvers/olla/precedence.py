@@ -8,7 +8,7 @@ precedence reaches every load and every address that it decides.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -42,11 +42,11 @@ class JointModel:
         """Pushed down as far as they go, offsets are sums of padded sizes: multiples of their common divisor."""
         return math.gcd(*self.padded) or 1
 
-    def order(self, solver: Any) -> tuple[int, ...]:
-        """The order that ``solver`` found."""
+    def order(self, value: Callable[[Any], int]) -> tuple[int, ...]:
+        """The order of a solution, whose variables ``value`` reads."""
         rank = [0] * len(self.pieces.graph.ops)
         for (_, later), literal in self.before.items():
-            rank[later] += solver.boolean_value(literal)
+            rank[later] += value(literal)
         return tuple(sorted(range(len(rank)), key=rank.__getitem__))
 
     def hint(self, order: Sequence[int]) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from tvm_memopt.errors import MemoptError
-from tvm_memopt.solvers.olla.running import call_stoppable, run_cp_sat
+from tvm_memopt.solvers.cp_sat import run_cp_sat
+from tvm_memopt.solvers.interrupts import call_stoppable
 from tvm_memopt.solvers.request import Deadline
 
 Backend = Literal["cp-sat", "scip"]
@@ -61,11 +62,11 @@ class Outcome:
     values: list[int] | None
     bound: int
     none: bool
-    interrupt: KeyboardInterrupt | None = None
+    interrupted: bool = False
 
 
 def solve_programme(programme: Programme, backend: Backend, deadline: Deadline, seed: int, threads: int) -> Outcome:
-    """Minimise; Ctrl-C ends the search early and is handed back, not raised."""
+    """Minimise; Ctrl-C ends the search early and raises nothing; the outcome says so."""
     if deadline.passed:
         return Outcome(None, programme.bounds[programme.objective][0], False)
     if backend == "scip":
@@ -88,13 +89,12 @@ def _solve_with_cp_sat(programme: Programme, deadline: Deadline, seed: int, thre
     for variable, value in programme.hints.items():
         model.add_hint(variables[variable], value)
     model.minimize(variables[programme.objective])
-    run = run_cp_sat(model, deadline, seed, threads)
+    found = run_cp_sat(model, deadline, threads=threads, seed=seed)
     low = programme.bounds[programme.objective][0]
-    if run.word == "none":
-        return Outcome(None, low, True, run.interrupt)
-    bound = max(low, round(run.solver.best_objective_bound))
-    values = None if run.word == "unknown" else [run.solver.value(variable) for variable in variables]
-    return Outcome(values, bound, False, run.interrupt)
+    if found.status == "infeasible":
+        return Outcome(None, low, True, found.interrupted)
+    values = [found.value(variable) for variable in variables] if found.solved else None
+    return Outcome(values, max(low, found.bound), False, found.interrupted)
 
 
 def _solve_with_scip(programme: Programme, deadline: Deadline) -> Outcome:
@@ -114,10 +114,10 @@ def _solve_with_scip(programme: Programme, deadline: Deadline) -> Outcome:
         model.add_hint(variables[variable], value)
     model.minimize(variables[programme.objective])
     solver.set_time_limit_in_seconds(deadline.remaining)
-    status, interrupt = call_stoppable(lambda: solver.solve(model), solver.stop_search)
-    if status == model_builder.SolveStatus.FEASIBLE and not deadline.passed:
-        interrupt = KeyboardInterrupt()  # SCIP has a handler of its own and ends early for nothing else
-    return replace(_scip_outcome(programme, solver, status, variables), interrupt=interrupt)
+    status, pressed = call_stoppable(lambda: solver.solve(model), solver.stop_search)
+    # SCIP has a handler of Ctrl-C of its own, and ends early for nothing else.
+    interrupted = pressed or (status == model_builder.SolveStatus.FEASIBLE and not deadline.passed)
+    return replace(_scip_outcome(programme, solver, status, variables), interrupted=interrupted)
 
 
 def _scip_outcome(programme: Programme, solver: Any, status: Any, variables: Sequence[Any]) -> Outcome:

@@ -114,7 +114,7 @@ class _Search:
 
     def run(self, programme: Programme, backend: Backend, deadline: Deadline) -> Outcome:
         outcome = solve_programme(programme, backend, deadline, self.request.seed, self.request.threads)
-        self.interrupted |= outcome.interrupt is not None
+        self.interrupted |= outcome.interrupted
         return outcome
 
     def plan(self, mode: Mode) -> Plan:

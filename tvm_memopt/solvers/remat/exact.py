@@ -11,7 +11,7 @@ import numpy as np
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers import native
-from tvm_memopt.solvers.remat.cp_sat_run import run_cp_sat
+from tvm_memopt.solvers.cp_sat import run_cp_sat
 from tvm_memopt.solvers.remat.exact_model import ExactModel, allowed_runs, build_exact, hint_schedule
 from tvm_memopt.solvers.remat.outcome import Incumbents, finished, over_working_set, start
 from tvm_memopt.solvers.remat.recompute_search import packed, search_recompute

@@ -11,7 +11,7 @@ from typing import Any
 
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph
-from tvm_memopt.solvers.remat.cp_sat_run import CpSatOutcome, run_cp_sat
+from tvm_memopt.solvers.cp_sat import CpSatOutcome, run_cp_sat
 from tvm_memopt.solvers.remat.moccasin_model import Encoding, MoccasinModel, build_moccasin, copies_per_op
 from tvm_memopt.solvers.remat.outcome import Incumbents, finished, over_working_set, start
 from tvm_memopt.solvers.remat.result import RematResult

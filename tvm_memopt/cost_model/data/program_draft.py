@@ -1,0 +1,55 @@
+"""A random program in the making: the tensors that it has, and what it may still compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class Draft:
+    """A pipeline in the making. ``budget``: operations left; ``largest``: elements that a tensor may have."""
+
+    rng: np.random.Generator
+    is_float: bool
+    budget: float
+    largest: int
+    inputs: list[Any] = field(default_factory=list)
+    tensors: list[Any] = field(default_factory=list)
+    consumed: set[int] = field(default_factory=set)
+    stages: set[int] = field(default_factory=set)
+
+    def choose(self, options: Sequence[_T]) -> _T:
+        """One of the options, each as likely."""
+        return options[int(self.rng.integers(len(options)))]
+
+    def chance(self, probability: float) -> bool:
+        """True with that probability."""
+        return bool(self.rng.random() < probability)
+
+    def placeholder(self, shape: Sequence[int]) -> Any:
+        """A new input of the program."""
+        from tvm import te
+
+        kind = "float32" if self.is_float else "int8"
+        self.inputs.append(te.placeholder(tuple(shape), kind, name=f"p{len(self.inputs)}"))
+        return self.inputs[-1]
+
+    def partner(self, x: Any, axis: int | None = None) -> Any | None:
+        """Another tensor of the same type and shape, apart from ``axis``; None where there is none."""
+        fitting = [t for t in self.tensors if t.dtype == x.dtype and _fits(t, x, axis) and not t.same_as(x)]
+        if not fitting:
+            return None
+        found = self.choose(fitting)
+        self.consumed.update(i for i, tensor in enumerate(self.tensors) if tensor.same_as(found))
+        return found
+
+
+def _fits(tensor: Any, other: Any, axis: int | None) -> bool:
+    a, b = list(map(int, tensor.shape)), list(map(int, other.shape))
+    return len(a) == len(b) and all(i == axis or x == y for i, (x, y) in enumerate(zip(a, b, strict=True)))
