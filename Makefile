@@ -9,7 +9,7 @@ NATIVE := $(shell find tvm_memopt -path '*/native/*' -name '*.cc' -o -path '*/na
 MODEL  := examples/models/basic_pitch.onnx
 SHAPE  := serving_default_input_2:0=1,43844,1
 
-.PHONY: demo test lint wheel test-sanitize bench clean
+.PHONY: demo test lint docs wheel test-sanitize bench clean
 .DELETE_ON_ERROR:
 
 # Debian's python3 may lack ensurepip: then the system's pip fills the environment.
@@ -26,6 +26,10 @@ $(VENV)/.demo: $(VENV)/.made setup.py $(NATIVE)
 $(VENV)/.test: $(VENV)/.made setup.py $(NATIVE)
 	$(if $(TORCH),$(BIN)/python -m pip install --quiet '$(TORCH)')
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.made setup.py $(NATIVE)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 demo: $(VENV)/.demo
@@ -63,14 +67,18 @@ endef
 
 # The wheel in an empty environment: the search without TVM, one clear line where TVM is missing.
 wheel: $(VENV)/.test
-	rm -rf dist build/wheel
+	rm -rf dist build/wheel build/five_buffers_plan.json
 	$(BIN)/python -m build --wheel --outdir dist
 	$(PYTHON) -m venv build/wheel 2>/dev/null \
 	  || { $(PYTHON) -m venv --clear --without-pip build/wheel \
 	       && $(PYTHON) -m pip --python build/wheel/bin/python install --quiet pip; }
 	build/wheel/bin/python -m pip install --quiet dist/*.whl
 	cd build && ! wheel/bin/python -c "import tvm" 2>/dev/null
-	cd build && wheel/bin/tvm-memopt plan ../docs/five_buffers.json -o five_buffers_plan.json --force
+	cd build && wheel/bin/tvm-memopt plan ../docs/five_buffers.json -o five_buffers_plan.json
+
+# The site, in site/. A link that leads nowhere ends the build.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements-models.txt
@@ -78,4 +86,4 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.layered
 
 clean:
-	rm -rf $(VENV) build demo_output *.egg-info
+	rm -rf $(VENV) build demo_output site *.egg-info

@@ -58,6 +58,11 @@ COLLECT = ["psutil>=5.9", "cloudpickle>=2.2", "tornado>=6.3"]  # what TVM's own 
 # The same module as xgboost without its CUDA libraries, which are fifty times its size; there is none for macOS.
 TREES = ['xgboost-cpu>=3.0; sys_platform != "darwin"', 'xgboost>=2.0; sys_platform == "darwin"']
 LEARN = [*COLLECT, *TREES, "torch>=2.4"]  # trains the networks
+DOCS = [
+    "mkdocs-material>=9.6",  # the site
+    "mkdocstrings[python]>=0.28",  # the API from docstrings
+    "ruff>=0.6",  # line breaks in signatures
+]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"]
 LINT = [
     "ruff>=0.6",  # style
@@ -105,6 +110,7 @@ setup(
         "reference": REFERENCE,
         "learn": LEARN,
         "all": [*TVM, *ONNX, *TFLITE, *REPORT, *REFERENCE, *LEARN],
+        "docs": DOCS,
         "dev": [  # without torch, whose CPU build is asked for by its exact version
             *TVM,
             *ONNX,
