@@ -14,11 +14,11 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "tvm_memopt").rglob("*.py"))
 PUBLIC = {
     "tvm_memopt": """
-        BudgetError FrontendError Graph GraphError MemoptError Plan PlanError Request check cost_model extract
-        import_model optimize pipeline register_pipeline solve
+        BudgetError FrontendError Graph GraphError InfeasibleBudgetError MemoptError NoPlanError Plan PlanError
+        Request check cost_model extract import_model optimize pipeline register_pipeline solve
     """,
     "tvm_memopt.solvers": """
-        Deadline ORDERINGS Placement Progress Request SWITCHES beam_search place plan_for_order solve
+        Deadline METHODS ORDERINGS Placement Progress Request SWITCHES beam_search place plan_for_order solve
     """,
     "tvm_memopt.report": """
         Band Block BuildFigures Holder ReportContext Step TextStyle Timeline build_timeline buffers_csv print_chart

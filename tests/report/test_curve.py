@@ -5,7 +5,7 @@ import pytest
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import given_order, peak_live, read_graph
 from tvm_memopt.solvers import Request
-from tvm_memopt.solvers.portfolio.sweep import sweep
+from tvm_memopt.solvers.sweep import sweep
 
 pytest.importorskip("matplotlib", reason="curves are drawn with matplotlib")
 GRAPH = read_graph(Path(__file__).parents[1] / "data" / "remat" / "CM1.json")

@@ -28,14 +28,21 @@ from tvm_memopt.solvers.request import Request
 @click.argument("source", metavar="MODEL_OR_GRAPH")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the plan.")
 @search_options
+@click.option(
+    "--method",
+    type=click.Choice(["portfolio", "moccasin", "checkmate", "olla"]),
+    default="portfolio",
+    show_default=True,
+    help="How to search: the portfolio of all ideas, or a paper's own formulation.",
+)
 @shape_option
 @target_option
 @function_option
 @kernel_options
 @json_option
 def command(
-    source: str, output: str, budget: str | None, time_limit: float, threads: int | None, seed: int, as_json: bool,
-    **options: Any,
+    source: str, output: str, budget: str | None, time_limit: float, threads: int | None, seed: int, method: str,
+    as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Search the order and the places of all tensors of MODEL_OR_GRAPH, and write the plan.
 
@@ -46,12 +53,13 @@ def command(
     Examples:
       tvm-memopt plan graph.json -o plan.json --budget 80% --time-limit 60
       tvm-memopt plan model.onnx -o plan.json --shape input=1,3,224,224
+      tvm-memopt plan graph.json -o moccasin.json --budget 80% --method moccasin
     """
     from tvm_memopt.solvers import solve
 
     if budget is not None:
         check_budget_syntax(budget)
-    request = make_request(time_limit, threads, seed)
+    request = replace(make_request(time_limit, threads, seed), method=method)
     check_output(output, source)
     graph = read_graph_if_given(source)
     if graph is None:

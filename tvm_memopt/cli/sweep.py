@@ -53,7 +53,7 @@ def command(
       tvm-memopt sweep model.onnx --budgets 100%,80%,60% --plot curve.svg
       tvm-memopt sweep graph.json -o curve.json --time-limit 60
     """
-    from tvm_memopt.solvers.portfolio.sweep import sweep
+    from tvm_memopt.solvers.sweep import sweep
 
     request = make_request(time_limit, threads, seed)
     wanted = _split(budgets)

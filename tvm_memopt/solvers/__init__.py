@@ -1,13 +1,14 @@
 """The search: pure functions from a Graph and a Request to a Plan."""
 
 from tvm_memopt.solvers.layout import Placement, place
+from tvm_memopt.solvers.methods import METHODS, solve
 from tvm_memopt.solvers.order import ORDERINGS, beam_search
 from tvm_memopt.solvers.portfolio.fixed_order import plan_for_order
-from tvm_memopt.solvers.portfolio.solve import solve
 from tvm_memopt.solvers.request import Deadline, Progress, Request
 from tvm_memopt.solvers.switches import SWITCHES
 
 __all__ = [
+    "METHODS",
     "ORDERINGS",
     "SWITCHES",
     "Deadline",

@@ -20,12 +20,13 @@ class Progress:
     lower_bound_nbytes: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What is wanted of a plan and what may be spent on it.
 
     ``budget_nbytes``: largest arena, or None for the smallest that is found. ``time_limit``: wall-clock
-    seconds, set-up included. ``disabled``: names of search switches to turn off, for ablation.
+    seconds, set-up included. ``method``: one of ``tvm_memopt.solvers.METHODS``. ``disabled``: names of search switches
+    to turn off, for ablation; those of the portfolio are in ``tvm_memopt.solvers.SWITCHES``.
     ``start_schedules``: schedules, repeats allowed, of earlier plans to start from.
     ``progress`` is called now and then from the solving thread.
     """
@@ -36,6 +37,7 @@ class Request:
     start_schedules: tuple[tuple[int, ...], ...] = ()
     threads: int = os.cpu_count() or 1
     disabled: frozenset[str] = frozenset()
+    method: str = "portfolio"
     progress: Callable[[Progress], None] | None = None
 
     def __post_init__(self) -> None:

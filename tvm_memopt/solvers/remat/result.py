@@ -17,7 +17,7 @@ class RematResult:
     ``status``: "optimal" and "infeasible" are said only with a proof, over the schedules that ``scope`` names;
     "unknown": no schedule within the budget was found, and this is the one of least peak. ``cost_bound``: no
     schedule of that scope within the budget costs less. ``history``: (seconds, cost) of each better schedule
-    within the budget, as they were found.
+    within the budget, as they were found. ``interrupted``: Ctrl-C ended the search.
     """
 
     schedule: tuple[int, ...]
@@ -28,3 +28,4 @@ class RematResult:
     scope: str = EVERY_SCHEDULE
     history: tuple[tuple[float, float], ...] = ()
     stats: Mapping[str, Any] = field(default_factory=dict)
+    interrupted: bool = False

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from tvm_memopt.graph import Graph, Plan, lifetimes
 from tvm_memopt.solvers.layout import Placement
+from tvm_memopt.solvers.methods import solve
 from tvm_memopt.solvers.portfolio.fixed_order import assemble
-from tvm_memopt.solvers.portfolio.solve import solve
 from tvm_memopt.solvers.request import Request
 
 Listener = Callable[[Plan], None]

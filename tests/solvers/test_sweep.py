@@ -7,9 +7,9 @@ import pytest
 
 from tvm_memopt.graph import Graph, Plan, find_violations, given_order, peak_live, read_graph
 from tvm_memopt.solvers import Progress, Request, solve
-from tvm_memopt.solvers.portfolio.sweep import sweep
+from tvm_memopt.solvers.sweep import sweep
 
-GRAPH = read_graph(Path(__file__).parents[2] / "data" / "remat" / "CM1.json")
+GRAPH = read_graph(Path(__file__).parents[1] / "data" / "remat" / "CM1.json")
 GIVEN = peak_live(GRAPH, given_order(GRAPH))
 
 
@@ -39,7 +39,7 @@ def test_what_a_smaller_budget_found_is_taken_over(monkeypatch: pytest.MonkeyPat
         off = frozenset({"remat"}) if request.budget_nbytes == larger else frozenset[str]()
         return solve(graph, replace(request, disabled=off))
 
-    monkeypatch.setattr("tvm_memopt.solvers.portfolio.sweep.solve", without_recomputing_the_larger)
+    monkeypatch.setattr("tvm_memopt.solvers.sweep.solve", without_recomputing_the_larger)
     request = Request(time_limit=1, threads=1)
     assert sweep(GRAPH, [larger], request)[0].status == "unknown"
     plans = sweep(GRAPH, [larger, smaller], request)

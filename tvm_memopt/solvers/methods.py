@@ -1,0 +1,112 @@
+"""The methods that a plan can be asked of, by name: the portfolio, and the papers' own formulations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from tvm_memopt.errors import BudgetError, MemoptError
+from tvm_memopt.graph import Graph, Plan, check
+from tvm_memopt.solvers.portfolio.fixed_order import plan_for_order
+from tvm_memopt.solvers.portfolio.solve import solve as solve_portfolio
+from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
+from tvm_memopt.solvers.request import Deadline, Request
+from tvm_memopt.solvers.switches import SWITCHES
+
+_SCHEDULE_SHARE = 0.8  # of the time limit, for methods that choose a schedule; the rest is for its addresses
+
+
+def solve(graph: Graph, request: Request | None = None) -> Plan:
+    """The plan of ``request.method``, checked; Ctrl-C returns the best so far.
+
+    Without a budget: the smallest arena, every op run once. With one: the least cost among the plans that keep it.
+    Raises MemoptError for an unknown method or switch, BudgetError where the method needs a budget or takes none.
+    """
+    request = request or Request()
+    if request.method not in METHODS:
+        raise MemoptError(f"method {request.method!r} is unknown: expected one of {', '.join(METHODS)}")
+    unknown = sorted(request.disabled - _switches(request.method))
+    if unknown:
+        known = ", ".join(sorted(_switches(request.method)))
+        raise MemoptError(f"switch {unknown[0]!r} is unknown to method {request.method!r}: expected one of {known}")
+    return METHODS[request.method](graph, request)
+
+
+def _moccasin(graph: Graph, request: Request) -> Plan:
+    """MOCCASIN (arXiv 2304.14463): constraint programming with retention intervals, first runs in the given order."""
+    from tvm_memopt.solvers.published.moccasin import solve_moccasin
+
+    deadline = Deadline(request.time_limit)
+    found = solve_moccasin(
+        graph,
+        _budget(request),
+        time_limit=_SCHEDULE_SHARE * request.time_limit,
+        threads=request.threads,
+        seed=request.seed,
+        progress=request.progress,
+    )
+    return _placed(graph, request, deadline, found)
+
+
+def _checkmate(graph: Graph, request: Request) -> Plan:
+    """Checkmate (arXiv 1910.02653): a mixed-integer programme over stages, solved by HiGHS."""
+    from tvm_memopt.solvers.published.checkmate import solve_checkmate
+
+    deadline = Deadline(request.time_limit)
+    limit = _SCHEDULE_SHARE * request.time_limit
+    found = solve_checkmate(graph, _budget(request), time_limit=limit, threads=request.threads, seed=request.seed)
+    return _placed(graph, request, deadline, found)
+
+
+def _olla(graph: Graph, request: Request) -> Plan:
+    """OLLA (arXiv 2210.12924): order and addresses as one integer programme, without recomputation."""
+    from tvm_memopt.solvers.published.olla import solve_olla
+
+    if request.budget_nbytes is not None:
+        raise BudgetError("method 'olla' runs every op once and takes no budget: leave it out")
+    return solve_olla(graph, request)
+
+
+def _budget(request: Request) -> int:
+    if request.budget_nbytes is None:
+        raise BudgetError(f"method {request.method!r} searches what to run again, so it needs a budget")
+    return request.budget_nbytes
+
+
+def _placed(graph: Graph, request: Request, deadline: Deadline, found: RematResult) -> Plan:
+    """The schedule with addresses; live bytes within the budget do not promise an arena within it."""
+    inner = replace(request, disabled=frozenset(), method="portfolio")
+    plan = plan_for_order(graph, found.schedule, inner, deadline)
+    solver = {
+        **plan.solver,
+        "name": request.method,
+        "schedule_status": found.status,
+        "schedule_scope": found.scope,
+        "interrupted": found.interrupted,
+        "seed": request.seed,
+    }
+    bound = plan.cost_bound
+    if found.scope == EVERY_SCHEDULE and found.cost_bound is not None and bound is not None:
+        bound = max(bound, min(found.cost_bound, plan.cost))
+    plan = replace(plan, solver=solver, cost_bound=bound)
+    check(graph, plan)
+    return plan
+
+
+def _switches(method: str) -> frozenset[str]:
+    """The names that ``Request.disabled`` may hold."""
+    if method == "portfolio":
+        return frozenset(SWITCHES)
+    if method == "olla":
+        from tvm_memopt.solvers.published.olla import OLLA_SWITCHES
+
+        return frozenset(OLLA_SWITCHES)
+    return frozenset()
+
+
+METHODS: Mapping[str, Callable[[Graph, Request], Plan]] = {
+    "portfolio": solve_portfolio,
+    "moccasin": _moccasin,
+    "checkmate": _checkmate,
+    "olla": _olla,
+}
