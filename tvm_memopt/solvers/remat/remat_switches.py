@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 REMAT_SWITCHES: Mapping[str, str] = {
+    "keep-cut": "Begin with schedules that keep at an order's widest step what a minimum cut finds worth its bytes.",
     "eviction": "Begin with schedules that drop what is in the way of an order and make it again where it is read.",
     "order-annealing": "Look for an order that fits without a repeat by annealing the order alone first.",
     "order-search": "Give a small part of the time to the order search: a start, and a bound that forces a repeat.",
