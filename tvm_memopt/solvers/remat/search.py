@@ -11,6 +11,7 @@ from tvm_memopt.graph import Graph, given_order
 from tvm_memopt.solvers.native import available, library
 from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.ordering.search import search_order
+from tvm_memopt.solvers.remat.cut_bound import bound_by_cuts
 from tvm_memopt.solvers.remat.eviction import SCORES, evicting_schedule
 from tvm_memopt.solvers.remat.exact import Method, solve_exactly
 from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents
@@ -31,6 +32,7 @@ _EXACT_SHARES = {60: 0.3, 128: 0.05}  # by the most ops: of the time left, each 
 _MOST_WALKED = 20_000  # ops: the walk is plain Python
 _WALK_SHARE = 0.1  # of the time left, for the walks of the first or of the other orders
 _KEEP_SHARE = 0.4  # of the time, for cuts of the given order
+_CUT_BOUND_SHARE = 0.05  # of the time
 _MANY_OPS = 1000  # so many are annealed on from what fits, not anew: there the time is too short for that
 _ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 2.0
@@ -54,7 +56,7 @@ class _Search:
     progress: ProgressCall | None
     rounds: int = 0
     repeating: bool = False  # whether it is proved that no order fits without repeats
-    bounded: bool = False  # whether the time for the bound by prices is spent
+    bounded: bool = False  # whether the time for the bound by prices is spent, or is not worth it
     windowed: tuple[int, ...] = ()  # the schedule whose windows were the last to be solved
 
     @property
@@ -145,6 +147,7 @@ def search_remat(
 def _run(search: _Search, rounds: int | None) -> None:
     if len(search.graph.ops) <= _TINY:
         _search_exactly(search, _TINY_SHARE, "auto")
+    _bound_by_cuts(search)
     _keep_by_cuts(search, 1.0 if rounds is not None else _KEEP_SHARE)
     walk_share = 1.0 if rounds is not None else _WALK_SHARE
     _walk_orders(search, search.starts[:1], walk_share)
@@ -207,6 +210,16 @@ def _search_exactly(search: _Search, share: float, method: Method) -> None:
         search.found.refuted = True
     elif found.cost_bound is not None:
         search.found.cost_bound = max(search.found.cost_bound, found.cost_bound)
+
+
+def _bound_by_cuts(search: _Search) -> None:
+    if "cut-bound" in search.disabled or search.done:
+        return
+    clock, budget = search.crew.deadline, search.found.budget
+    limit = clock.within(_CUT_BOUND_SHARE * clock.remaining)
+    least = bound_by_cuts(search.graph, search.starts[0], budget, limit)
+    search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + least)
+    search.bounded |= least > 0 and len(search.graph.ops) > _MANY_OPS
 
 
 def _keep_by_cuts(search: _Search, share: float) -> None:
