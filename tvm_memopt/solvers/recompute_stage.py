@@ -29,7 +29,7 @@ def recompute(search: Search) -> None:
     """Look for the cheapest schedule whose buffers can be laid out within the budget.
 
     The search counts bytes as an aligned arena does. Where the addresses then do not fit, it is asked again for so
-    much less as they went over; where they do, again from there for less cost, until the time is up.
+    much less as they went over; where they do, again for less cost and closer to the budget, until the time is up.
     """
     if not search.missed or "remat" in search.request.disabled or not uses_native(search):
         return
@@ -61,7 +61,8 @@ def recompute(search: Search) -> None:
         growth *= _GROWTH if over <= 0 else 1.0
         if over <= 0 and found.status == "optimal" and target == most:
             return
-        target = max(search.bound, min(most, target - (over if over > 0 else over // 2)))
+        upwards = max(target - over // 2, target + (most - target + 1) // 2)
+        target = max(search.bound, target - over if over > 0 else min(most, upwards))
 
 
 def _learn(search: Search, found: RematResult, budget: int) -> None:

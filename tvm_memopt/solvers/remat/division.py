@@ -77,7 +77,7 @@ class _Builder:
         self.steps = list(division.order[: division.step])
         self.places = list(range(division.step))
         self.first, self.last = division.first_late.tolist(), division.last_late.tolist()
-        self.made_at = division.made_at.tolist()
+        self.made_at: list[int] = division.made_at.tolist()
 
     def put(self, at: int, now: int) -> None:
         self.steps.append(self.division.order[at])
