@@ -21,6 +21,8 @@ _SHARE = 0.6  # of the time that is left, for one search; the rest is for addres
 _FIRST_SECONDS, _GROWTH = 3.0, 1.5  # for the first search, so that addresses are tried soon; and to the next
 _OPS_A_SECOND = 400  # of a large graph, in the first search: its cuts take so long
 _LEAST_SECONDS = 0.05
+_OP_SECONDS = 1e-4  # an op: in less time than that for all of them nothing is found
+_MANY_OPS, _SPARED = 1000, 0.998  # of so many, the first search is for so much of the budget: addresses take the rest
 _FEW_OPS = 60  # so few are searched exactly too: the first search gets its whole share at once
 _STARTS = 3  # orders to begin with
 
@@ -37,9 +39,12 @@ def recompute(search: Search) -> None:
     assert budget is not None
     # With padding, the search rounds up every size, that of the buffer at the end of the arena too.
     most = align_up(budget, search.graph.alignment) if largest_padding(search.graph) else budget
-    target, attempt, growth, latest = most, 0, 1.0, search.candidates[0].order
+    large = len(search.graph.ops) > _MANY_OPS
+    target = max(search.bound, int(_SPARED * most)) if large else most
+    attempt, growth, latest = 0, 1.0, search.candidates[0].order
     few = len(search.graph.ops) <= _FEW_OPS and "exact-remat" not in search.request.disabled
-    while search.deadline.remaining > _LEAST_SECONDS and search.bound <= budget:
+    least_seconds = max(_LEAST_SECONDS, _OP_SECONDS * len(search.graph.ops))
+    while search.deadline.remaining > least_seconds and search.bound <= budget:
         search.stage("recomputation" if target == most else f"recomputation within {target}")
         share = search.deadline.remaining * _SHARE
         first = max(_FIRST_SECONDS, len(search.graph.ops) / _OPS_A_SECOND)

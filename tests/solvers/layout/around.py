@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tvm_memopt.graph import Buffer, Lifetimes, align_up
 
@@ -94,7 +95,7 @@ def items_of(lives: Lifetimes, alignment: int) -> list[Item]:
     opens, closes = {b.first for _, b in there}, {b.last + 1 for _, b in there}
     moments = sorted(opens | closes)
     before = dict.fromkeys(moments, 0)  # sections that have ended by each moment
-    for moment, after in zip(moments, moments[1:], strict=False):
+    for moment, after in pairwise(moments):
         before[after] = before[moment] + (moment in opens and after in closes)
     found = [Item(i, b, before[b.first], before[b.last + 1], align_up(b.nbytes, alignment)) for i, b in there]
     return sorted(found, key=lambda item: (item.lo, item.hi, item.index))

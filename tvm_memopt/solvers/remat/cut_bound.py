@@ -17,15 +17,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvm_memopt.graph import Graph
+from tvm_memopt.graph import Graph, live_profile
 from tvm_memopt.graph.liveness import best_sharing
 from tvm_memopt.solvers.remat.division import widest_step
 from tvm_memopt.solvers.request import Deadline
 
 _UNITS = 2**36  # of cost, for the cost of every op once
 _INFINITE = 2**50
-_PLACES = (-1, 0, 1, 2, -2, 4, -4, 8)  # ops tried, from the widest step of an order
-_CUTS = 24  # prices tried for each
+_BESIDE = (0, -1, 1, 2)  # ops tried, from the widest step of an order on
+_FULLEST = 12  # ops tried besides: where the order holds the most
+_CUTS = 16  # prices tried for each
 _TOLERANCE = 1e-9  # of the cost and of p * budget: sums of doubles
 
 
@@ -97,18 +98,25 @@ class CutBound:
 def bound_by_cuts(graph: Graph, order: Sequence[int], budget_nbytes: int, deadline: Deadline) -> float:
     """No schedule within the budget has repeats of a smaller summed cost; 0 where nothing is shown.
 
-    The ops tried are those about the widest step of ``order``.
+    The ops tried are those about the widest step of ``order`` and those of its fullest steps.
     """
     total = sum(tensor.nbytes for tensor in graph.tensors)
     if not total or not graph.base_cost:
         return 0.0
     most = 2.0**12 * graph.base_cost / total
-    step, best = widest_step(graph, order), 0.0
-    for place in dict.fromkeys(min(max(0, step + offset), len(order) - 1) for offset in _PLACES):
+    best = 0.0
+    for place in _places(graph, order):
         if deadline.passed:
             break
         best = max(best, CutBound(graph, order[place], budget_nbytes).best(most, deadline))
     return best
+
+
+def _places(graph: Graph, order: Sequence[int]) -> list[int]:
+    step, held = widest_step(graph, order), live_profile(graph, order)
+    fullest = sorted(range(len(order)), key=lambda place: -held[place])[:_FULLEST]
+    beside = [step + offset for offset in _BESIDE if 0 <= step + offset < len(order)]
+    return list(dict.fromkeys([*beside, *fullest]))
 
 
 def _cost(graph: Graph, op: int, again: bool) -> float:

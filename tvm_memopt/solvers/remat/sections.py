@@ -12,7 +12,7 @@ from tvm_memopt.solvers.remat.division import Division
 
 
 def section_starts(division: Division, sections: int) -> list[int]:
-    """Places where sections begin, but for the first: near equal parts of the wanted bytes, where least is handed on."""
+    """Where sections begin, but for the first: near equal parts of the wanted bytes, where few are handed on."""
     step = division.step
     change = np.zeros(step + 1)
     np.add.at(change, division.made_at + 1, division.nbytes)
