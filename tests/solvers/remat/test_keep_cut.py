@@ -11,6 +11,7 @@ from tests.solvers.remat.dijkstra import least_cost
 from tests.solvers.remat.long_skip import fixed_long_skip, long_skip
 from tests.solvers.remat.training import training_chain
 from tvm_memopt.graph import Graph, given_order, peak_live
+from tvm_memopt.solvers import Request, solve
 from tvm_memopt.solvers.remat.cut_bound import CutBound, bound_by_cuts
 from tvm_memopt.solvers.remat.division import Division, lazy_schedule, widest_step
 from tvm_memopt.solvers.remat.keep_cut import KeepCut
@@ -19,15 +20,16 @@ from tvm_memopt.solvers.remat.search import search_remat
 from tvm_memopt.solvers.remat.sections import handed_on, section_starts
 from tvm_memopt.solvers.request import Deadline
 
-FLAG = np.zeros(1, np.int32)
-
 
 def cost_of(graph: Graph, schedule: Sequence[int]) -> float:
     return sum(graph.ops[op].cost for op in schedule)
 
 
-def all_of(graph: Graph, budget: int) -> list[tuple[int, ...]]:
-    return list(keep_schedules(graph, given_order(graph), budget, Deadline(60), FLAG.copy()))
+def all_of(graph: Graph, budget: int, seconds: float = 60, stop: bool = False) -> list[tuple[int, ...]]:
+    found: list[tuple[int, ...]] = []
+    flag = np.full(1, stop, np.int32)
+    keep_schedules(graph, given_order(graph), budget, Deadline(seconds), flag, found.append)
+    return found
 
 
 @given(rich_graphs(max_ops=12), st.data())
@@ -125,10 +127,10 @@ def test_a_long_chain_is_checkpointed() -> None:
 @needs_library
 def test_a_set_flag_and_a_passed_deadline_end_it() -> None:
     graph = training_chain(100)
-    order, budget = given_order(graph), peak_live(graph, range(len(graph.ops))) // 5
-    assert not [s for s in keep_schedules(graph, order, budget, Deadline(60), np.ones(1, np.int32)) if len(s) > 200]
-    assert not [s for s in keep_schedules(graph, order, budget, Deadline(0), FLAG.copy()) if len(s) > 200]
-    assert bound_by_cuts(graph, order, budget, Deadline(0)) == 0
+    budget = peak_live(graph, given_order(graph)) // 5
+    assert not all_of(graph, budget, stop=True)
+    assert not all_of(graph, budget, seconds=0)
+    assert bound_by_cuts(graph, given_order(graph), budget, Deadline(0)) == 0
 
 
 @given(rich_graphs(max_ops=6), st.floats(0.4, 1.0))
@@ -164,3 +166,13 @@ def test_search_reports_the_bound_and_the_switch_turns_it_off() -> None:
         bounds.append(found.cost_bound - graph.base_cost)
     assert bounds[0] > 40
     assert bounds[1] < 2
+
+
+@needs_library
+def test_a_plan_knows_that_no_order_keeps_the_budget() -> None:
+    graph = training_chain(100)
+    budget = peak_live(graph, given_order(graph)) // 2
+    plan = solve(graph, Request(budget, time_limit=3.0, threads=1))
+    assert plan.solver["order_bound_nbytes"] > budget
+    assert plan.cost_bound is not None
+    assert graph.base_cost + 40 < plan.cost_bound <= plan.cost

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,8 +49,8 @@ class _Keeping:
     budget: int
     deadline: Deadline
     flag: np.ndarray
+    take: Callable[[tuple[int, ...]], None]
     best: tuple[bool, float] = (True, np.inf)
-    better: list[tuple[int, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         graph, division = self.division.graph, self.division
@@ -66,7 +66,7 @@ class _Keeping:
         return bool(self.flag[0]) or self.deadline.passed
 
     def state(self, again: set[int]) -> _State:
-        """The plan in which the ops run again; noted where it is the best so far."""
+        """The plan in which the ops run again; handed out where it is the best so far."""
         lazy = lazy_schedule(self.division, again)
         load = np.zeros(len(self.division.order))
         np.maximum.at(load, lazy.places, native.profile(self.problem, lazy.steps))
@@ -74,7 +74,7 @@ class _Keeping:
         rank = self.rank(found)
         if rank < self.best:
             self.best = rank
-            self.better.append(lazy.steps)
+            self.take(lazy.steps)
         return found
 
     def rank(self, state: _State) -> tuple[bool, float]:
@@ -83,10 +83,6 @@ class _Keeping:
 
     def next(self, before: _State, prices: np.ndarray) -> _State:
         return self.state(self.cut.again(prices, self.weights, before.lazy, before.again))
-
-    def news(self) -> Iterator[tuple[int, ...]]:
-        while self.better:
-            yield self.better.pop(0)
 
 
 @dataclass
@@ -100,12 +96,17 @@ class _Sectioned:
 
 
 def keep_schedules(
-    graph: Graph, order: Sequence[int], budget_nbytes: int, deadline: Deadline, flag: np.ndarray
-) -> Iterator[tuple[int, ...]]:
-    """Ever better schedules that divide ``order`` at its widest step and keep across it what is worth its bytes.
+    graph: Graph,
+    order: Sequence[int],
+    budget_nbytes: int,
+    deadline: Deadline,
+    flag: np.ndarray,
+    take: Callable[[tuple[int, ...]], None],
+) -> None:
+    """Divide ``order`` at its widest step and keep across it what is worth its bytes.
 
-    A better one costs less within the budget, or has a smaller peak while none is. It needs the native library and
-    ends where ``deadline`` passes or ``flag[0]`` is set.
+    ``take`` is called with ever better schedules: a better one costs less within the budget, or has a smaller peak
+    while none is. It needs the native library and ends where ``deadline`` passes or ``flag[0]`` is set.
     """
     step, problem = widest_step(graph, order), native.packed_remat(graph)
     if problem is None or step < 2:
@@ -113,17 +114,17 @@ def keep_schedules(
     division = Division(graph, order, step)
     if not division.wanted.any():
         return
-    keeping = _Keeping(division, problem, budget_nbytes, deadline, flag)
+    keeping = _Keeping(division, problem, budget_nbytes, deadline, flag, take)
     tried: list[_Sectioned] = []
     for sections in SECTIONS:
-        if keeping.stopped or sections > step:
+        if keeping.stopped:
+            break
+        if sections > step:
             continue
         tried.append(_priced(keeping, sections))
-        yield from keeping.news()
     tried.sort(key=lambda found: found.rank)
     for found in tried[:_REFINED]:
         _refine(keeping, found)
-        yield from keeping.news()
 
 
 def _divide(keeping: _Keeping, sections: int) -> None:

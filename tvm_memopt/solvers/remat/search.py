@@ -227,9 +227,9 @@ def _keep_by_cuts(search: _Search, share: float) -> None:
     if "keep-cut" in search.disabled or search.done:
         return
     clock = search.crew.deadline
-    limit = clock.within(share * clock.remaining)
-    for schedule in keep_schedules(search.graph, search.starts[0], search.found.budget, limit, search.crew.flag):
-        search.take(schedule, "keep cut")
+    limit, flag = clock.within(share * clock.remaining), search.crew.flag
+    order, budget = search.starts[0], search.found.budget
+    keep_schedules(search.graph, order, budget, limit, flag, lambda schedule: search.take(schedule, "keep cut"))
 
 
 def _walk_orders(search: _Search, orders: Sequence[tuple[int, ...]], share: float) -> None:
