@@ -31,7 +31,7 @@ _EXACT_ROUNDS = 2, 8, 20, 40  # before these, small graphs are searched exactly
 _EXACT_SHARES = {60: 0.3, 128: 0.05}  # by the most ops: of the time left, each time
 _MOST_WALKED = 20_000  # ops: the walk is plain Python
 _WALK_SHARE = 0.1  # of the time left, for the walks of the first or of the other orders
-_KEEP_SHARE = 0.4  # of the time, for cuts of the given order
+_KEEP_SHARE, _SMALL_KEEP_SHARE = 0.4, 0.05  # of the time, for cuts of the given order; annealing finds small plans
 _CUT_BOUND_SHARE = 0.05  # of the time
 _MANY_OPS = 1000  # so many are annealed on from what fits, not anew: there the time is too short for that
 _ORDER_SHARE = 0.05  # of the time, for the order search
@@ -148,7 +148,8 @@ def _run(search: _Search, rounds: int | None) -> None:
     if len(search.graph.ops) <= _TINY:
         _search_exactly(search, _TINY_SHARE, "auto")
     _bound_by_cuts(search)
-    _keep_by_cuts(search, 1.0 if rounds is not None else _KEEP_SHARE)
+    keep_share = _KEEP_SHARE if len(search.graph.ops) > _MANY_OPS else _SMALL_KEEP_SHARE
+    _keep_by_cuts(search, 1.0 if rounds is not None else keep_share)
     walk_share = 1.0 if rounds is not None else _WALK_SHARE
     _walk_orders(search, search.starts[:1], walk_share)
     walked = len(search.starts)
