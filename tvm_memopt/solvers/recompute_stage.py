@@ -67,7 +67,8 @@ def recompute(search: Search) -> None:
         if over <= 0 and found.status == "optimal" and target == most:
             return
         upwards = max(target - over // 2, target + (most - target + 1) // 2)
-        target = max(search.bound, target - over if over > 0 else min(most, upwards))
+        lower = over + over // 2 if large else over  # a large graph has time for few searches: the next one should fit
+        target = max(search.bound, target - lower if over > 0 else min(most, upwards))
 
 
 def _learn(search: Search, found: RematResult, budget: int) -> None:
