@@ -48,7 +48,8 @@ def test_bound_meets_the_cost_of_the_one_repeat_that_must_be() -> None:
 def test_search_reports_the_bound() -> None:
     graph = skipping((5.0, *[1.0] * 18, 0.0), (100, *[100] * 18, 1))  # one op is free: it could run again for nothing
     bounds = []
-    for disabled in (frozenset({"exact-remat"}), frozenset({"exact-remat", "price-bound"})):
+    off = frozenset({"exact-remat", "cut-bound"})
+    for disabled in (off, off | {"price-bound"}):
         found = search_remat(graph, 201, seconds=5.0, disabled=disabled)
         assert found.cost == pytest.approx(graph.base_cost + 5.0)
         assert found.cost_bound is not None

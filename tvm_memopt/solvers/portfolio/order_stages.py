@@ -48,7 +48,26 @@ def refute_orders(search: Search) -> None:
     if len(search.graph.ops) <= _FEW_OPS or search.proved_order or not uses_native(search):
         return
     search.stage("order bound")
+    if _needs_repeats(search):
+        return
     _search_further(search, _REFUTE_SHARE * search.deadline.remaining)
+
+
+def _needs_repeats(search: Search) -> bool:
+    """Whether minimum cuts prove that every plan within the budget runs some op again; that bounds every order."""
+    budget = search.request.budget_nbytes
+    if budget is None or {"cut-bound", "remat"} & search.request.disabled:
+        return False
+    from tvm_memopt.solvers.remat.cut_bound import bound_by_cuts
+
+    limit = search.deadline.within(_REFUTE_SHARE * search.deadline.remaining)
+    least = bound_by_cuts(search.graph, search.candidates[0].order, budget, limit)
+    if least <= 0:
+        return False
+    search.cost_bound = max(search.cost_bound, search.graph.base_cost + least)
+    search.order_bound = max(search.order_bound, budget + 1)
+    search.peak_bound = max(search.peak_bound, budget + 1)
+    return True
 
 
 def better_orders(search: Search) -> None:
