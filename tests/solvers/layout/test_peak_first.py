@@ -1,7 +1,6 @@
 import random
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,13 +8,11 @@ from tests.solvers.brute_force import least_arena, placement_is_valid
 from tests.solvers.layout.around import placed_around
 from tests.solvers.strategies import ALIGNMENTS, buffer_sets
 from tvm_memopt.graph import Buffer, Lifetimes, align_up
-from tvm_memopt.solvers import Deadline, native
+from tvm_memopt.solvers import Deadline
 from tvm_memopt.solvers.layout import load_bound, place_greedily
 from tvm_memopt.solvers.layout.exact import Effort, fit_around
 from tvm_memopt.solvers.layout.load import padded_load
 from tvm_memopt.solvers.layout.peak_first import place_peak_first
-
-pytestmark = pytest.mark.skipif(not native.available(), reason="the C++ core is not built")
 
 
 def apart(lives: Lifetimes) -> Lifetimes:

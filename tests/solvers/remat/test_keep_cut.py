@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.solvers.order.native_tools import needs_library, rich_graphs
+from tests.solvers.order.native_tools import rich_graphs
 from tests.solvers.remat.dijkstra import least_cost
 from tests.solvers.remat.long_skip import fixed_long_skip, long_skip
 from tests.solvers.remat.training import training_chain
@@ -92,13 +92,11 @@ def test_sections_forbid_to_make_again_what_they_hand_on() -> None:
     assert not handed_on(division, section_starts(division, 1)).any()
 
 
-@needs_library
 def test_the_one_cheap_repeat_is_found() -> None:
     graph = long_skip()
     assert all_of(graph, 75)[-1] == (0, 1, 2, 3, 0, 4)
 
 
-@needs_library
 @given(rich_graphs(max_ops=14), st.floats(0.3, 1.0))
 @settings(max_examples=100, deadline=None)
 def test_schedules_get_better_and_are_valid(graph: Graph, share: float) -> None:
@@ -113,7 +111,6 @@ def test_schedules_get_better_and_are_valid(graph: Graph, share: float) -> None:
     assert ranks == sorted(ranks, reverse=True)
 
 
-@needs_library
 def test_a_long_chain_is_checkpointed() -> None:
     graph = training_chain(400)
     budget = peak_live(graph, given_order(graph)) // 5
@@ -124,7 +121,6 @@ def test_a_long_chain_is_checkpointed() -> None:
     assert peak_live(graph, with_one_section) > budget
 
 
-@needs_library
 def test_a_set_flag_and_a_passed_deadline_end_it() -> None:
     graph = training_chain(100)
     budget = peak_live(graph, given_order(graph)) // 5
@@ -154,7 +150,6 @@ def test_bound_is_near_the_cost_where_one_step_divides_the_graph() -> None:
     assert 0.4 * 200 < bound < 0.55 * 200  # half of the forward ops, of cost 1 each, less the working set
 
 
-@needs_library
 def test_search_reports_the_bound_and_the_switch_turns_it_off() -> None:
     graph = training_chain(100)
     budget = peak_live(graph, given_order(graph)) // 2
@@ -168,7 +163,6 @@ def test_search_reports_the_bound_and_the_switch_turns_it_off() -> None:
     assert bounds[1] < 2
 
 
-@needs_library
 def test_a_plan_knows_that_no_order_keeps_the_budget() -> None:
     graph = training_chain(100)
     budget = peak_live(graph, given_order(graph)) // 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tvm_memopt.graph import Graph
@@ -115,18 +114,12 @@ def _search(search: Search, target: int, attempt: int, seconds: float, latest: t
             repeating=search.order_bound > target,
         )
 
-    return _noted(search, lambda: call_interruptibly(call))
+    found, interrupted = call_interruptibly(call)
+    if interrupted:
+        place(search, evaluate(search, "recomputation", found.schedule))
+        raise KeyboardInterrupt
+    return found
 
 
 def _as_laid_out(graph: Graph) -> Graph:
     return aligned_graph(graph) if graph.alignment > 1 else graph
-
-
-def _noted(search: Search, call: Callable[[], RematResult]) -> RematResult:
-    """The answer of a search; when Ctrl-C ends it, its schedule is placed before that goes on."""
-    try:
-        return call()
-    except KeyboardInterrupt as interrupt:
-        found: RematResult = interrupt.result  # type: ignore[attr-defined]
-        place(search, evaluate(search, "recomputation", found.schedule))
-        raise

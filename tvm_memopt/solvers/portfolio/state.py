@@ -136,6 +136,8 @@ def refine_order(search: Search, candidate: Candidate, most_seconds: float = mat
         disabled=request.disabled,
     )
     keep(search, candidate, found)
+    if found.interrupted:
+        raise KeyboardInterrupt
 
 
 def keep(search: Search, candidate: Candidate, placement: Placement) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tvm_memopt.graph import Graph, given_order
-from tvm_memopt.solvers.native import available, library
+from tvm_memopt.solvers.native import library
 from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.order.search import search_order
 from tvm_memopt.solvers.remat.cut_bound import bound_by_cuts
@@ -122,15 +122,14 @@ def search_remat(
     the clock says, without the order search; the answer is then the same for the same seed and thread count.
     Ctrl-C and ``flag[0]`` set end it soon with the best so far.
     """
-    if available():
-        library()  # loaded before the clock starts: only a process's first search waits for it
+    library()  # loaded before the clock starts: only a process's first search waits for it
     clock = Deadline(seconds)
     flag = np.zeros(1, np.int32) if flag is None else flag
     found = Incumbents(graph, budget_nbytes, clock, max(graph.base_cost, cost_bound))
     given = [given_order(graph), *map(tuple, start_schedules)]
     for number, schedule in enumerate(given):
         found.add(schedule, f"start {number - 1}" if number else "given")
-    problem = native.packed_remat(graph) if available() else None
+    problem = native.packed_remat(graph)
     if problem is None or found.proved:
         return found.result({"native": problem is not None, "rounds": 0, "moves": 0})
     crew = Crew(problem, budget_nbytes, clock, flag)
