@@ -40,13 +40,13 @@ def measured(request):
     build = build_planned(Branches, tvm.target.Target("llvm"), PlanOptions(time_limit=1))
     function = build.planned.functions["main"]
     inputs = [np.array(request.param), np.random.default_rng(0).standard_normal((16, 64)).astype("float32")]
-    return Comparison(function.plan.arena_nbytes, 0, measure_memory(build.executable, inputs), branches=True)
+    return Comparison(function.plan.arena_nbytes, 0, measure_memory(build.executable, inputs), arena_position=0)
 
 
 def test_the_arena_is_the_first_storage(measured):
     assert measured.planned_arena_nbytes > 0
     assert measured.arena_as_planned is True
-    assert measured.branches_nbytes > 0
+    assert measured.beside_arena_nbytes > 0
 
 
 def test_no_other_size_passes_for_the_arena(measured):
@@ -75,7 +75,7 @@ def test_a_model_with_an_if_is_measured_by_the_command(command, tmp_path):
     found = json.loads(result.out)["measured"]
     assert found["planned_arena_nbytes"] == 0
     assert found["arena_as_planned"] is None
-    assert found["branches_nbytes"] == found["planned"]["storage_nbytes"] > 0
+    assert found["beside_arena_nbytes"] == found["planned"]["storage_nbytes"] > 0
     assert found["outputs_equal"] is True
     assert found["planned"]["total_nbytes"] <= found["unmodified"]["total_nbytes"]
     assert "not checked" in command("run", module).out

@@ -180,8 +180,6 @@ class _Optimization:
         from tvm_memopt.passes.relax.build import export_module
         from tvm_memopt.passes.relax.planning import unplanned_reason
 
-        if self.arguments["budget"] is not None:
-            raise BudgetError(f"{self.model}: {unplanned_reason(build.planned.skipped)}, so no budget can be kept")
         export_module(build.executable, self.output, target, self.arguments["cc"])
         reason = unplanned_reason(build.planned.skipped)
         unused = [name for name in ("plan_file", "report_dir", "measure") if self.arguments[name]]
@@ -213,9 +211,16 @@ class _Optimization:
             unmodified = build_unmodified(mod, target, exec_mode=self.arguments["exec_mode"])
             export_module(unmodified, other, target, self.arguments["cc"])
             inputs = random_inputs(mod, self.arguments["seed"])
-            caller_arena = self.arguments["caller_arena"]
-            arena, branches = found.plan.arena_nbytes, found.branches
-            return compare(self.output, other, inputs, arena, caller_arena=caller_arena, repeats=10, branches=branches)
+            beside = found.arena_position if found.beside_arena else None
+            return compare(
+                self.output,
+                other,
+                inputs,
+                found.plan.arena_nbytes,
+                caller_arena=self.arguments["caller_arena"],
+                repeats=10,
+                arena_position=beside,
+            )
 
     def _report(self, build: Any, found: Any, comparison: Any) -> Path:
         from tvm_memopt import __version__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import tvm
@@ -21,6 +21,7 @@ from tvm_memopt.passes.relax.program import (
     replace_variables,
     resolve,
     symbolic_parameters,
+    symbolic_variables,
 )
 from tvm_memopt.passes.relax.sizes import dtype_nbytes
 from tvm_memopt.passes.relax.unfold import Unfolded
@@ -85,7 +86,7 @@ def emit_function(
     attrs = dict(function.attrs.items()) if function.attrs is not None else {}
     with builder.function(extraction.program.name, params, attrs=attrs, private=False):
         emitter = _Emitter(builder, extraction, plan, kernel_of, kernels, unfolded, arena, caller_owned)
-        _emit_bound_checks(emitter)
+        _emit_bound_checks(emitter, symbolic_parameters(function))
         if not caller_owned and plan.arena_nbytes:
             emitter.arena = builder.emit(_storage(plan.arena_nbytes), "arena")
         for step in range(len(plan.schedule)):
@@ -109,18 +110,26 @@ def emit_reordered(builder: relax.BlockBuilder, extraction: Extraction, schedule
                 variable = extraction.variable_of.get(tensor)
                 if variable is not None and variable in extraction.program.buffers:
                     emitter.current[variable] = builder.emit(extraction.program.buffers[variable], variable.name)
+            if operation.kind == "match":
+                _emit_match(emitter, operation)
+                continue
             value = replace_variables(operation.value, _needed(emitter, operation.value))
             emitter.current[operation.result] = builder.emit(value, operation.result.name)
         builder.emit_func_output(_substitute(emitter, extraction.program.result))
     return builder.get()[extraction.program.name]
 
 
-def _emit_bound_checks(emitter: _Emitter) -> None:
+def _emit_match(emitter: _Emitter, operation: Operation) -> None:
+    value = _substitute(emitter, operation.value)
+    emitter.current[operation.result] = emitter.builder.match_cast(value, operation.matched, operation.result.name)
+
+
+def _emit_bound_checks(emitter: _Emitter, variables: Iterable[tirx.Var]) -> None:
     """A symbolic dimension above its bound would silently overlap its neighbours: make it an error."""
-    program = emitter.extraction.program
-    for variable in symbolic_parameters(program.function):
-        if variable.name in program.bounds:
-            bound = program.bounds[variable.name]
+    bounds = emitter.extraction.program.bounds
+    for variable in variables:
+        if variable in bounds:
+            bound = bounds[variable]
             message = f"dimension {variable.name} is above {bound}, the upper bound that memory was planned for"
             arguments = [relax.prim_value(variable <= bound), tvm.ir.StringImm(message)]
             check = relax.Call(relax.ExternFunc("relax.run.assert_op"), arguments, ty_args=[relax.TupleType([])])
@@ -142,6 +151,9 @@ def _emit_step(emitter: _Emitter, step: int) -> None:
             emitter.current[variable] = _emit_buffer(emitter, variable, emitter.allocation_at.get((tensor, step)))
     if operation.kind == "kernel":
         _emit_kernel(emitter, step, operation)
+    elif operation.kind == "match":
+        _emit_match(emitter, operation)
+        _emit_bound_checks(emitter, symbolic_variables(operation.matched))
     else:
         value = replace_variables(operation.value, _needed(emitter, operation.value))
         if isinstance(value, relax.If):

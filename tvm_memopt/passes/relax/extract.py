@@ -7,10 +7,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import tvm
-from tvm import relax
+from tvm import relax, tirx
 
 from tvm_memopt.graph import Graph, Op, Tensor
-from tvm_memopt.passes.relax.program import Operation, Program, Var, escaping_variables, leaves
+from tvm_memopt.passes.relax.program import (
+    Operation,
+    Program,
+    Var,
+    escaping_variables,
+    leaves,
+    symbolic_variables,
+)
 from tvm_memopt.passes.relax.sizes import static_nbytes, type_nbytes
 from tvm_memopt.passes.tir.workspace import Kernel
 
@@ -55,6 +62,8 @@ class _Builder:
     mutated: set[int] = field(default_factory=set)
     pinned: set[int] = field(default_factory=set)
     constants: set[int] = field(default_factory=set)
+    defined: dict[tirx.Var, int] = field(default_factory=dict)
+    matched: set[int] = field(default_factory=set)
     order: set[tuple[int, int]] = field(default_factory=set)
     ops: list[Op] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -130,12 +139,9 @@ def extract_program(
 
 
 def _add_inputs(builder: _Builder) -> None:
-    function = builder.program.function
-    attrs = function.attrs
-    count = int(attrs["num_input"]) if attrs is not None and "num_input" in attrs else len(function.params)
-    for position, parameter in enumerate(function.params):
+    for position, parameter in enumerate(builder.program.parameters):
         nbytes = type_nbytes(parameter.ty, builder.program.bounds)
-        kind = "input" if position < count else "weight"
+        kind = "input" if position < builder.program.input_count else "weight"
         builder.add(parameter, Tensor(parameter.name, nbytes or 0, kind, arena=False))
         if nbytes is None:
             builder.notes.append(f"input {parameter.name} has a size that is known only at run time")
@@ -144,6 +150,10 @@ def _add_inputs(builder: _Builder) -> None:
 def _add_operation(builder: _Builder, index: int, operation: Operation) -> None:
     if operation.kind == "view":
         _add_view(builder, index, operation)
+        _order_after_matches(builder, index, operation)
+        return
+    if operation.kind == "match":
+        _add_match(builder, index, operation)
         return
     arguments = operation.arguments or [operation.value]
     per_argument = [builder.tensors_of(a) for a in arguments]
@@ -165,6 +175,7 @@ def _add_operation(builder: _Builder, index: int, operation: Operation) -> None:
     _name_after(builder, operation, written)
     builder.produced.update(outputs)
     _order_after(builder, index, operation, builder.closure(read), written)
+    _order_after_matches(builder, index, operation)
 
 
 def _name_after(builder: _Builder, operation: Operation, written: list[int]) -> None:
@@ -186,6 +197,44 @@ def _add_view(builder: _Builder, index: int, operation: Operation) -> None:
     builder.produced.add(tensor)
     for used in builder.closure(base):
         builder.touching.setdefault(used, []).append(index)
+
+
+def _add_match(builder: _Builder, index: int, operation: Operation) -> None:
+    """A match_cast: its result has the bytes of the value that is matched, and it defines symbolic variables."""
+    base = builder.tensors_of(operation.value)
+    nbytes = type_nbytes(operation.matched, builder.program.bounds)
+    source = builder.tensors[base[0]] if len(base) == 1 else None
+    result = Tensor(operation.result.name, nbytes or (source.nbytes if source else 0), arena=source is not None)
+    if source is not None:
+        result = replace(result, arena=source.arena, alias_of=base[0])
+    tensor = builder.add(operation.result, result, tuple(base))
+    builder.ops.append(Op(operation.name, tuple(builder.closure(base)), (tensor,), recomputable=False))
+    builder.produced.add(tensor)
+    builder.matched.update(builder.closure(base))
+    for used in builder.closure(base):
+        builder.touching.setdefault(used, []).append(index)
+    _order_after_matches(builder, index, operation)
+    for variable in symbolic_variables(operation.matched):
+        builder.defined.setdefault(variable, index)
+
+
+def _order_after_matches(builder: _Builder, index: int, operation: Operation) -> None:
+    """An operation runs after the match_cast that defines a symbolic variable which it uses."""
+    if not builder.defined:
+        return
+    buffers = builder.program.buffers
+    used = [operation.value, *(buffers[v] for v in leaves_of(operation) if v in buffers)]
+    if operation.matched is not None:
+        used.append(operation.matched)
+    for variable in (v for node in used for v in symbolic_variables(node)):
+        if variable in builder.defined:
+            builder.order.add((builder.defined[variable], index))
+
+
+def leaves_of(operation: Operation) -> list[Var]:
+    """The variables among the arguments of ``operation``."""
+    arguments = operation.arguments or [operation.value]
+    return [leaf for argument in arguments for leaf in leaves(argument) if isinstance(leaf, Var)]
 
 
 def _split_arguments(
@@ -285,6 +334,9 @@ def _finish(builder: _Builder, outputs: tuple[int, ...]) -> Graph:
         ops[before] = replace(ops[before], outputs=(*ops[before].outputs, token))
         for op_id in after:
             ops[op_id] = replace(ops[op_id], inputs=(*ops[op_id].inputs, token))
+    for op_id, op in enumerate(ops):
+        if builder.matched.intersection(op.outputs):  # a match_cast names the one instance that there is
+            ops[op_id] = replace(op, recomputable=False)
     for tensor in builder.mutated:
         for op_id in builder.touching.get(tensor, ()):
             ops[op_id] = replace(ops[op_id], recomputable=False, inplace=())

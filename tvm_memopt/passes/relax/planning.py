@@ -10,13 +10,13 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
-from tvm_memopt.errors import MemoptError, PlanError
+from tvm_memopt.errors import BudgetError, MemoptError, PlanError
 from tvm_memopt.graph import Graph, Plan, check, given_order, parse_budget
 from tvm_memopt.passes.relax.apply import emit_function, inplace_form
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
 from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
 from tvm_memopt.passes.relax.plan_forms import FormedPlan, follow_plan, form_notes, plan_with_forms
-from tvm_memopt.passes.relax.program import Program, UnsupportedFunctionError, parse_function
+from tvm_memopt.passes.relax.program import Program, UnsupportedFunctionError, parse_function, symbolic_variables
 from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
 from tvm_memopt.passes.tir.form_times import FormTimes
@@ -78,9 +78,21 @@ class FunctionPlan:
     folds: tuple[str, ...] = ()
 
     @property
-    def branches(self) -> bool:
-        """Whether the function has an If, whose branches allocate storage of their own."""
-        return any(operation.kind == "other" and operation.name == "if" for operation in self.extraction.operations)
+    def beside_arena(self) -> bool:
+        """Whether a call may allocate more than the arena and what it returns."""
+        found, graph = self.extraction, self.graph
+        returned = {graph.root[tensor] for tensor in graph.outputs}
+        buffers = {found.tensor_of[v] for v in found.program.buffers if v in found.tensor_of} - returned
+        calls = any(operation.kind in ("reading", "other") for operation in found.operations)
+        return calls or any(not graph.tensors[tensor].arena for tensor in buffers)
+
+    @property
+    def arena_position(self) -> int:
+        """Which storage of a call the arena is: the virtual machine keeps symbolic dimensions in one before it."""
+        program = self.extraction.program
+        matched = [op.matched for op in program.operations if op.kind == "match"]
+        symbolic = [v for node in (*(p.ty for p in program.parameters), *matched) for v in symbolic_variables(node)]
+        return 1 if symbolic else 0
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ def solve_module(
     """Graphs and plans of all functions of a lowered module; ``mod`` is not rewritten."""
     extracted = extract_module(mod, target, options)
     if not extracted.functions:
-        _nothing_planned(extracted.skipped, strict=options.strict)
+        _nothing_planned(extracted.skipped, options)
     _require_function(options.plan, extracted)
     times = FormTimes(extracted.forms, target)
     functions = {name: _plan_function(e, times, options, solver) for name, e in extracted.functions.items()}
@@ -141,8 +153,10 @@ def unplanned_reason(skipped: Mapping[str, str]) -> str:
     return f"nothing of this module can be planned ({reasons or 'it has no Relax function'})"
 
 
-def _nothing_planned(skipped: Mapping[str, str], *, strict: bool) -> None:
-    if strict:
+def _nothing_planned(skipped: Mapping[str, str], options: PlanOptions) -> None:
+    if options.budget is not None:
+        raise BudgetError(f"{unplanned_reason(skipped)}, so no budget can be kept")
+    if options.strict:
         raise MemoptError(f"{unplanned_reason(skipped)}: without the strict option it is compiled as TVM does")
     _log.warning("%s: it is compiled as TVM does", unplanned_reason(skipped))
 
