@@ -235,3 +235,36 @@ def test_calls_alone_are_reordered_around_a_match():
     built, stock = relax.build(module, HOST), build_unmodified(Rows, HOST)
     inputs = inputs_with(9)
     assert outputs_equal(run_module(built, inputs), run_module(stock, inputs))
+
+
+@I.ir_module
+class InBranch:
+    @R.function
+    def main(x: R.Tensor((32, 64), "float32"), c: R.Tensor((), "bool")) -> R.Tensor((32, 32), "float32"):
+        y = R.nn.softmax(x)
+        if c:
+            m = T.int64()
+            u = R.nn.relu(R.matmul(y, R.permute_dims(x)))
+            found = R.match_cast(R.nonzero(u), R.Tensor((2, m), "int64"))
+            total = R.sum(R.astype(R.add(found, found), "float32"), axis=[0, 1], keepdims=True)
+            z = R.add(u, total)
+        else:
+            z = R.matmul(R.nn.softmax(y), R.permute_dims(y))
+        return R.nn.relu(R.matmul(z, z))
+
+
+@pytest.mark.parametrize("condition", [True, False])
+def test_a_match_in_a_branch_is_planned_around(condition):
+    build = build_planned(InBranch, HOST, PlanOptions(time_limit=1))
+    function = build.planned.functions["main"]
+    assert len(list(function.with_branches())) == 3
+    x = random_arrays([(32, 64)])[0].astype("float64")
+    e = np.exp(x)
+    y = e / e.sum(axis=1, keepdims=True)
+    u = np.maximum(y @ x.T, 0)
+    s = np.exp(y)
+    z = u + 2 * np.sum(np.nonzero(u)) if condition else s / s.sum(axis=1, keepdims=True) @ y.T
+    inputs = [x.astype("float32"), np.array(condition)]
+    np.testing.assert_allclose(run_module(build.executable, inputs)[0], np.maximum(z @ z, 0), rtol=1e-4)
+    storages = measure_memory(build.executable, inputs).storages
+    assert storages[function.arena_position].nbytes == function.plan.arena_nbytes

@@ -7,7 +7,7 @@ themselves; what is left has an effect on memory or makes a view.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import tvm
@@ -35,7 +35,8 @@ class Operation:
     ``kind``: ``"kernel"`` (a PrimFunc named ``callee``), ``"view"``, ``"filling"`` (a library call that
     writes into its buffer arguments), ``"reading"`` (a call that returns a value of its own), ``"match"`` (a
     match_cast of ``value`` to the type ``matched``, which may define symbolic variables) or ``"other"``
-    (anything else: kept in order, never repeated).
+    (anything else: kept in order, never repeated). ``branches``: those of an If, as programs whose parameters are
+    what they use from outside; None where one of them is not understood.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Operation:
     value: relax.Expr
     callee: str | None = None
     matched: relax.Type | None = None
+    branches: tuple[Program, Program] | None = None
 
     @property
     def arguments(self) -> list[relax.Expr]:
@@ -69,6 +71,13 @@ class Program:
     buffers: dict[Var, relax.Call] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     result: relax.Expr | None = None
+
+    def all_operations(self) -> Iterator[Operation]:
+        """The operations, and those of branches behind the If that they belong to."""
+        for operation in self.operations:
+            yield operation
+            for branch in operation.branches or ():
+                yield from branch.all_operations()
 
 
 def parse_function(mod: tvm.IRModule, variable: tvm.ir.GlobalVar) -> Program:
@@ -160,11 +169,33 @@ def _parse_binding(program: Program, mod: tvm.IRModule, binding: relax.Binding, 
         else:
             program.operations.append(_operation(mod, binding.var, value))
     elif isinstance(value, relax.If):
-        program.operations.append(Operation("other", "if", binding.var, _resolve_branches(value, plain)))
+        chosen = _resolve_branches(value, plain)
+        branches = _parse_branches(program, mod, chosen)
+        program.operations.append(Operation("other", "if", binding.var, chosen, branches=branches))
     elif isinstance(value, relax.Function | relax.SeqExpr):
         raise UnsupportedFunctionError("it defines a function inside")
     else:
         plain[binding.var] = value
+
+
+def _parse_branches(program: Program, mod: tvm.IRModule, value: relax.If) -> tuple[Program, Program] | None:
+    name = f"{program.name}.if{len(program.operations)}"
+    try:
+        return (
+            _parse_branch(program, f"{name}.then", mod, value.true_branch),
+            _parse_branch(program, f"{name}.else", mod, value.false_branch),
+        )
+    except UnsupportedFunctionError:
+        return None
+
+
+def _parse_branch(outer: Program, name: str, mod: tvm.IRModule, sequence: relax.Expr) -> Program:
+    if not isinstance(sequence, relax.SeqExpr):
+        raise UnsupportedFunctionError("a branch is not a sequence of bindings")
+    used = [v for v in relax.analysis.free_vars(sequence) if not isinstance(v.ty, tvm.ir.PrimType)]
+    branch = Program(name, outer.function, outer.bounds, tuple(used), len(used))
+    _parse_sequence(branch, mod, sequence)
+    return branch
 
 
 def _operation(mod: tvm.IRModule, result: Var, call: relax.Call) -> Operation:
