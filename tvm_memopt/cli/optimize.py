@@ -171,7 +171,8 @@ class _Optimization:
             write_plan(found.plan, self.plan_file)
         print_notes(found.notes, build.planned.skipped)
         note_interrupted(found.plan)
-        comparison = self._measure(mod, target, found.plan.arena_nbytes, branches=found.branches)
+        beside = found.arena_position if found.beside_arena else None
+        comparison = self._measure(mod, target, found.plan.arena_nbytes, arena_position=beside)
         report = self._report(build, found, comparison) if self.report_dir is not None else None
         self._print(found, comparison, report)
 
@@ -180,8 +181,6 @@ class _Optimization:
         from tvm_memopt.passes.relax.build import export_module
         from tvm_memopt.passes.relax.planning import unplanned_reason
 
-        if self.arguments["budget"] is not None:
-            raise BudgetError(f"{self.model}: {unplanned_reason(build.planned.skipped)}, so no budget can be kept")
         export_module(build.executable, self.output, target, self.arguments["cc"])
         reason = unplanned_reason(build.planned.skipped)
         unused = [name for name in ("plan_file", "report_dir") if self.arguments[name]]
@@ -204,7 +203,7 @@ class _Optimization:
                 "delete the file to have a new plan written there"
             )
 
-    def _measure(self, mod: Any, target: Any, arena: int | None, *, branches: bool = False) -> Any:
+    def _measure(self, mod: Any, target: Any, arena: int | None, *, arena_position: int | None = None) -> Any:
         """The module beside the unmodified build, where that is asked for; ``arena``: bytes that a plan says."""
         if not self.arguments["measure"]:
             return None
@@ -219,7 +218,9 @@ class _Optimization:
             export_module(unmodified, other, target, self.arguments["cc"])
             inputs = random_inputs(mod, self.arguments["seed"])
             caller_arena = self.arguments["caller_arena"] and arena is not None
-            return compare(self.output, other, inputs, arena, caller_arena=caller_arena, repeats=10, branches=branches)
+            return compare(
+                self.output, other, inputs, arena, caller_arena=caller_arena, repeats=10, arena_position=arena_position
+            )
 
     def _report(self, build: Any, found: Any, comparison: Any) -> Path:
         from tvm_memopt import __version__
