@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from benchmarks import order, rival_orders, tables
+from benchmarks import tables
+from benchmarks.order import rivals as rival_orders
+from benchmarks.order import run as order
 from tests.solvers.order.native_tools import assert_valid, rich_graphs
 from tvm_memopt.graph import Graph, given_order, peak_live, read_graph
 

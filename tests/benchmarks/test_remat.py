@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import remat, remat_figures, remat_rivals, remat_small, tables, torch_partitions
+from benchmarks import tables, torch_partitions
+from benchmarks.remat import figures as remat_figures
+from benchmarks.remat import rivals as remat_rivals
+from benchmarks.remat import run as remat
+from benchmarks.remat import small as remat_small
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, Op, Tensor, given_order, lifetimes, peak_live
 from tvm_memopt.solvers.remat.result import RematResult
@@ -155,7 +159,7 @@ def test_run_keeps_its_figures_and_resumes_from_them(
     assert "proved impossible" in printed
     rows = json.loads((tmp_path / "remat.json").read_text())["rows"]
     ours, theirs = (rows["VGG16-train 95"]["methods"][name]["runs"][0] for name in ("ours", "moccasin"))
-    assert 0 < ours["tdi"] <= theirs["tdi"]
+    assert 0 < ours["tdi"] <= (theirs["tdi"] or float("inf"))  # on a busy machine MOCCASIN may find none
     monkeypatch.setattr(remat_rivals, "search_remat", None)  # nothing is run again
     assert remat.main([*call, "--resume"]) == 0
     assert capsys.readouterr().out == printed
@@ -165,7 +169,7 @@ def test_run_keeps_its_figures_and_resumes_from_them(
 
 def test_anytime_plot_has_a_panel_for_each_row(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
-    from benchmarks.remat_plot import write_anytime
+    from benchmarks.remat.plot import write_anytime
 
     rows = {
         "G1 90": row("G1", 90, 100, ours=[run(0.0, [[0.1, 0.0]])], moccasin=[run(0.8, [[2.0, 3.0], [9.0, 0.8]])]),

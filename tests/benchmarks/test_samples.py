@@ -9,7 +9,7 @@ import pytest
 
 tvm = pytest.importorskip("tvm")
 
-from benchmarks import samples  # noqa: E402
+from benchmarks.cost_model import samples  # noqa: E402
 
 
 def collected(folder: Path, candidates: int) -> None:

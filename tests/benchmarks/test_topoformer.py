@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import tables, topoformer
+from benchmarks import tables
 from benchmarks.paired import sign_test, wilcoxon
+from benchmarks.topoformer import run as topoformer
 from tests.solvers.order.learned.networks import random_checkpoint
 from tvm_memopt.graph import layered_graph, write_graph
 from tvm_memopt.solvers.order.learned import write_checkpoint
@@ -45,7 +46,7 @@ def test_the_benchmark_prints_its_tables_and_goes_on_where_it_was(tmp_path: Path
 
 def test_the_ablation_trains_and_judges_each_variant(tmp_path: Path, monkeypatch, capsys):
     pytest.importorskip("torch", reason="training needs torch")
-    from benchmarks import topoformer_ablation
+    from benchmarks.topoformer import ablation as topoformer_ablation
     from tvm_memopt.solvers.order.learned import training_run
 
     monkeypatch.setattr(tables, "RESULTS", tmp_path)

@@ -2,7 +2,7 @@ from math import inf
 
 import pytest
 
-from benchmarks.tuning_figures import Pair, pairs, render
+from benchmarks.tuning.figures import Pair, pairs, render
 
 OURS = [(16, 10.0, 5.0, 4e-6), (32, 20.0, 9.0, 2e-6)]
 THEIRS = [(16, 8.0, 5.0, 8e-6), (32, 40.0, 9.0, 4e-6)]
@@ -48,7 +48,7 @@ def test_nothing_complete_is_said(models):
 
 def test_the_curves_are_drawn_with_a_search_that_found_nothing_in_time(tmp_path):
     pytest.importorskip("matplotlib", reason="charts need it")
-    from benchmarks.tuning_plot import _line, write_curves
+    from benchmarks.tuning.plot import _line, write_curves
 
     late = [(16, 400.0, 5.0, 3e-6)]
     runs = {"a/gcn/0": {"curve": late}, "a/xgb/0": {"curve": THEIRS}}

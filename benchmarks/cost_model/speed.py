@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.features import single_operators
+from benchmarks.cost_model.features import single_operators
 from benchmarks.tables import geometric_mean, table
 
 CANDIDATES = 512

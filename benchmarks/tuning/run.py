@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tables import RESULTS, save
-from benchmarks.tuning_figures import render
+from benchmarks.tuning.figures import render
 
 HELD_OUT_SEED = 1000
 """Of the random programs: collections are made with small seeds."""
@@ -29,7 +29,7 @@ RANDOM = (0, 1, 2, 3, 5, 6, 7)
 
 def tasks() -> dict[str, Any]:
     """Three operators of one to four stages and seven random programs that no collection has."""
-    from benchmarks.features import single_operators
+    from benchmarks.cost_model.features import single_operators
     from tvm_memopt.cost_model.data.programs import Task, block_count, random_task
 
     found = {
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     document["runs"] = {key: run for key, run in document["runs"].items() if key.rsplit("/", 2)[0] in chosen}
     print(render(document, options.models))
     if options.plot:
-        from benchmarks.tuning_plot import write_curves
+        from benchmarks.tuning.plot import write_curves
 
         write_curves(document, *options.models[:2], options.plot)
     return 0
@@ -123,7 +123,3 @@ def _cpu_seconds() -> float:
 def _last(run: dict[str, Any]) -> str:
     measured, wall, _, best = run["curve"][-1]
     return f"{best * 1e6:.1f} us after {measured} candidates, {wall:.0f} s"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Measured candidates that ship with the repository: ``python -m benchmarks.samples pack|unpack FOLDER``.
+"""Measured candidates that ship with the repository: ``python -m benchmarks.cost_model.samples pack|unpack FOLDER``.
 
 Collecting takes hours, so the records of finished programs lie in benchmarks/data/samples/SET, an archive for each
 program (TVM's databases and the notes of tvm_memopt.cost_model.data.collection; features are derived again). ``unpack``
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tvm_memopt.atomic import atomic_path
 
-DATA = Path(__file__).parent / "data" / "samples"
+DATA = Path(__file__).parents[1] / "data" / "samples"
 MANIFEST = "collection.json"
 FILES = ("database_tuning_record.json", "database_workload.json", "failures.jsonl", "program.json")
 

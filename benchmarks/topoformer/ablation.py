@@ -1,4 +1,4 @@
-"""What each part of the learned order is worth: ``python -m benchmarks.topoformer_ablation``.
+"""What each part of the learned order is worth: ``python -m benchmarks.topoformer.ablation``.
 
 The same short training for each variant: the same graphs, seeds and number of steps, imitation first and then policy
 gradient. Without transforms, the network attends along plain edges, both ways; without encoding, it does not see the

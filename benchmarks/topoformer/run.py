@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import rival_orders
-from benchmarks.order import RANDOM_ORDERS, START_SAMPLES, learned_start, random_orders, timed
+from benchmarks.order import rivals as rival_orders
+from benchmarks.order.run import RANDOM_ORDERS, START_SAMPLES, learned_start, random_orders, timed
 from benchmarks.paired import sign_test, wilcoxon
 from benchmarks.tables import RESULTS, save, table
 from tvm_memopt.graph import Graph, given_order, layered_graph, peak_live, read_graph
@@ -193,7 +193,3 @@ def render_real(rows: Mapping[str, Row]) -> str:
         lines.append([name, bound, *shown, kept, kept <= peaks["given"], float(row["Topoformer"]["seconds"])])
     columns = ["graph", "bound", "given", "Kahn", "greedy delta", "ONNX Runtime", "Topoformer", "Topoformer 64"]
     return table([*columns, "kept", "no worse than given", "s"], lines)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

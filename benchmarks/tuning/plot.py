@@ -8,7 +8,7 @@ from math import inf
 from statistics import median
 from typing import Any
 
-from benchmarks.tuning_figures import Curve, Pair, best_within, pairs
+from benchmarks.tuning.figures import Curve, Pair, best_within, pairs
 from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib, save_figure
 
 _COLOURS = ("#2b6cb0", "#c05621")
@@ -16,7 +16,7 @@ _POINTS = 64
 
 
 def write_curves(document: Mapping[str, Any], first: str, other: str, path: str | os.PathLike[str]) -> None:
-    """Draw the searches of ``benchmarks.tuning`` into a ``.svg`` or ``.png`` file, by atomic rename: medians of the
+    """Draw the searches of ``benchmarks.tuning.run`` into a ``.svg`` or ``.png`` file, by atomic rename: medians of the
     best time so far over the other model's final time, a search that has measured nothing yet being last.
 
     Raises MemoptError for another extension or when matplotlib is absent.

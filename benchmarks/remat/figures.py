@@ -1,4 +1,4 @@
-"""What the table of ``benchmarks.remat`` is made of: published figures, and figures taken from one run."""
+"""What the table of ``benchmarks.remat.run`` is made of: published figures, and figures taken from one run."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.remat_figures import MOCCASIN, final, median_run, published
+from benchmarks.remat.figures import MOCCASIN, final, median_run, published
 from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib, save_figure
 
 _LINES = {  # method: label, colour, width
@@ -21,7 +21,7 @@ _PAPER = "#8a8a8a"
 
 
 def write_anytime(document: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Draw the rows of ``benchmarks.remat`` into a ``.svg`` or ``.png`` file, by atomic rename.
+    """Draw the rows of ``benchmarks.remat.run`` into a ``.svg`` or ``.png`` file, by atomic rename.
 
     Raises MemoptError for another extension or when matplotlib is absent.
     """

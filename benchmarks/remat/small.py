@@ -1,4 +1,4 @@
-"""Small graphs against the exact answer: ``python -m benchmarks.remat_small``.
+"""Small graphs against the exact answer: ``python -m benchmarks.remat.small``.
 
 Half random graphs with every feature of the format, half layered ones, 6 to 60 ops, seeds fixed. The budget lies a
 given fraction of the way from the largest working set to the least peak of any order, so some op must run twice; large

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.remat_figures import (
+from benchmarks.remat.figures import (
     ANNEALER,
     CLOSE,
     FASTSA,
@@ -28,7 +28,7 @@ from benchmarks.remat_figures import (
     ratios,
     seconds_to_final,
 )
-from benchmarks.remat_rivals import OURS, RIVALS, Case, load, warm_up
+from benchmarks.remat.rivals import OURS, RIVALS, Case, load, warm_up
 from benchmarks.tables import RESULTS, save, table
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import given_order, parse_budget, peak_live
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(render(document))
     if options.plot:
-        from benchmarks.remat_plot import write_anytime
+        from benchmarks.remat.plot import write_anytime
 
         write_anytime(document, options.plot)
     return 0
@@ -215,7 +215,3 @@ def _ratio(ratio: tuple[float, bool] | None) -> str | None:
         return None
     digits = 1 if math.fabs(ratio[0]) < 100 else 0
     return f"{'' if ratio[1] else '>'}{ratio[0]:.{digits}f}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""One run of one method of ``benchmarks.remat``: ours and the rivals', each checked and put in the same words."""
+"""One run of one method of ``benchmarks.remat.run``: ours and the rivals', each checked and put in the same words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.remat_figures import tdi
+from benchmarks.remat.figures import tdi
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, graph_from_json, peak_live, read_graph
 from tvm_memopt.solvers import Request, native, solve
@@ -22,7 +22,7 @@ from tvm_memopt.solvers.published.moccasin.solve import solve_moccasin
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.remat.search import search_remat
 
-PUBLISHED = Path(__file__).parents[1] / "tests" / "data" / "remat"
+PUBLISHED = Path(__file__).parents[2] / "tests" / "data" / "remat"
 TORCH = "torch-"  # names of the graphs that torch itself traces
 _TORCH_SECONDS = 600
 

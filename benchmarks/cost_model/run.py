@@ -1,4 +1,4 @@
-"""The graph network beside its ablations and the baselines: ``python -m benchmarks.cost_model DATA...``.
+"""The graph network beside its ablations and the baselines: ``python -m benchmarks.cost_model.run DATA...``.
 
 All models are trained on the same programs of a collection and judged on the same others: relative error of the time,
 calibrated and not, R² of log time, ranking; by kind of program; a paired test over programs; the noise floor of the
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cost_model_figures import data_set, paired, render
+from benchmarks.cost_model.figures import data_set, paired, render
 from benchmarks.tables import RESULTS, save
 
 SIZES = (0.1, 0.25, 0.5)
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.learning_curve:
         _learning_curve(samples, split_programs(samples.names, options.split_seed), options, document)
     if options.speed:
-        from benchmarks.cost_model_speed import prediction_seconds
+        from benchmarks.cost_model.speed import prediction_seconds
 
         document["speed"] = prediction_seconds(options.speed)
         _save(options, document)
@@ -156,7 +156,3 @@ def _previous(options: argparse.Namespace, samples: Any) -> dict[str, Any]:
 
 def _save(options: argparse.Namespace, document: dict[str, Any]) -> None:
     save(options.name, document)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Times of whole models, kernel by kernel in place: ``python -m benchmarks.network_time --checkpoint gcn.npz``.
+"""Times of models, kernel by kernel in place: ``python -m benchmarks.cost_model.network_time --checkpoint gcn.npz``.
 
 Each model of the set is built as TVM does it, with schedules as legalisation leaves them, and run with one thread; the
 CPU seconds of each kernel call in place are kept under ``--data``. Then level 1 is fine-tuned and level 2 trained on
@@ -58,7 +58,15 @@ def _in_process(name: str, options: argparse.Namespace) -> str:
     missing = zoo.available(name)
     if missing is not None:
         return missing
-    command = [sys.executable, "-m", "benchmarks.network_time", "--one", name, "--checkpoint", options.checkpoint]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.cost_model.network_time",
+        "--one",
+        name,
+        "--checkpoint",
+        options.checkpoint,
+    ]
     command += ["--data", options.data]
     environment = {**os.environ, "TVM_NUM_THREADS": "1"}
     try:

@@ -1,4 +1,4 @@
-"""Tables of ``benchmarks.tuning``: searches of one cost model paired with those of another."""
+"""Tables of ``benchmarks.tuning.run``: searches of one cost model paired with those of another."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import rival_orders
+from benchmarks.order import rivals as rival_orders
 from benchmarks.tables import save, table
 from tvm_memopt.graph import Graph, given_order, layered_graph, peak_live, read_graph
 from tvm_memopt.solvers.native import order as native
@@ -26,7 +26,7 @@ from tvm_memopt.solvers.order import dfs, greedy_delta, greedy_peak, kahn
 from tvm_memopt.solvers.order.learned import Checkpoint, learned_order
 from tvm_memopt.solvers.order.search import search_order
 
-PUBLISHED = Path(__file__).parents[1] / "tests" / "data" / "remat"
+PUBLISHED = Path(__file__).parents[2] / "tests" / "data" / "remat"
 NAMES = ("G1", "G2", "G3", "G4", "CM1", "CM2")
 RANDOM_ORDERS = 300
 START_SAMPLES = 16  # of the learned order that our search starts from
@@ -168,7 +168,3 @@ def _summary(rows: Mapping[str, Mapping[str, Any]], methods: Sequence[str]) -> s
             cells.append(statistics.fmean(float(row[method]["seconds"]) for row in family))
         lines.append(cells)
     return table(["method", *(part for f in families for part in (f"{f} %", "s"))], lines)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Tables of benchmarks.cost_model from the predictions that it kept."""
+"""Tables of benchmarks.cost_model.run from the predictions that it kept."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The graph network beside its baselines, its speed, and the programs that it learns from."""

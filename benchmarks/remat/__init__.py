@@ -1,0 +1,1 @@
+"""Rematerialisation under a budget."""

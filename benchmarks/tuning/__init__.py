@@ -1,0 +1,1 @@
+"""Tuning guided by the graph network."""
