@@ -10,7 +10,7 @@ import numpy as np
 from tests.twins.order.policy_state import PlainPolicyState
 from tests.twins.order.random import PlainRandom
 from tvm_memopt.graph import Graph
-from tvm_memopt.solvers.native.order.policy import STATE_FEATURES, Draws, Likelihood, Policy
+from tvm_memopt.solvers.native.order.learned import STATE_FEATURES, Draws, Likelihood, Policy
 
 
 def plain_draw(

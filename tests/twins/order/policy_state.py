@@ -1,4 +1,4 @@
-"""The plain twin of PolicyState in native/order/policy.h: an order made from the end, op by op."""
+"""The plain twin of PolicyState in native/order/learned/policy.h: an order made from the end, op by op."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from copy import copy
 
 from tvm_memopt.graph import Graph
 from tvm_memopt.graph.liveness import best_sharing
-from tvm_memopt.solvers.native.order.policy import Policy
+from tvm_memopt.solvers.native.order.learned import Policy
 from tvm_memopt.solvers.order.live_state import MemoryTables, memory_tables
 
 _LONGEST_VALLEY = 24

@@ -56,7 +56,7 @@ def _needs_repeats(search: Search) -> bool:
     budget = search.request.budget_nbytes
     if budget is None or {"cut-bound", "remat"} & search.request.disabled:
         return False
-    from tvm_memopt.solvers.remat.cut_bound import bound_by_cuts
+    from tvm_memopt.solvers.remat.cuts.bound import bound_by_cuts
 
     limit = search.deadline.within(_REFUTE_SHARE * search.deadline.remaining)
     least = bound_by_cuts(search.graph, search.candidates[0].order, budget, limit)

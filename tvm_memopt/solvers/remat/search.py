@@ -11,11 +11,11 @@ from tvm_memopt.graph import Graph, given_order
 from tvm_memopt.solvers.native import library
 from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.order.search import search_order
-from tvm_memopt.solvers.remat.cut_bound import bound_by_cuts
+from tvm_memopt.solvers.remat.cuts.bound import bound_by_cuts
+from tvm_memopt.solvers.remat.cuts.search import keep_schedules
 from tvm_memopt.solvers.remat.eviction import SCORES, evicting_schedule
 from tvm_memopt.solvers.remat.exact import Method, solve_exactly
 from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents
-from tvm_memopt.solvers.remat.keep_search import keep_schedules
 from tvm_memopt.solvers.remat.price_bound import bound_repeats
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_tasks

@@ -7,7 +7,7 @@ from tests.solvers.order.native_tools import assert_valid, rich_graphs, some_ord
 from tests.twins.order.policy import plain_beam, plain_draw, plain_follow
 from tests.twins.order.policy_state import PlainPolicyState
 from tvm_memopt.graph import layered_graph, peak_live
-from tvm_memopt.solvers.native.order import policy as native
+from tvm_memopt.solvers.native.order import learned as native
 from tvm_memopt.solvers.native.order.problem import packed_problem
 from tvm_memopt.solvers.order.live_state import memory_tables
 

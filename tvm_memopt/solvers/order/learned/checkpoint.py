@@ -16,7 +16,7 @@ import numpy as np
 
 from tvm_memopt.atomic import atomic_path
 from tvm_memopt.errors import MemoptError
-from tvm_memopt.solvers.native.order.policy import STATE_FEATURES
+from tvm_memopt.solvers.native.order.learned import STATE_FEATURES
 from tvm_memopt.solvers.order.learned.config import ModelConfig, weight_shapes
 from tvm_memopt.solvers.order.learned.features import FEATURES
 from tvm_memopt.solvers.order.learned.forward import Weights

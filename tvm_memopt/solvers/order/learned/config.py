@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm_memopt.solvers.native.order.policy import STATE_FEATURES
+from tvm_memopt.solvers.native.order.learned import STATE_FEATURES
 from tvm_memopt.solvers.order.learned.features import FEATURES, LAPLACIAN_WIDTH
 
 SPARSE = ("reduction_forward", "reduction_backward", "redundant_forward", "redundant_backward")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tvm_memopt.solvers.native.order import policy as native
-from tvm_memopt.solvers.native.order.policy import Policy
+from tvm_memopt.solvers.native.order import learned as native
+from tvm_memopt.solvers.native.order.learned import Policy
 from tvm_memopt.solvers.native.order.problem import PackedProblem
 
 _NOISE = 3.0  # training sharpens the scores: validation graphs favour samples noisier than those it drew

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tvm_memopt.solvers.native.order.policy import Policy
+from tvm_memopt.solvers.native.order.learned import Policy
 from tvm_memopt.solvers.order.learned.config import ModelConfig
 from tvm_memopt.solvers.order.learned.neighbourhoods import EdgeList, Neighbourhoods
 

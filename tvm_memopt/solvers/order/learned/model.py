@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tvm_memopt.solvers.native.order.policy import STATE_FEATURES
+from tvm_memopt.solvers.native.order.learned import STATE_FEATURES
 from tvm_memopt.solvers.order.learned.config import ModelConfig
 from tvm_memopt.solvers.order.learned.forward import KEY_LIMIT, LEAST_MASS, SCORE_LIMIT
 from tvm_memopt.solvers.order.learned.neighbourhoods import Neighbourhoods

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, given_order, peak_live
-from tvm_memopt.solvers.native.order import policy as native
+from tvm_memopt.solvers.native.order import learned as native
 from tvm_memopt.solvers.native.order.problem import PackedProblem, packed_problem
 from tvm_memopt.solvers.order.learned.checkpoint import Checkpoint, shipped_checkpoint
 from tvm_memopt.solvers.order.learned.decoding import best_beam, best_greedy, best_sample

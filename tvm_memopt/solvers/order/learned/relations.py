@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvm_memopt.graph import Graph
-from tvm_memopt.solvers.native.order import policy as native
+from tvm_memopt.solvers.native.order import learned as native
 from tvm_memopt.solvers.native.order.problem import PackedProblem
 
 _SLICE = 1024  # rows of the closure that are unpacked at once

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tvm_memopt.solvers.native.order import policy as native
+from tvm_memopt.solvers.native.order import learned as native
 from tvm_memopt.solvers.native.order import profile
-from tvm_memopt.solvers.native.order.policy import Policy
+from tvm_memopt.solvers.native.order.learned import Policy
 from tvm_memopt.solvers.order.learned.advantages import imitation_importance, step_importance
 from tvm_memopt.solvers.order.learned.config import ModelConfig
 from tvm_memopt.solvers.order.learned.examples import Example

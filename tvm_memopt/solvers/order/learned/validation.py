@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tvm_memopt.solvers.native.order import policy as native
+from tvm_memopt.solvers.native.order import learned as native
 from tvm_memopt.solvers.order.learned.config import ModelConfig
 from tvm_memopt.solvers.order.learned.decoding import best_sample
 from tvm_memopt.solvers.order.learned.examples import Example

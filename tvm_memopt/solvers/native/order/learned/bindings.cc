@@ -1,7 +1,7 @@
 // What the learned orders need, as functions of arrays. Ops keep their numbers, which are a valid order.
 #include <tvm/ffi/function.h>
 
-#include "../arrays.h"
+#include "../../arrays.h"
 #include "policy.h"
 #include "relations.h"
 

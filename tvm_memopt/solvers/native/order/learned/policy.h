@@ -3,8 +3,8 @@
 
 #include <array>
 
-#include "../control.h"
-#include "state.h"
+#include "../../control.h"
+#include "../state.h"
 
 namespace memopt {
 

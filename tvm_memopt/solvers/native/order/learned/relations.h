@@ -1,7 +1,7 @@
 // How ops stand to each other: ancestors as bit sets, redundant edges, and what must be live when an op runs.
 #pragma once
 
-#include "problem.h"
+#include "../problem.h"
 
 namespace memopt {
 

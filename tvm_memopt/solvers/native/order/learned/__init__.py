@@ -1,4 +1,4 @@
-"""Orders by learned scores, in C++: see native/order/policy.h on policies, native/order/relations.h on relations."""
+"""Orders by learned scores, in C++: see policy.h on policies and relations.h on relations."""
 
 from __future__ import annotations
 

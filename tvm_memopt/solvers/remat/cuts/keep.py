@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tvm_memopt.solvers.remat.division import Division, LazySchedule
+from tvm_memopt.solvers.remat.cuts.division import Division, LazySchedule
 
 _UNITS = 2**36  # of cost, for the cost of every op once
 _INFINITE = 2**50

@@ -12,12 +12,12 @@ from tests.solvers.remat.long_skip import fixed_long_skip, long_skip
 from tests.solvers.remat.training import training_chain
 from tvm_memopt.graph import Graph, given_order, peak_live
 from tvm_memopt.solvers import Request, solve
-from tvm_memopt.solvers.remat.cut_bound import CutBound, bound_by_cuts
-from tvm_memopt.solvers.remat.division import Division, lazy_schedule, widest_step
-from tvm_memopt.solvers.remat.keep_cut import KeepCut
-from tvm_memopt.solvers.remat.keep_search import keep_schedules
+from tvm_memopt.solvers.remat.cuts.bound import CutBound, bound_by_cuts
+from tvm_memopt.solvers.remat.cuts.division import Division, lazy_schedule, widest_step
+from tvm_memopt.solvers.remat.cuts.keep import KeepCut
+from tvm_memopt.solvers.remat.cuts.search import keep_schedules
+from tvm_memopt.solvers.remat.cuts.sections import handed_on, section_starts
 from tvm_memopt.solvers.remat.search import search_remat
-from tvm_memopt.solvers.remat.sections import handed_on, section_starts
 from tvm_memopt.solvers.request import Deadline
 
 

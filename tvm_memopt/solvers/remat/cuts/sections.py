@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tvm_memopt.solvers.remat.division import Division
+from tvm_memopt.solvers.remat.cuts.division import Division
 
 
 def section_starts(division: Division, sections: int) -> list[int]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from tvm_memopt.graph import Graph, live_profile
 from tvm_memopt.graph.liveness import best_sharing
-from tvm_memopt.solvers.remat.division import widest_step
+from tvm_memopt.solvers.remat.cuts.division import widest_step
 from tvm_memopt.solvers.request import Deadline
 
 _UNITS = 2**36  # of cost, for the cost of every op once

@@ -9,9 +9,9 @@ import numpy as np
 
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.native import remat as native
-from tvm_memopt.solvers.remat.division import Division, LazySchedule, lazy_schedule, widest_step
-from tvm_memopt.solvers.remat.keep_cut import KeepCut
-from tvm_memopt.solvers.remat.sections import handed_on, section_starts
+from tvm_memopt.solvers.remat.cuts.division import Division, LazySchedule, lazy_schedule, widest_step
+from tvm_memopt.solvers.remat.cuts.keep import KeepCut
+from tvm_memopt.solvers.remat.cuts.sections import handed_on, section_starts
 from tvm_memopt.solvers.request import Deadline
 
 SECTIONS = 1, 17, 65, 5, 3, 9, 33, 2, 129
