@@ -22,7 +22,7 @@ import tvm_memopt
 
 
 class Request(TypedDict, total=False):
-    """What a worker is asked; ``job`` says which of the other keys count."""
+    """What a worker is asked; ``job`` says which of the other keys count. ``timing``: the fields of Timing."""
 
     job: str
     module: str
