@@ -175,7 +175,7 @@ def measure_calls(
 
 def write_sample(path: Path, sample: NetworkSample) -> None:
     """Write by atomic rename, as a numpy archive without pickles."""
-    # Any: numpy.savez has keywords of other types beside the arrays.
+    # Values of no type: numpy.savez has keywords of other types beside the arrays.
     arrays: dict[str, Any] = {name: getattr(sample.calls, name) for name in _CALL_ARRAYS}
     arrays.update(graph_arrays(sample.graphs))
     header = {

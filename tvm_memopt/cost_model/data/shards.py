@@ -59,7 +59,7 @@ def padded(samples: Sequence[Sequence[float]]) -> np.ndarray:
 
 def write_shard(path: Path, shard: Shard) -> None:
     """Write a shard by atomic rename."""
-    # Any: numpy.savez has keywords of other types beside the arrays.
+    # Values of no type: numpy.savez has keywords of other types beside the arrays.
     arrays: dict[str, Any] = {"seconds": shard.seconds, "hashes": shard.hashes, **graph_arrays(shard.graphs)}
     header = {"feature_version": FEATURE_VERSION, "program": shard.program}
     with atomic_path(path) as temporary, temporary.open("wb") as file:

@@ -42,7 +42,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "target": checkpoint.target,
         "card": checkpoint.card,
     }
-    # Any: numpy.savez has keywords of other types beside the arrays.
+    # Values of no type: numpy.savez has keywords of other types beside the arrays.
     arrays: dict[str, Any] = {f"weight/{name}": values for name, values in checkpoint.weights.items()}
     arrays |= {f"mean/{name}": values for name, values in checkpoint.normalization.means.items()}
     arrays |= {f"deviation/{name}": values for name, values in checkpoint.normalization.deviations.items()}
