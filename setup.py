@@ -1,10 +1,12 @@
 """Build of tvm-memopt: the Python package and its native search core."""
 
+import hashlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -26,19 +28,38 @@ class BuildNative(build_ext):
         compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
         if compiler is None:
             raise SystemExit("tvm-memopt: no C++ compiler found: install g++ 11 or later (Debian: apt install g++)")
+        flags = ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-pthread", "-Wall"]
+        flags += [flag for path in libinfo.include_paths() for flag in ("-I", path)]
+        flags += shlex.split(os.environ.get("CXXFLAGS", ""))
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_suffix(".tmp.so")
-        command = [compiler, "-std=c++20", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread", "-Wall"]
-        command += [flag for path in libinfo.include_paths() for flag in ("-I", path)]
-        command += [*shlex.split(os.environ.get("CXXFLAGS", "")), *ext.sources, "-o", str(temporary)]
-        command.append(libinfo.find_libtvm_ffi())
-        try:
-            subprocess.run(command, check=True)
-        except subprocess.CalledProcessError as error:
-            reason = f"{compiler} could not build the native core (exit status {error.returncode})"
-            raise SystemExit(f"tvm-memopt: {reason}: a C++20 compiler such as g++ 11 is needed") from None
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = list(pool.map(lambda source: self.compile_source(compiler, flags, Path(source)), ext.sources))
+        run([compiler, "-shared", *flags, *objects, "-o", str(temporary), libinfo.find_libtvm_ffi()])
         os.replace(temporary, target)
+
+    def compile_source(self, compiler, flags, source):
+        """The object file of ``source``: one of an earlier build where no source and no flag has changed."""
+        key = hashlib.sha256(shlex.join([compiler, *flags]).encode()).hexdigest()[:12]
+        target = Path(self.build_temp, key, source).with_suffix(".o")
+        native = next(parent for parent in source.parents if parent.name == "native")
+        newest = max(path.stat().st_mtime for path in (source, *native.rglob("*.h")))
+        if not target.exists() or target.stat().st_mtime <= newest:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_suffix(".tmp.o")
+            run([compiler, *flags, "-c", str(source), "-o", str(temporary)])
+            os.replace(temporary, target)
+        return str(target)
+
+
+def run(command):
+    """Call a compiler. Exits with one line where it fails."""
+    try:
+        subprocess.run(command, check=True)
+    except subprocess.CalledProcessError as error:
+        reason = f"{command[0]} could not build the native core (exit status {error.returncode})"
+        raise SystemExit(f"tvm-memopt: {reason}: a C++20 compiler such as g++ 11 is needed") from None
 
 
 FFI = "apache-tvm-ffi>=0.1.14.post1,<0.1.15"  # loads the native core; 0.1.15 makes MetaSchedule segfault

@@ -54,8 +54,7 @@ def warm_up() -> None:
     from ortools.sat.python import cp_model
 
     cp_model.CpModel()
-    if native.available():
-        native.library()
+    native.library()
 
 
 def ours(case: Case, seed: int) -> Run:

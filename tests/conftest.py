@@ -21,8 +21,7 @@ def native_library_is_loaded(interrupts_raise: None) -> None:
     """Its first load may take seconds where torch is installed: not out of the time limit of some test."""
     from tvm_memopt.solvers import native
 
-    if native.available():
-        native.library()
+    native.library()
 
 
 @pytest.fixture(autouse=True)

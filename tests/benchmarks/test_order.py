@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from benchmarks import order, rival_orders, tables
-from tests.solvers.order.native_tools import assert_valid, needs_library, rich_graphs
+from tests.solvers.order.native_tools import assert_valid, rich_graphs
 from tvm_memopt.graph import Graph, given_order, peak_live, read_graph
 
 RIVALS = ("xla_list", "xla_dfs", "xla_post_order", "inductor_lpmf", "onnx_runtime")
@@ -34,7 +34,6 @@ def test_rival_order_has_the_peak_measured_with_the_original(rival: str, shares:
         assert round(found, 4) == share
 
 
-@needs_library
 def test_benchmark_prints_its_tables_and_keeps_the_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from benchmarks import remat, remat_figures, remat_rivals, remat_small, tables, torch_partitions
-from tests.solvers.order.native_tools import needs_library
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, Op, Tensor, given_order, lifetimes, peak_live
 from tvm_memopt.solvers.remat.result import RematResult
@@ -121,7 +120,6 @@ def test_an_exact_answer_worse_than_its_hint_ends_the_benchmark() -> None:
         remat_small.judge(100.0, exact("optimal", 101.0))
 
 
-@needs_library
 def test_small_case_is_measured_against_a_known_optimum() -> None:
     """a -> b -> c -> d, and a again at d: keeping a is over the budget, so it runs twice."""
     sizes = (4, 4, 4, 1)
@@ -135,7 +133,6 @@ def test_small_case_is_measured_against_a_known_optimum() -> None:
     assert (found["outcome"], found["tdi"]) == ("equal", pytest.approx(25.0))
 
 
-@needs_library
 def test_cases_call_for_repeats_and_repeat_themselves() -> None:
     def first(count: int) -> list[tuple[str, str, int]]:
         drawn = remat_small.cases()
@@ -145,7 +142,6 @@ def test_cases_call_for_repeats_and_repeat_themselves() -> None:
     assert {family for family, _, _ in first(4)} == {"random", "layered"}
 
 
-@needs_library
 def test_run_keeps_its_figures_and_resumes_from_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

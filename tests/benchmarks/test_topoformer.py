@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import tables, topoformer
 from benchmarks.paired import sign_test, wilcoxon
-from tests.solvers.order.learned.networks import needs_library, random_checkpoint
+from tests.solvers.order.learned.networks import random_checkpoint
 from tvm_memopt.graph import layered_graph, write_graph
 from tvm_memopt.solvers.order.learned import write_checkpoint
 
@@ -24,7 +24,6 @@ def test_the_signed_rank_test_agrees_with_its_tables():
     assert wilcoxon([1, -2, 3, 4, 5, -6, 7, 8, 2, 2]) == pytest.approx(0.102023, abs=1e-5)
 
 
-@needs_library
 def test_the_benchmark_prints_its_tables_and_goes_on_where_it_was(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(topoformer, "RESULTS", tmp_path)
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
@@ -44,7 +43,6 @@ def test_the_benchmark_prints_its_tables_and_goes_on_where_it_was(tmp_path: Path
     assert capsys.readouterr().out == printed
 
 
-@needs_library
 def test_the_ablation_trains_and_judges_each_variant(tmp_path: Path, monkeypatch, capsys):
     pytest.importorskip("torch", reason="training needs torch")
     from benchmarks import topoformer_ablation

@@ -81,6 +81,55 @@ def nms() -> onnx.ModelProto:
     return _model("nms", nodes, inputs, [_value("y", ["n", 3], TensorProto.INT64)], constants)
 
 
+def detector() -> onnx.ModelProto:
+    """Convolutions whose result is what non-maximum suppression chooses from."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+        helper.make_node("Softmax", ["a"], ["b"], axis=1),
+        helper.make_node("Conv", ["b", "w"], ["e"], pads=[1] * 4),
+        helper.make_node("Reshape", ["e", "shape"], ["scores"]),
+        helper.make_node("NonMaxSuppression", ["boxes", "scores", "most", "iou", "least"], ["y"]),
+    ]
+    constants = {
+        "w": _floats(8, 8, 3, 3),
+        "shape": np.array([1, 8, 256], np.int64),
+        "most": np.array([10], np.int64),
+        "iou": np.array([0.5], np.float32),
+        "least": np.array([0.1], np.float32),
+    }
+    inputs = [_value("x", [1, 8, 16, 16]), _value("boxes", [1, 256, 4])]
+    outputs = [_value("e", [1, 8, 16, 16]), _value("y", ["n", 3], TensorProto.INT64)]
+    return _model("detector", nodes, inputs, outputs, constants)
+
+
+def nonzero() -> onnx.ModelProto:
+    """The elements that a ReLU leaves, gathered, beside convolutions."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("NonZero", ["b"], ["i"]),
+        helper.make_node("Transpose", ["i"], ["rows"], perm=[1, 0]),
+        helper.make_node("GatherND", ["a", "rows"], ["g"]),
+        helper.make_node("Exp", ["g"], ["y"]),
+        helper.make_node("Conv", ["b", "w"], ["f"], pads=[1] * 4),
+        helper.make_node("Softmax", ["f"], ["s"], axis=1),
+    ]
+    outputs = [_value("y", ["n"]), _value("s", [1, 8, 16, 16])]
+    return _model("nonzero", nodes, [_value("x", [1, 8, 16, 16])], outputs, {"w": _floats(8, 8, 3, 3)})
+
+
+def unique() -> onnx.ModelProto:
+    """The distinct values of a tensor, and work on all of its values."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("Unique", ["r"], ["u"], sorted=1),
+        helper.make_node("Neg", ["u"], ["y"]),
+        helper.make_node("Softmax", ["r"], ["a"], axis=1),
+        helper.make_node("Softmax", ["a"], ["s"], axis=1),
+    ]
+    return _model("unique", nodes, [_value("x", [16, 64])], [_value("y", ["n"]), _value("s", [16, 64])])
+
+
 def branch() -> onnx.ModelProto:
     """An If whose branches hold a convolution and a negation."""
     convolve = helper.make_node("Conv", ["x", "w"], ["t"], pads=[1] * 4)
@@ -159,8 +208,21 @@ def scan() -> onnx.ModelProto:
 
 
 CASES: dict[str, Callable[[], onnx.ModelProto]] = {
-    case.__name__: case
-    for case in (first_conv, fixed_batch, decoder, half, conv3d, nms, branch, qlinear, lstm, gru, loop, scan)
+    "first_conv": first_conv,
+    "fixed_batch": fixed_batch,
+    "decoder": decoder,
+    "half": half,
+    "conv3d": conv3d,
+    "nms": nms,
+    "detector": detector,
+    "nonzero": nonzero,
+    "unique": unique,
+    "branch": branch,
+    "qlinear": qlinear,
+    "lstm": lstm,
+    "gru": gru,
+    "loop": loop,
+    "scan": scan,
 }
 
 

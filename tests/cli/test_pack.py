@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import assert_refused, nothing_left_behind
-from tvm_memopt.solvers import native
 
-pytestmark = pytest.mark.skipif(not native.available(), reason="the native core was not built")
 INSTANCES = Path(__file__).parents[1] / "data" / "minimalloc"
 FIVE = "id,lower,upper,size\na,0,3,4\nb,0,2,3\nc,2,5,3\nd,3,6,5\ne,5,7,7\n"
 

@@ -4,13 +4,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import assert_refused, nothing_left_behind
-from tests.solvers.order.learned.networks import needs_library
 from tvm_memopt.cli.files import check_output_folder
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import layered_graph, write_graph
 
 
-@needs_library
 def test_a_training_of_no_steps_leaves_a_checkpoint(command, tmp_path):
     pytest.importorskip("torch", reason="training needs torch")
     write_graph(layered_graph(20, seed=0), tmp_path / "graph.json")

@@ -10,7 +10,7 @@ from tests.cli.small_models import two_branches
 from tvm_memopt.frontends import import_model, random_inputs
 from tvm_memopt.graph import find_violations, plan_from_json, plan_to_json
 from tvm_memopt.passes.compile import make_target
-from tvm_memopt.passes.relax import planning
+from tvm_memopt.passes.relax import plan_function, planning
 from tvm_memopt.passes.relax.build import build_planned, build_unmodified
 from tvm_memopt.runtime import poison_run, run_module
 from tvm_memopt.testing import dead_after
@@ -44,7 +44,7 @@ def test_a_module_of_a_wrong_plan_is_caught_by_its_outputs_and_by_its_addresses(
     found = _build(mod).planned.functions["main"]
     wrong = _cut_and_reused(found.plan, found.graph)
     assert find_violations(found.graph, wrong)
-    monkeypatch.setattr(planning, "check", lambda *_: None)
+    monkeypatch.setattr(plan_function, "check", lambda *_: None)
     build = _build(mod, plan=wrong)
     for events in (dead_after(found.graph, wrong), None):
         result = poison_run(build.executable, inputs, events, expected=expected, isolate=True)

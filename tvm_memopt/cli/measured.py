@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Comparison:
     """``planned_arena_nbytes`` is what the plan says (None: nothing was planned), ``caller_arena_nbytes`` what the
     caller passed in as the arena (0: the module allocates its own); the rest is measured. Without an unmodified
-    build the last three are None. ``branches``: the function has an If, whose branches allocate storage beside the
-    arena."""
+    build the last three are None. ``arena_position``: which of the call's storages the arena is, where the function may
+    allocate others, such as tensors whose size is known at run time only; None where it allocates no other."""
 
     planned_arena_nbytes: int | None
     caller_arena_nbytes: int
@@ -35,7 +35,7 @@ class Comparison:
     unmodified: MemoryMeasurement | None = None
     times: TimeComparison | None = None
     outputs_equal: bool | None = None
-    branches: bool = False
+    arena_position: int | None = None
 
     @property
     def own_arena_nbytes(self) -> int:
@@ -43,23 +43,28 @@ class Comparison:
         return (self.planned_arena_nbytes or 0) - self.caller_arena_nbytes
 
     @property
-    def branches_nbytes(self) -> int:
-        """Bytes of all storages that the call allocated beside the arena where there is an If, dead ones included: more
-        than the branches hold at one time."""
-        return int(self.planned.storage_nbytes) - self.own_arena_nbytes if self.branches else 0
+    def beside(self) -> bool:
+        """Whether the call may allocate storage beside the arena."""
+        return self.arena_position is not None
+
+    @property
+    def beside_arena_nbytes(self) -> int:
+        """Bytes of all storages that the call allocated beside the arena, dead ones included: more than it holds at
+        one time."""
+        return int(self.planned.storage_nbytes) - self.own_arena_nbytes if self.beside else 0
 
     @property
     def arena_as_planned(self) -> bool | None:
         """Whether the runtime allocated exactly the plan's arena, or nothing beside the one of the caller; None where
-        nothing was planned, and where a function with an If has no arena of its own that could be found.
+        nothing was planned, and where a function that allocates beside it has no arena of its own to be found.
 
-        Beside the storages of branches the largest need not be the arena: it is the first that the call allocates.
+        Beside other storages the largest need not be the arena: it is the first that the function itself allocates.
         """
-        if self.planned_arena_nbytes is None or (self.branches and not self.own_arena_nbytes):
+        if self.planned_arena_nbytes is None or (self.beside and not self.own_arena_nbytes):
             return None
-        if self.branches:
-            first = next(iter(self.planned.storages), None)
-            return first is not None and not first.returned and first.nbytes == self.own_arena_nbytes
+        if self.arena_position is not None:
+            found = self.planned.storages[self.arena_position : self.arena_position + 1]
+            return bool(found) and not found[0].returned and found[0].nbytes == self.own_arena_nbytes
         return bool(self.planned.arena_nbytes == self.planned_arena_nbytes - self.caller_arena_nbytes)
 
     @property
@@ -72,7 +77,7 @@ class Comparison:
         return {
             "planned_arena_nbytes": self.planned_arena_nbytes,
             "arena_as_planned": self.arena_as_planned,
-            "branches_nbytes": self.branches_nbytes,
+            "beside_arena_nbytes": self.beside_arena_nbytes,
             "caller_arena_nbytes": self.caller_arena_nbytes,
             "outputs_equal": self.outputs_equal,
             "planned": {**_memory(self.planned), "total_nbytes": self.planned_total_nbytes},
@@ -109,19 +114,20 @@ def compare(
     *,
     caller_arena: bool,
     repeats: int,
-    branches: bool = False,
+    arena_position: int | None = None,
 ) -> Comparison:
     """Measure ``module``, and ``unmodified`` beside it where given, on the same inputs."""
     passed = arena_nbytes if caller_arena and arena_nbytes is not None else 0
     own = [*inputs, np.zeros(passed, np.uint8)] if caller_arena else list(inputs)
     memory = measure_memory(module, own)
     if unmodified is None:
-        return Comparison(arena_nbytes, passed, memory, branches=branches)
+        return Comparison(arena_nbytes, passed, memory, arena_position=arena_position)
     times = compare_times(
         {"planned": module, "unmodified": unmodified}, {"planned": own, "unmodified": list(inputs)}, repeats
     )
     equal = outputs_equal(run_module(module, own), run_module(unmodified, inputs))
-    return Comparison(arena_nbytes, passed, memory, measure_memory(unmodified, inputs), times, equal, branches)
+    other = measure_memory(unmodified, inputs)
+    return Comparison(arena_nbytes, passed, memory, other, times, equal, arena_position)
 
 
 def largest_difference(module: CompiledModule, other: CompiledModule, inputs: Sequence[np.ndarray]) -> float:
@@ -189,10 +195,8 @@ def _arena_line(comparison: Comparison) -> str:
     if comparison.caller_arena_nbytes:
         beside = "" if comparison.arena_as_planned else f", but the module allocated {found:,} beside it"
         return f"{line}passed in by the caller and counted above{beside}"
-    if comparison.branches:
-        beside = f"; beside it the call allocated {comparison.branches_nbytes:,} bytes in all for the branches of an If"
-    else:
-        beside = ""
+    nbytes = comparison.beside_arena_nbytes
+    beside = f"; beside it the call allocated {nbytes:,} bytes in all" if nbytes else ""
     if comparison.arena_as_planned is None:
         return f"{line}not checked, since none is allocated{beside}"
     return line + ("as measured" + beside if comparison.arena_as_planned else f"but measured {found:,}")

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from tvm_memopt.cli.measured import Comparison
     from tvm_memopt.frontends.inputs import InputDocument
     from tvm_memopt.passes.relax.build import Build
-    from tvm_memopt.passes.relax.planning import FunctionPlan, KernelCosts, PlanOptions
+    from tvm_memopt.passes.relax.plan_function import FunctionPlan
+    from tvm_memopt.passes.relax.planning import KernelCosts, PlanOptions
     from tvm_memopt.runtime import Spread
 
 _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.png")
@@ -207,7 +208,8 @@ class _Optimization:
             write_plan(found.plan, self.plan_file)
         print_notes(found.notes, build.planned.skipped)
         note_interrupted(found.plan)
-        comparison = self._measure(mod, target, found.plan.arena_nbytes, branches=found.branches)
+        beside = found.arena_position if found.beside_arena else None
+        comparison = self._measure(mod, target, found.plan.arena_nbytes, arena_position=beside)
         report = self._report(build, found, comparison) if self.report_dir is not None else None
         self._print(found, comparison, report)
 
@@ -216,8 +218,6 @@ class _Optimization:
         from tvm_memopt.passes.relax.build import export_module
         from tvm_memopt.passes.relax.planning import unplanned_reason
 
-        if self.arguments.budget is not None:
-            raise BudgetError(f"{self.model}: {unplanned_reason(build.planned.skipped)}, so no budget can be kept")
         export_module(build.executable, self.output, target, self.arguments.cc)
         reason = unplanned_reason(build.planned.skipped)
         given = (("--plan", self.plan_file), ("--report", self.report_dir))
@@ -241,7 +241,7 @@ class _Optimization:
             )
 
     def _measure(
-        self, mod: tvm.IRModule, target: tvm.target.Target, arena: int | None, *, branches: bool = False
+        self, mod: tvm.IRModule, target: tvm.target.Target, arena: int | None, *, arena_position: int | None = None
     ) -> Comparison | None:
         """The module beside the unmodified build, where that is asked for; ``arena``: bytes that a plan says."""
         if not self.arguments.measure:
@@ -257,7 +257,9 @@ class _Optimization:
             export_module(unmodified, other, target, self.arguments.cc)
             inputs = random_inputs(mod, self.arguments.seed)
             caller_arena = self.arguments.caller_arena and arena is not None
-            return compare(self.output, other, inputs, arena, caller_arena=caller_arena, repeats=10, branches=branches)
+            return compare(
+                self.output, other, inputs, arena, caller_arena=caller_arena, repeats=10, arena_position=arena_position
+            )
 
     def _report(self, build: Build, found: FunctionPlan, comparison: Comparison | None) -> Path:
         from tvm_memopt import __version__

@@ -86,14 +86,10 @@ def _search(lives: Lifetimes, request: Request, capacity: int | None) -> Found:
         effort = Effort(request.time_limit, request.seed, request.threads, flag)
         return search(lives, 1, effort, capacity=capacity)
 
-    try:
-        return call_interruptibly(run)
-    except KeyboardInterrupt as pressed:
-        found: Found | None = getattr(pressed, "result", None)
-        if found is None:
-            raise
+    found, interrupted = call_interruptibly(run)
+    if interrupted:
         note("interrupted: these are the best addresses so far")
-        return found
+    return found
 
 
 def _offsets(source: str, found: Found, capacity: int | None) -> tuple[int, ...]:

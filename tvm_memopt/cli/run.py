@@ -47,7 +47,8 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
     if document["functions"] and "main" not in document["functions"]:
         raise MemoptError(f"{module}: has no planned function 'main' to run")
     main = document["functions"].get("main", {"plan": {"arena_nbytes": None}})
-    arena_nbytes, branches = main["plan"]["arena_nbytes"], bool(main.get("branches", False))
+    arena_nbytes = main["plan"]["arena_nbytes"]
+    position = main.get("arena_position", 0) if main.get("beside_arena", False) else None
     if against is None:
         inputs, other = _inputs_of(document["inputs"], seed), None
     else:
@@ -64,7 +65,7 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
             arena_nbytes,
             caller_arena=document["caller_arena"],
             repeats=repeats,
-            branches=branches,
+            arena_position=position,
         )
     emit(as_json, comparison.document(), text(comparison))
     if comparison.outputs_equal is False:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import tvm
 
     from tvm_memopt.cost_model.tuner.tuning import Tuned
+    from tvm_memopt.passes.relax.plan_function import FunctionPlan
 
 
 @click.command("tune")
@@ -138,42 +139,49 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments
     from tvm_memopt.cli.optimize import describe_model_inputs
     from tvm_memopt.passes.compile import main_function
     from tvm_memopt.passes.relax.build import build_planned, export_module
-    from tvm_memopt.passes.relax.planning import PlanOptions
+    from tvm_memopt.passes.relax.planning import PlanOptions, unplanned_reason
 
     options = PlanOptions(arguments.budget, arguments.time_limit, arguments.seed)
     with stage("planning and compiling"):
         build = build_planned(mod, target, options, inputs=describe_model_inputs(mod), tuned=tuned.database)
-    functions = build.planned.functions
-    arena_nbytes = functions[main_function(functions)].plan.arena_nbytes if functions else None
+    functions, skipped = build.planned.functions, build.planned.skipped
+    found = functions[main_function(functions)] if functions else None
+    arena_nbytes = None if found is None else found.plan.arena_nbytes
+    notes = [unplanned_reason(skipped)] if found is None else list(found.notes)
     export_module(build.executable, arguments.output, target)
     document: dict[str, object] = {
         "module": arguments.output, "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
         "kernel_seconds": tuned.best, "untuned_seconds": tuned.untuned, "unscheduled": tuned.unscheduled,
-        "arena_nbytes": arena_nbytes,
+        "arena_nbytes": arena_nbytes, "notes": notes,
     }  # fmt: skip
     lines = [
         f"{arguments.output}: {len(tuned.best) - len(tuned.unscheduled)} kernels tuned with "
         f"{tuned.measured + tuned.known} candidates, {tuned.failed} failed; "
-        + ("no arena: nothing was planned" if arena_nbytes is None else f"arena {arena_nbytes:,} bytes")
+        + (f"no arena: {notes[0]}" if arena_nbytes is None else f"arena {arena_nbytes:,} bytes")
     ]
     if arguments.measure:
-        compared, told = _compare(mod, target, arena_nbytes, arguments)
+        compared, told = _compare(mod, target, found, arguments)
         document["compared"] = compared
         lines.append(told)
     emit(arguments.as_json, document, "\n".join(lines))
 
 
 def _compare(
-    mod: tvm.IRModule, target: tvm.target.Target, arena_nbytes: int | None, arguments: _Arguments
+    mod: tvm.IRModule, target: tvm.target.Target, planned: FunctionPlan | None, arguments: _Arguments
 ) -> tuple[dict[str, object], str]:
-    """Outputs, memory and time beside TVM's own build without tuned kernels."""
+    """Outputs, memory and time of the ``planned`` main function, or of what was not planned (None), beside TVM's own
+    build without tuned kernels."""
     from tvm_memopt.cli.measured import compare, largest_difference, text
     from tvm_memopt.frontends import random_inputs
     from tvm_memopt.passes.relax.build import build_unmodified
 
     with stage("building the default module and measuring both"):
         other, inputs = build_unmodified(mod, target), random_inputs(mod, arguments.seed)
-        found = compare(arguments.output, other, inputs, arena_nbytes, caller_arena=False, repeats=10)
+        arena_nbytes = None if planned is None else planned.plan.arena_nbytes
+        position = planned.arena_position if planned is not None and planned.beside_arena else None
+        found = compare(
+            arguments.output, other, inputs, arena_nbytes, caller_arena=False, repeats=10, arena_position=position
+        )
         difference = largest_difference(arguments.output, other, inputs)
     told = text(found).rpartition("\n")[0]  # the last line asks for equal bits, which other schedules do not give
     document = {**found.document(), "largest_difference": difference}

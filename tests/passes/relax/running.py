@@ -37,12 +37,6 @@ def extracted(mod: tvm.IRModule, **options: object) -> Extraction:
         return extract_module(lowered, target, PlanOptions(**options)).functions["main"]
 
 
-def skipped(mod: tvm.IRModule) -> dict[str, str]:
-    lowered, target = lower(mod, HOST)
-    with target:
-        return dict(extract_module(lowered, target, PlanOptions()).skipped)
-
-
 def assert_planned_right(
     mod: tvm.IRModule,
     inputs: Sequence[np.ndarray] | None = None,

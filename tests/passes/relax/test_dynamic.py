@@ -14,7 +14,7 @@ from tvm_memopt.graph import find_violations
 from tvm_memopt.passes.relax.build import build_unmodified
 from tvm_memopt.runtime import outputs_equal, run_module
 
-from .running import HOST, MODES, arena_tensors, extracted, optimised, random_arrays, skipped
+from .running import HOST, MODES, arena_tensors, extracted, optimised, random_arrays
 
 BOUND = 16
 
@@ -99,21 +99,6 @@ def test_a_bound_of_an_expression_is_found():
 
     graph = extracted(Product).graph
     assert {4 * 20 * 64, 4 * 20 * 20} <= {t.nbytes for t in graph.tensors if t.arena}
-
-
-@I.ir_module
-class Matched:
-    @R.function
-    def main(x: R.Tensor(("n", 64), "float32")) -> R.Tensor(dtype="float32", ndim=2):
-        m = T.int64()
-        y = R.nn.relu(x)
-        z = R.call_pure_packed("memopt_test.unknown", y, ty_args=R.Tensor(dtype="float32", ndim=2))
-        w = R.match_cast(z, R.Tensor((m, 64), "float32"))
-        return R.add(w, w)
-
-
-def test_a_function_that_matches_shapes_at_run_time_is_left_alone_with_the_reason():
-    assert "match_cast" in skipped(Matched)["main"]
 
 
 @I.ir_module

@@ -15,7 +15,7 @@ def test_an_element_takes_whole_bytes(dtype, nbytes):
 
 def test_expressions_have_the_value_at_their_bounds():
     n, m = tirx.Var("n", "int64"), tirx.Var("m", "int64")
-    bounds = {"n": 10, "m": 3}
+    bounds = {n: 10, m: 3}
     assert largest_value(n * 2 + m, bounds) == 23
     assert largest_value((n + 3) // 4, bounds) == 3
     assert static_nbytes([n, m, tirx.IntImm("int64", 5)], "float16", bounds) == 10 * 3 * 5 * 2
@@ -24,8 +24,8 @@ def test_expressions_have_the_value_at_their_bounds():
 
 def test_a_dimension_without_a_bound_has_no_size():
     n, m = tirx.Var("n", "int64"), tirx.Var("m", "int64")
-    assert largest_value(n + m, {"n": 10}) is None
-    assert static_nbytes([n, m], "float32", {"n": 10}) is None
+    assert largest_value(n + m, {n: 10}) is None
+    assert static_nbytes([n, m], "float32", {n: 10}) is None
 
 
 def test_types_of_values_are_counted():

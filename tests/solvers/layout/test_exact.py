@@ -10,14 +10,12 @@ from tests.solvers.strategies import SEEDS, buffer_sets
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Allocation, Buffer, Lifetimes
 from tvm_memopt.graph.overlap import overlapping
-from tvm_memopt.solvers import native
 from tvm_memopt.solvers.layout import load_bound
 from tvm_memopt.solvers.layout.buffers_csv import read_buffers
 from tvm_memopt.solvers.layout.exact import Effort, Found, fit, greedy, minimise, search
 from tvm_memopt.solvers.layout.exact_switches import LAYOUT_SWITCHES
 from tvm_memopt.solvers.layout.valleys import fits_by_valleys, least_arena_by_valleys
 
-pytestmark = pytest.mark.skipif(not native.available(), reason="the native core was not built")
 ALIGNMENTS = st.sampled_from((1, 4, 64))
 INSTANCES = Path(__file__).parents[2] / "data" / "minimalloc"
 TIGHT = ([0, 0, 1, 2, 3], [1, 3, 2, 4, 4], [4, 2, 3, 3, 5])  # first, last, nbytes

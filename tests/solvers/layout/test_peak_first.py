@@ -1,19 +1,18 @@
 import random
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.solvers.brute_force import least_arena, placement_is_valid
+from tests.solvers.layout.around import placed_around
 from tests.solvers.strategies import ALIGNMENTS, buffer_sets
 from tvm_memopt.graph import Buffer, Lifetimes, align_up
-from tvm_memopt.solvers import Deadline, native
+from tvm_memopt.solvers import Deadline
 from tvm_memopt.solvers.layout import load_bound, place_greedily
 from tvm_memopt.solvers.layout.exact import Effort, fit_around
 from tvm_memopt.solvers.layout.load import padded_load
 from tvm_memopt.solvers.layout.peak_first import place_peak_first
-
-pytestmark = pytest.mark.skipif(not native.available(), reason="the C++ core is not built")
 
 
 def apart(lives: Lifetimes) -> Lifetimes:
@@ -35,6 +34,17 @@ def test_fixed_buffers_stay_and_the_rest_fits_around(lives: Lifetimes, alignment
     assert placement_is_valid(free, dict(enumerate(found.offsets)))
     assert all(found.offsets[i] == offset for i, offset in fixed.items())
     assert found.arena_nbytes >= least_arena(free, alignment)
+
+
+@given(buffer_sets(max_buffers=12, steps=9), ALIGNMENTS, st.integers(0, 60), st.integers(0, 2**12 - 1))
+@settings(max_examples=200, deadline=None)
+def test_placement_around_is_that_of_the_plain_twin(lives: Lifetimes, alignment: int, target: int, chosen: int) -> None:
+    free, fixed, top = apart(lives), [-1] * len(lives.buffers), 0
+    for i, b in enumerate(free.buffers):
+        if chosen >> i & 1 and b.nbytes:
+            fixed[i], top = top, top + align_up(b.nbytes, alignment)
+    found = fit_around(free, fixed, alignment, Effort(60), target=target)
+    assert (list(found.offsets or ()), found.arena_nbytes) == placed_around(free, fixed, alignment, target)
 
 
 def long_schedule(buffers: int, seed: int) -> Lifetimes:

@@ -3,16 +3,12 @@
 import random
 from collections.abc import Sequence
 
-import pytest
 from hypothesis import strategies as st
 
 from tests.graph.strategies import random_schedule
 from tests.solvers.strategies import SEEDS
 from tvm_memopt.graph import Graph, random_graph
-from tvm_memopt.solvers.native import available
 from tvm_memopt.solvers.native.order import Window
-
-needs_library = pytest.mark.skipif(not available(), reason="the native core was not built: no C++ compiler")
 
 
 def rich_graphs(max_ops: int = 9, min_ops: int = 1) -> st.SearchStrategy[Graph]:

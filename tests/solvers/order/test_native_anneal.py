@@ -3,14 +3,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.solvers.brute_force import least_peak
-from tests.solvers.order.native_tools import assert_valid, needs_library, rich_graphs, some_order, whole
+from tests.solvers.order.native_tools import assert_valid, rich_graphs, some_order, whole
 from tests.solvers.strategies import SEEDS
 from tvm_memopt.graph import Graph, layered_graph, live_profile, peak_live
 from tvm_memopt.solvers.native import order as native
 from tvm_memopt.solvers.native.order import AnnealOptions, Window
 from tvm_memopt.solvers.native.order.problem import packed_problem
-
-pytestmark = needs_library
 
 
 @pytest.mark.parametrize("smooth", [True, False])

@@ -5,14 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.solvers.brute_force import held_bytes, least_peak
-from tests.solvers.order.native_tools import assert_valid, needs_library, rich_graphs, some_order, whole
+from tests.solvers.order.native_tools import assert_valid, rich_graphs, some_order, whole
 from tests.solvers.strategies import SEEDS, diamond
 from tvm_memopt.graph import Graph, given_order, layered_graph, live_profile, peak_live
 from tvm_memopt.solvers.native import order as native
 from tvm_memopt.solvers.native.order import DecideOptions, Verdict, Window
 from tvm_memopt.solvers.native.order.problem import packed_problem
 
-pytestmark = needs_library
 LONG = 60.0
 ENDLESS = 2**62  # work
 OPTIONS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.solvers.order.native_tools import assert_valid, needs_library, rich_graphs, some_order, whole
+from tests.solvers.order.native_tools import assert_valid, rich_graphs, some_order, whole
 from tests.solvers.strategies import SEEDS, chain, diamond
 from tvm_memopt.graph import Graph, Op, Tensor, layered_graph, live_profile, peak_live
 from tvm_memopt.solvers.native import order as native
@@ -12,7 +12,6 @@ from tvm_memopt.solvers.native.order import Construction
 from tvm_memopt.solvers.native.order.problem import packed_problem
 from tvm_memopt.solvers.order import dfs, greedy_delta, greedy_peak, kahn
 
-pytestmark = needs_library
 TWINS = {
     Construction.KAHN: kahn,
     Construction.DFS: dfs,

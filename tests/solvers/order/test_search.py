@@ -1,5 +1,4 @@
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.solvers.brute_force import least_peak
-from tests.solvers.order.native_tools import assert_valid, needs_library, rich_graphs, some_order
+from tests.solvers.order.native_tools import assert_valid, rich_graphs, some_order
 from tests.solvers.strategies import SEEDS, chain, diamond
 from tvm_memopt.graph import Graph, Op, Tensor, given_order, layered_graph, peak_live, random_graph, read_graph
 from tvm_memopt.solvers.order.order_switches import ORDER_SWITCHES
@@ -24,7 +23,6 @@ def check(graph: Graph, found: OrderResult) -> None:
     assert found.proved == (found.bound == found.peak)
 
 
-@needs_library
 @pytest.mark.parametrize("seed", range(200))
 def test_two_hundred_random_graphs_of_up_to_16_ops_match_brute_force(seed: int) -> None:
     graph = random_graph(1 + seed % 16, seed=1000 + seed)
@@ -33,7 +31,6 @@ def test_two_hundred_random_graphs_of_up_to_16_ops_match_brute_force(seed: int) 
     assert (found.peak, found.proved) == (least_peak(graph), True)
 
 
-@needs_library
 @pytest.mark.parametrize("switch", ORDER_SWITCHES)
 @given(graph=rich_graphs(max_ops=9), seed=SEEDS)
 @settings(max_examples=15, deadline=None)
@@ -47,7 +44,6 @@ def test_result_is_proved_with_any_one_trick_off(switch: str, graph: Graph, seed
     assert (found.peak, found.proved) == (least_peak(graph), True)
 
 
-@needs_library
 def test_without_exact_search_the_bound_is_honest() -> None:
     graph = read_graph(PUBLISHED / "G1.json")
     found = search_order(graph, seconds=0.3, disabled=frozenset({"exact-order"}))
@@ -55,13 +51,11 @@ def test_without_exact_search_the_bound_is_honest() -> None:
     assert found.bound <= 36_790 <= found.peak
 
 
-@needs_library
 def test_without_any_trick_the_given_order_comes_back() -> None:
     found = search_order(diamond(), seconds=LONG, disabled=frozenset(ORDER_SWITCHES))
     assert (found.order, found.peak, found.proved, found.method) == (given_order(diamond()), 210, False, "given")
 
 
-@needs_library
 @pytest.mark.parametrize(("name", "peak"), [("G1", 36_790), ("G2", 105_170), ("G3", 247_960), ("CM1", 13_484_795_520)])
 def test_published_graphs_are_solved_to_proof(name: str, peak: int) -> None:
     graph = read_graph(PUBLISHED / f"{name}.json")
@@ -70,7 +64,6 @@ def test_published_graphs_are_solved_to_proof(name: str, peak: int) -> None:
     assert (found.peak, found.bound) == (peak, peak)
 
 
-@needs_library
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_same_seed_and_threads_give_the_same_order(threads: int) -> None:
     for seed in range(5):
@@ -80,7 +73,6 @@ def test_same_seed_and_threads_give_the_same_order(threads: int) -> None:
         assert len({run.order for run in runs}) == 1
 
 
-@needs_library
 def test_set_flag_ends_the_search_with_a_valid_order() -> None:
     graph = layered_graph(1500, seed=0)
     flag = np.zeros(1, np.int32)
@@ -102,24 +94,12 @@ def test_set_flag_ends_the_search_with_a_valid_order() -> None:
     assert news
 
 
-@needs_library
 def test_failing_listener_stops_the_search() -> None:
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         search_order(layered_graph(300, seed=0), seconds=1000 * LONG, progress=fail)
-
-
-def without_library(monkeypatch: pytest.MonkeyPatch, call: Callable[[], OrderResult]) -> OrderResult:
-    monkeypatch.setattr("tvm_memopt.solvers.order.search.available", lambda: False)
-    return call()
-
-
-def test_without_the_library_the_constructive_orders_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = without_library(monkeypatch, lambda: search_order(diamond(), seconds=LONG))
-    check(diamond(), found)
-    assert (found.peak, found.bound, found.stats["native"]) == (120, 0, False)
 
 
 def test_sizes_near_the_limit_are_handled() -> None:
@@ -134,7 +114,6 @@ def test_no_op_needs_nothing() -> None:
     assert (found.order, found.peak, found.proved) == ((), 0, True)
 
 
-@needs_library
 def test_long_chain_falls_into_single_steps() -> None:
     found = search_order(chain(3000), seconds=LONG)
     assert (found.peak, found.proved, found.stats["segments"]) == (128, True, 3000)

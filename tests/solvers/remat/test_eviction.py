@@ -1,6 +1,7 @@
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from tests.solvers.remat.long_skip import fixed_long_skip, long_skip
 from tests.solvers.strategies import graphs
 from tvm_memopt.graph import Graph, given_order, peak_live, read_graph
 from tvm_memopt.solvers.remat.eviction import SCORES, evicting_schedule
+from tvm_memopt.solvers.request import Deadline
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "remat"
 
@@ -56,3 +58,10 @@ def test_a_training_graph_fits_half_of_its_memory_for_little() -> None:
     assert schedule is not None
     assert peak_live(graph, schedule) <= budget
     assert sum(graph.ops[op].cost for op in schedule) < 1.02 * graph.base_cost
+
+
+def test_a_passed_deadline_or_a_set_flag_ends_the_walk() -> None:
+    graph, score = long_skip(), SCORES["bytes"]
+    assert evicting_schedule(graph, given_order(graph), 75, score, Deadline(60), np.zeros(1, np.int32)) is not None
+    assert evicting_schedule(graph, given_order(graph), 75, score, Deadline(0)) is None
+    assert evicting_schedule(graph, given_order(graph), 75, score, None, np.ones(1, np.int32)) is None

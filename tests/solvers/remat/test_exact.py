@@ -12,15 +12,13 @@ from tests.solvers.remat.long_skip import fixed_long_skip
 from tests.solvers.strategies import chain, graphs
 from tvm_memopt.errors import BudgetError, PlanError
 from tvm_memopt.graph import Graph, given_order, layered_graph, peak_live, random_graph, working_set_bound
-from tvm_memopt.solvers import native
 from tvm_memopt.solvers.remat.exact import solve_exactly
 from tvm_memopt.solvers.remat.recompute_search import packed, search_recompute
 from tvm_memopt.solvers.request import Deadline
 
-needs_native = pytest.mark.skipif(not native.available(), reason="the native library was not built")
 SOME = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 SMALL = graphs(max_ops=5, max_nbytes=9)
-BOTH = [pytest.param("search", marks=needs_native), "cp-sat"]
+BOTH = ["search", "cp-sat"]
 
 
 def budget_between(graph: Graph, share: float) -> int:
@@ -34,7 +32,6 @@ def runs_every_op(graph: Graph, schedule: tuple[int, ...]) -> bool:
     return all(c == 1 or (c > 1 and op.recomputable) for c, op in zip(counts, graph.ops, strict=True))
 
 
-@needs_native
 @SOME
 @given(SMALL, st.floats(0, 1), st.booleans())
 def test_the_search_finds_the_least_cost_of_all_schedules(graph, share, safe_moves):
@@ -67,7 +64,6 @@ def test_cp_sat_finds_the_least_cost_with_so_many_runs_an_op(graph, share, copie
     assert runs_every_op(graph, found.schedule)
 
 
-@needs_native
 @pytest.mark.parametrize("seed", range(6))
 def test_safe_moves_change_no_optimum_on_graphs_beyond_brute_force(seed):
     graph = random_graph(11, seed=seed, alignment=1)
@@ -120,7 +116,6 @@ def test_a_budget_above_the_working_set_that_no_schedule_meets_is_proved_infeasi
     assert solve_exactly(graph, 120, method=method, time_limit=30).status == "optimal"
 
 
-@needs_native
 def test_a_layered_graph_of_thirty_ops_is_closed():
     graph = layered_graph(30, seed=1)
     found = solve_exactly(graph, 16125, time_limit=60)

@@ -6,14 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.graph.strategies import random_schedule
-from tests.solvers.order.native_tools import needs_library, rich_graphs
+from tests.solvers.order.native_tools import rich_graphs
 from tests.solvers.remat.dijkstra import least_cost
 from tests.solvers.strategies import SEEDS
 from tvm_memopt.graph import Graph, Op, Tensor, layered_graph, live_profile, peak_live
 from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.native.remat import AnnealOptions, packed_remat
-
-pytestmark = needs_library
 
 
 def assert_runs(graph: Graph, schedule: tuple[int, ...]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.solvers.order.native_tools import needs_library, rich_graphs
+from tests.solvers.order.native_tools import rich_graphs
 from tests.solvers.remat.dijkstra import least_cost
 from tests.solvers.remat.test_search import DATA
 from tvm_memopt.graph import Graph, Op, Tensor, live_profile, peak_live, read_graph
@@ -22,7 +22,6 @@ def skipping(costs: tuple[float, ...], nbytes: tuple[int, ...]) -> Graph:
     return Graph("skipping", tensors, tuple(ops), (n - 1,))
 
 
-@needs_library
 @given(rich_graphs(max_ops=5), st.floats(0.4, 1.0))
 @settings(max_examples=60, deadline=None)
 def test_bound_is_never_above_the_least_cost(graph: Graph, share: float) -> None:
@@ -34,7 +33,6 @@ def test_bound_is_never_above_the_least_cost(graph: Graph, share: float) -> None
     assert 0 <= found.cost <= (least - graph.base_cost) * (1 + 1e-9) + 1e-12 * graph.base_cost
 
 
-@needs_library
 def test_bound_meets_the_cost_of_the_one_repeat_that_must_be() -> None:
     graph = skipping((5.0, 1.0, 1.0, 1.0), (100, 100, 100, 1))
     budget = 201  # op 2 needs both its own and what it reads; t0 cannot stay
@@ -44,11 +42,11 @@ def test_bound_meets_the_cost_of_the_one_repeat_that_must_be() -> None:
     assert found.cost == pytest.approx(5.0 * 99 / 100, rel=1e-2)  # prices are told apart to 1 %
 
 
-@needs_library
 def test_search_reports_the_bound() -> None:
     graph = skipping((5.0, *[1.0] * 18, 0.0), (100, *[100] * 18, 1))  # one op is free: it could run again for nothing
     bounds = []
-    for disabled in (frozenset({"exact-remat"}), frozenset({"exact-remat", "price-bound"})):
+    off = frozenset({"exact-remat", "cut-bound"})
+    for disabled in (off, off | {"price-bound"}):
         found = search_remat(graph, 201, seconds=5.0, disabled=disabled)
         assert found.cost == pytest.approx(graph.base_cost + 5.0)
         assert found.cost_bound is not None
@@ -68,13 +66,11 @@ def test_a_dear_byte_makes_storages_weigh_what_their_producers_cost() -> None:
     assert live_profile(priced_graph(graph, 10.0, 1.0), range(4))[2] == 5 + 2 * 100 * 10
 
 
-@needs_library
 def test_a_set_flag_ends_it_at_once() -> None:
     graph = read_graph(DATA / "G4.json")
     assert bound_repeats(graph, 500_000, seconds=60.0, flag=np.ones(1, np.int32)) == PriceBound(0.0, 0.0)
 
 
-@needs_library
 @pytest.mark.parametrize("costs", [(1, 5e-324, 1, 1), (1, 1e-310, 1, 1), (5e-324,) * 4, (0,) * 4, (1e300,) * 4])
 def test_extreme_costs_are_borne(costs: tuple[float, ...]) -> None:
     graph = skipping(costs, (100, 100, 100, 1))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.solvers.order.native_tools import needs_library, rich_graphs
+from tests.solvers.order.native_tools import rich_graphs
 from tests.solvers.remat.dijkstra import least_cost
 from tests.solvers.remat.test_native_remat import assert_runs
 from tests.solvers.strategies import chain, diamond
@@ -28,7 +28,6 @@ def assert_right(graph: Graph, budget: int, result: RematResult) -> None:
         assert result.cost_bound == pytest.approx(result.cost)
 
 
-@needs_library
 @given(rich_graphs(max_ops=5), st.floats(0.5, 1.0))
 @settings(max_examples=25, deadline=None)
 def test_search_is_right_on_small_graphs(graph: Graph, share: float) -> None:
@@ -42,7 +41,6 @@ def test_search_is_right_on_small_graphs(graph: Graph, share: float) -> None:
         assert (result.status, result.cost) == ("optimal", pytest.approx(least))
 
 
-@needs_library
 @given(rich_graphs(max_ops=5), st.floats(0.5, 1.0))
 @settings(max_examples=25, deadline=None)
 def test_bound_of_the_search_is_below_the_least_cost(graph: Graph, share: float) -> None:
@@ -54,7 +52,6 @@ def test_bound_of_the_search_is_below_the_least_cost(graph: Graph, share: float)
     assert (result.status == "infeasible") <= (least is None)
 
 
-@needs_library
 @pytest.mark.parametrize("name", REMAT_SWITCHES)
 def test_each_switch_off_is_valid(name: str) -> None:
     graph = layered_graph(50, seed=9)
@@ -64,7 +61,6 @@ def test_each_switch_off_is_valid(name: str) -> None:
     assert result.peak_nbytes < peak_live(graph, range(50))
 
 
-@needs_library
 def test_order_search_off_and_on_agree_where_an_order_fits() -> None:
     graph = diamond()
     for disabled in (frozenset[str](), frozenset({"order-annealing"}), frozenset({"order-search"})):
@@ -72,7 +68,6 @@ def test_order_search_off_and_on_agree_where_an_order_fits() -> None:
         assert (result.status, result.cost, result.peak_nbytes) == ("optimal", graph.base_cost, 120)
 
 
-@needs_library
 @pytest.mark.parametrize("threads", [1, 2])
 def test_same_seed_threads_and_rounds_give_the_same_schedule(threads: int) -> None:
     graph = layered_graph(50, seed=9)
@@ -82,7 +77,6 @@ def test_same_seed_threads_and_rounds_give_the_same_schedule(threads: int) -> No
     assert found[0].stats["moves"] == found[1].stats["moves"]
 
 
-@needs_library
 def test_published_graph_needs_no_repeat_at_four_fifths() -> None:
     graph = read_graph(DATA / "G1.json")
     result = search_remat(graph, 37056, seconds=30.0)
@@ -90,7 +84,6 @@ def test_published_graph_needs_no_repeat_at_four_fifths() -> None:
     assert result.peak_nbytes <= 37056
 
 
-@needs_library
 def test_published_graph_with_repeats_stays_below_the_published_cost() -> None:
     graph = read_graph(DATA / "CM1.json")  # 80 %: the paper pays 0.1 %, rounded
     budget = 10787836417
@@ -107,7 +100,6 @@ def test_budget_below_an_op_is_infeasible() -> None:
     assert_right(graph, budget, result)
 
 
-@needs_library
 def test_budget_that_is_not_met_gives_the_least_peak_found() -> None:
     graph = read_graph(DATA / "G1.json")
     budget = working_set_bound(graph)[0]
@@ -122,7 +114,6 @@ def test_given_order_within_the_budget_is_the_answer() -> None:
     assert (result.schedule, result.status) == (tuple(range(6)), "optimal")
 
 
-@needs_library
 def test_answer_is_never_worse_than_a_start() -> None:
     graph = layered_graph(50, seed=9)
     budget = int(0.6 * peak_live(graph, range(50)))
@@ -132,7 +123,6 @@ def test_answer_is_never_worse_than_a_start() -> None:
     assert again.peak_nbytes <= max(budget, start.peak_nbytes)
 
 
-@needs_library
 def test_flag_ends_the_search_with_the_best_so_far() -> None:
     graph = layered_graph(200, seed=1)
     flag = np.zeros(1, np.int32)
@@ -149,7 +139,6 @@ def test_flag_ends_the_search_with_the_best_so_far() -> None:
     assert result.stats["stopped"]
 
 
-@needs_library
 def test_ctrl_c_ends_the_search_with_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     def press(*_: object) -> None:
         raise KeyboardInterrupt

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.graph.strategies import random_schedule
-from tests.solvers.order.native_tools import needs_library, rich_graphs
+from tests.solvers.order.native_tools import rich_graphs
 from tests.solvers.remat.dijkstra import least_cost
 from tests.solvers.remat.test_native_remat import assert_runs
 from tests.solvers.strategies import SEEDS
@@ -67,7 +67,6 @@ def valid_replacements(graph: Graph, schedule: Sequence[int], start: int, end: i
                 yield replaced
 
 
-@needs_library
 @given(rich_graphs(max_ops=8), SEEDS, st.integers(1, 8), st.floats(0.0, 1.0))
 @settings(max_examples=150, deadline=None)
 def test_windows_are_valid_and_never_worse(graph: Graph, seed: int, length: int, slack: float) -> None:
@@ -79,7 +78,6 @@ def test_windows_are_valid_and_never_worse(graph: Graph, seed: int, length: int,
     assert cost_of(graph, found) <= cost_of(graph, schedule) + 1e-9
 
 
-@needs_library
 @given(rich_graphs(max_ops=6), SEEDS)
 @settings(max_examples=60, deadline=None)
 def test_window_over_the_whole_schedule_is_least(graph: Graph, seed: int) -> None:
@@ -90,7 +88,6 @@ def test_window_over_the_whole_schedule_is_least(graph: Graph, seed: int) -> Non
     assert cost_of(graph, found) == pytest.approx(least_cost(graph, budget))
 
 
-@needs_library
 @given(rich_graphs(min_ops=3, max_ops=5), SEEDS, st.data())
 @settings(max_examples=150, deadline=None)
 def test_window_is_as_cheap_as_any_that_reads_no_more_and_leaves_no_less(
@@ -128,7 +125,6 @@ def solved(graph: Graph, schedule: Sequence[int], start: int, end: int, budget: 
     return (*schedule[:start], *(problem.ops[i] for i in out[: results[2]]), *schedule[end:])
 
 
-@needs_library
 def test_useless_repeats_go() -> None:
     graph = layered_graph(50, seed=9)
     schedule = (*range(50), *range(40, 50))
@@ -136,14 +132,12 @@ def test_useless_repeats_go() -> None:
     assert cost_of(graph, found) == pytest.approx(graph.base_cost)
 
 
-@needs_library
 def test_schedule_over_the_budget_is_left_as_it_is() -> None:
     graph = layered_graph(50, seed=9)
     schedule = wander(graph, 3)
     assert improved(graph, schedule, peak_live(graph, schedule) - 1, 10) == schedule
 
 
-@needs_library
 def test_windows_of_a_published_graph_are_deterministic_and_never_worse() -> None:
     graph = read_graph(DATA / "G3.json")
     budget = 200_000
@@ -155,7 +149,6 @@ def test_windows_of_a_published_graph_are_deterministic_and_never_worse() -> Non
     assert cost_of(graph, first) <= cost_of(graph, start)
 
 
-@needs_library
 def test_flag_ends_the_windows_at_once() -> None:
     graph = layered_graph(50, seed=9)
     schedule = wander(graph, 3)

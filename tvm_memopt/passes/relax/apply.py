@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import tvm
 import tvm_ffi
@@ -13,31 +14,47 @@ from tvm import relax, tirx
 from tvm.ir import Var
 
 from tvm_memopt.graph import Allocation, Plan
+from tvm_memopt.passes.relax.branch_results import made_results
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
-from tvm_memopt.passes.relax.program import ALLOC_TENSOR, Operation, replace_variables, resolve, symbolic_parameters
+from tvm_memopt.passes.relax.program import (
+    ALLOC_TENSOR,
+    Operation,
+    replace_variables,
+    resolve,
+    symbolic_parameters,
+    symbolic_variables,
+)
 from tvm_memopt.passes.relax.sizes import dtype_nbytes
 from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.sharing import overwrite_input
 from tvm_memopt.passes.tir.statements import dtype_of
 from tvm_memopt.passes.tir.workspace import Kernel
 
+if TYPE_CHECKING:
+    from tvm_memopt.passes.relax.plan_function import FunctionPlan
+
 ARENA_PARAMETER = "memopt_arena"
+KernelOf = Mapping[tuple[str, int, Pairs], tvm.ir.GlobalVar]
 
 
 @dataclass
 class _Emitter:
     """What is being emitted. ``current`` maps the program's variables to what stands for them now;
-    ``views`` remembers which view was made of which instance."""
+    ``views`` remembers which view was made of which instance. In a branch of an If, ``base`` is where the plan's
+    bytes start in the arena, and ``placed`` the offsets there of returned buffers."""
 
     builder: relax.BlockBuilder
     extraction: Extraction
     plan: Plan | None
-    kernel_of: Mapping[tuple[str, Pairs], tvm.ir.GlobalVar]
+    kernel_of: KernelOf
     kernels: Mapping[str, Kernel]
     unfolded: Mapping[str, Unfolded]
     arena: relax.Expr | None
     caller_owned: bool
+    base: int = 0
+    placed: Mapping[Var, int] = field(default_factory=dict)
+    in_branch: bool = False
     allocation_at: dict[tuple[int | None, int], Allocation] = field(default_factory=dict)
     current: dict[Var, relax.Expr] = field(default_factory=dict)
     views: dict[Var, tuple[relax.Expr, relax.Expr]] = field(default_factory=dict)
@@ -45,6 +62,12 @@ class _Emitter:
     def __post_init__(self) -> None:
         allocations = self.plan.allocations if self.plan is not None else ()
         self.allocation_at = {(a.tensor, a.first): a for a in allocations}
+
+    @property
+    def followed(self) -> Plan:
+        """The plan that is followed."""
+        assert self.plan is not None
+        return self.plan
 
 
 def inplace_form(kernel: Kernel, pairs: Pairs) -> tirx.PrimFunc:
@@ -58,28 +81,21 @@ def inplace_form(kernel: Kernel, pairs: Pairs) -> tirx.PrimFunc:
 
 
 def emit_function(
-    builder: relax.BlockBuilder,
-    extraction: Extraction,
-    plan: Plan,
-    kernel_of: Mapping[tuple[str, Pairs], tvm.ir.GlobalVar],
-    kernels: Mapping[str, Kernel],
-    unfolded: Mapping[str, Unfolded],
-    *,
-    caller_owned: bool = False,
+    builder: relax.BlockBuilder, planned: FunctionPlan, kernel_of: KernelOf, *, caller_owned: bool = False
 ) -> relax.Function:
-    """The function of ``extraction`` rewritten to follow ``plan``.
+    """The function that ``planned`` is the plan of, rewritten to follow it.
 
-    ``kernel_of``: the callee by (kernel name, pairs of parameters that are one memory); ``kernels``: the
-    form of each kernel; ``unfolded``: by kernel and step, where scratch lies that is not in the plan. With
+    ``kernel_of``: the callee by (kernel name, id of its form, pairs of parameters that are one memory). With
     ``caller_owned`` the arena is a new last parameter, a uint8 tensor of ``plan.arena_nbytes`` bytes.
     """
+    extraction, plan = planned.extraction, planned.plan
     function = extraction.program.function
     arena = relax.Var(ARENA_PARAMETER, relax.TensorType([plan.arena_nbytes], "uint8")) if caller_owned else None
     params = [*function.params, *([arena] if arena is not None else [])]
     attrs = dict(function.attrs.items()) if function.attrs is not None else {}
     with builder.function(extraction.program.name, params, attrs=attrs, private=False):
-        emitter = _Emitter(builder, extraction, plan, kernel_of, kernels, unfolded, arena, caller_owned)
-        _emit_bound_checks(emitter)
+        emitter = _Emitter(builder, extraction, plan, kernel_of, planned.kernels, planned.unfolded, arena, caller_owned)
+        _emit_bound_checks(emitter, symbolic_parameters(function))
         if not caller_owned and plan.arena_nbytes:
             emitter.arena = builder.emit(_storage(plan.arena_nbytes), "arena")
         for step in range(len(plan.schedule)):
@@ -103,18 +119,26 @@ def emit_reordered(builder: relax.BlockBuilder, extraction: Extraction, schedule
                 variable = extraction.variable_of.get(tensor)
                 if variable is not None and variable in extraction.program.buffers:
                     emitter.current[variable] = builder.emit(extraction.program.buffers[variable], variable.name)
+            if operation.kind == "match":
+                _emit_match(emitter, operation)
+                continue
             value = replace_variables(operation.value, _needed(emitter, operation.value))
             emitter.current[operation.result] = builder.emit(value, operation.result.name)
         builder.emit_func_output(_substitute(emitter, extraction.program.result))
     return builder.get()[extraction.program.name]
 
 
-def _emit_bound_checks(emitter: _Emitter) -> None:
+def _emit_match(emitter: _Emitter, operation: Operation) -> None:
+    value = _substitute(emitter, operation.value)
+    emitter.current[operation.result] = emitter.builder.match_cast(value, operation.matched, operation.result.name)
+
+
+def _emit_bound_checks(emitter: _Emitter, variables: Iterable[tirx.Var]) -> None:
     """A symbolic dimension above its bound would silently overlap its neighbours: make it an error."""
-    program = emitter.extraction.program
-    for variable in symbolic_parameters(program.function):
-        if variable.name in program.bounds:
-            bound = program.bounds[variable.name]
+    bounds = emitter.extraction.program.bounds
+    for variable in variables:
+        if variable in bounds:
+            bound = bounds[variable]
             message = f"dimension {variable.name} is above {bound}, the upper bound that memory was planned for"
             arguments = [relax.prim_value(variable <= bound), tvm.ir.StringImm(message)]
             check = relax.Call(relax.ExternFunc("relax.run.assert_op"), arguments, ty_args=[relax.TupleType([])])
@@ -126,7 +150,7 @@ def _storage(nbytes: int | tvm.ir.Expr) -> relax.Call:
 
 
 def _emit_step(emitter: _Emitter, step: int) -> None:
-    extraction, op_id = emitter.extraction, emitter.plan.schedule[step]
+    extraction, op_id = emitter.extraction, emitter.followed.schedule[step]
     operation = extraction.operations[op_id]
     if operation.kind == "view":
         return  # made where it is read, from the instance that is live there
@@ -136,11 +160,70 @@ def _emit_step(emitter: _Emitter, step: int) -> None:
             emitter.current[variable] = _emit_buffer(emitter, variable, emitter.allocation_at.get((tensor, step)))
     if operation.kind == "kernel":
         _emit_kernel(emitter, step, operation)
+    elif op_id in extraction.branches:
+        _emit_if(emitter, step, operation)
+    elif operation.kind == "match":
+        _emit_match(emitter, operation)
+        _emit_bound_checks(emitter, symbolic_variables(operation.matched))
     else:
         value = replace_variables(operation.value, _needed(emitter, operation.value))
         if isinstance(value, relax.If):
             value = _with_own_storages(value)
         emitter.current[operation.result] = emitter.builder.emit(value, operation.result.name)
+
+
+def _emit_if(emitter: _Emitter, step: int, operation: Operation) -> None:
+    """An If whose branches follow plans of their own, in the bytes that the plan holds as its workspace."""
+    plans = emitter.extraction.branches[emitter.followed.schedule[step]]
+    outside = _needed(emitter, operation.value)  # views among it are made here: the branches share them
+    block = emitter.allocation_at.get((None, step))
+    base = emitter.base + (block.offset if block is not None else 0)
+    offsets = _result_offsets(emitter, step, operation.result)
+    branches = [_emit_branch(emitter, plan, outside, base, offsets) for plan in plans]
+    value = relax.If(resolve(operation.value.cond, outside), *branches)
+    emitter.current[operation.result] = emitter.builder.emit(value, operation.result.name)
+
+
+def _result_offsets(emitter: _Emitter, step: int, result: Var) -> dict[int, int]:
+    """Where in the arena each tensor of an If's result lies, by position; the others have no place there."""
+    extraction = emitter.extraction
+    tensors = {key[1]: tensor for key, tensor in extraction.fields.items() if key[0].same_as(result)}
+    if not isinstance(result.ty, relax.TupleType):
+        if result in emitter.placed:
+            return {0: emitter.placed[result]}
+        tensors = {0: extraction.tensor_of[result]}
+    found = {position: emitter.allocation_at.get((tensor, step)) for position, tensor in tensors.items()}
+    return {position: emitter.base + a.offset for position, a in found.items() if a is not None}
+
+
+def _emit_branch(
+    emitter: _Emitter,
+    planned: FunctionPlan,
+    outside: Mapping[Var, relax.Expr],
+    base: int,
+    offsets: Mapping[int, int],
+) -> relax.SeqExpr:
+    extraction, builder = planned.extraction, emitter.builder
+    made = made_results(extraction)
+    inner = _Emitter(
+        builder,
+        extraction,
+        planned.plan,
+        emitter.kernel_of,
+        planned.kernels,
+        planned.unfolded,
+        emitter.arena,
+        emitter.caller_owned,
+        base,
+        {variable: offsets[i] for i, variable in enumerate(made) if variable is not None and i in offsets},
+        in_branch=True,
+        current=dict(outside),
+    )
+    builder._begin_binding_block()
+    for step in range(len(planned.plan.schedule)):
+        _emit_step(inner, step)
+    result = builder.emit(_substitute(inner, extraction.program.result), "result")
+    return relax.SeqExpr([builder._end_block()], result)
 
 
 def _with_own_storages(value: relax.If) -> relax.Expr:
@@ -151,17 +234,20 @@ def _with_own_storages(value: relax.If) -> relax.Expr:
         if not isinstance(call.op, tvm.ir.Op) or call.op.name != ALLOC_TENSOR:
             return call
         shape, dtype = call.args[0], str(call.args[1].value)
-        nbytes = functools.reduce(operator.mul, shape.values, tirx.IntImm("int64", dtype_nbytes(dtype)))
-        return relax.op.memory.alloc_tensor(_storage(nbytes), 0, shape, dtype)
+        return relax.op.memory.alloc_tensor(_storage(_nbytes_of(shape, dtype)), 0, shape, dtype)
 
     return tvm_ffi.structural_map(value, (tvm.ir.Call, on_call))
 
 
+def _nbytes_of(shape: relax.ShapeExpr, dtype: str) -> tvm.ir.Expr:
+    return functools.reduce(operator.mul, shape.values, tirx.IntImm("int64", dtype_nbytes(dtype)))
+
+
 def _emit_kernel(emitter: _Emitter, step: int, operation: Operation) -> None:
     extraction = emitter.extraction
-    pairs = shared_parameters(extraction, emitter.plan, step)
-    callee = emitter.kernel_of[(operation.callee or "", pairs)]
+    pairs = shared_parameters(extraction, emitter.followed, step)
     kernel = emitter.kernels[operation.callee or ""]
+    callee = emitter.kernel_of[(operation.callee or "", id(kernel), pairs)]
     call = _substitute(emitter, operation.value)
     scratch = _emit_workspace(emitter, kernel, operation.callee or "", step)
     position = kernel.workspace_position
@@ -177,10 +263,10 @@ def _emit_kernel(emitter: _Emitter, step: int, operation: Operation) -> None:
 def _emit_workspace(emitter: _Emitter, kernel: Kernel, name: str, step: int) -> list[relax.Expr]:
     offsets: Sequence[int]
     if name in emitter.unfolded:
-        offsets = emitter.unfolded[name].offsets[step]
+        offsets = [emitter.base + offset for offset in emitter.unfolded[name].offsets[step]]
     elif kernel.workspace:
         block = emitter.allocation_at[(None, step)]
-        offsets = [block.offset + start for start in kernel.offsets]
+        offsets = [emitter.base + block.offset + start for start in kernel.offsets]
     else:
         return []
     return [
@@ -193,10 +279,14 @@ def _emit_buffer(emitter: _Emitter, variable: Var, allocation: Allocation | None
     call = emitter.extraction.program.buffers[variable]
     shape, dtype = call.args[0], str(call.args[1].value)
     if allocation is not None:
-        return _emit_view(emitter, allocation.offset, shape, dtype, variable.name)
+        return _emit_view(emitter, emitter.base + allocation.offset, shape, dtype, variable.name)
+    if variable in emitter.placed:
+        return _emit_view(emitter, emitter.placed[variable], shape, dtype, variable.name)
     tensor = emitter.extraction.tensor_of[variable]
-    nbytes = emitter.extraction.graph.tensors[tensor].nbytes
-    if not nbytes or not all(isinstance(d, tirx.IntImm) for d in shape.values):
+    nbytes: int | tvm.ir.Expr = emitter.extraction.graph.tensors[tensor].nbytes
+    if emitter.in_branch:  # TVM's own planner would reuse it across the branches
+        nbytes = _nbytes_of(shape, dtype)
+    elif not nbytes or not all(isinstance(d, tirx.IntImm) for d in shape.values):
         return emitter.builder.emit(call, variable.name)
     storage = emitter.builder.emit(_storage(nbytes), f"{variable.name}_storage")
     return emitter.builder.emit(relax.op.memory.alloc_tensor(storage, 0, shape, dtype), variable.name)

@@ -110,7 +110,8 @@ def metadata(
             "graph": json.loads(graph_to_json(function.graph)),
             "plan": json.loads(plan_to_json(function.plan)),
             "notes": list(function.notes),
-            "branches": function.branches,
+            "beside_arena": function.beside_arena,
+            "arena_position": function.arena_position,
         }
         for name, function in planned.functions.items()
     }

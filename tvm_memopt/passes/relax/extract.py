@@ -6,13 +6,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import tvm
 from tvm import relax
 from tvm.ir import Var
 
 from tvm_memopt.graph import Graph, Op, Tensor
-from tvm_memopt.passes.relax.program import Operation, Program, escaping_variables, leaves
-from tvm_memopt.passes.relax.sizes import static_nbytes, type_nbytes
+from tvm_memopt.graph.model import TensorKind
+from tvm_memopt.passes.relax.extract_branches import add_branch_results, branch_pairs
+from tvm_memopt.passes.relax.graph_builder import Branches, GraphBuilder
+from tvm_memopt.passes.relax.program import (
+    Operation,
+    Program,
+    escaping_variables,
+    leaves,
+    symbolic_variables,
+)
+from tvm_memopt.passes.relax.sizes import type_nbytes
 from tvm_memopt.passes.tir.workspace import Kernel
 
 ARENA_ALIGNMENT = 64  # TVM's CPU allocation alignment, and what a view of the arena must keep
@@ -21,7 +29,13 @@ ARENA_ALIGNMENT = 64  # TVM's CPU allocation alignment, and what a view of the a
 @dataclass(frozen=True)
 class Extraction:
     """A graph and how its ids map back: ``operations[op id]``, ``tensor_of`` and ``variable_of``
-    (tensor id → allocated or view variable). ``notes`` say what is not planned and why."""
+    (tensor id → allocated or view variable). ``notes`` say what is not planned and why.
+
+    ``branches``: by op id, the planned branches of an If; ``branch_nbytes``: the workspace that it is given;
+    ``fields``: the tensors of its result where that is a tuple, by variable and position. ``placeable``: tensors that
+    a plan can place, those that are returned included. ``touches_outside``: whether what was given from outside may be
+    overwritten or kept.
+    """
 
     graph: Graph
     program: Program
@@ -29,6 +43,11 @@ class Extraction:
     tensor_of: Mapping[Var, int]
     variable_of: Mapping[int, Var]
     notes: tuple[str, ...] = ()
+    branches: Branches = field(default_factory=dict)
+    branch_nbytes: Mapping[int, int] = field(default_factory=dict)
+    fields: Mapping[tuple[Var, int], int] = field(default_factory=dict)
+    placeable: frozenset[int] = frozenset()
+    touches_outside: bool = False
 
     @property
     def operations(self) -> list[Operation]:
@@ -41,116 +60,70 @@ class Extraction:
         return {operation.result: operation for operation in self.operations if operation.kind == "view"}
 
 
-@dataclass
-class _Builder:
-    program: Program
-    kernels: Mapping[str, Kernel]
-    costs: Mapping[str, float]
-    inplace: bool
-    tensors: list[Tensor] = field(default_factory=list)
-    tensor_of: dict[object, int] = field(default_factory=dict)
-    aliases: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    buffers: set[int] = field(default_factory=set)
-    produced: set[int] = field(default_factory=set)
-    touching: dict[int, list[int]] = field(default_factory=dict)
-    mutated: set[int] = field(default_factory=set)
-    pinned: set[int] = field(default_factory=set)
-    constants: set[int] = field(default_factory=set)
-    order: set[tuple[int, int]] = field(default_factory=set)
-    ops: list[Op] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    last_effect: int | None = None
-
-    def add(self, key: object, tensor: Tensor, aliases: tuple[int, ...] = ()) -> int:
-        """A new tensor id for ``key``; ``aliases`` are the tensors whose bytes it may also use."""
-        self.tensors.append(tensor)
-        index = len(self.tensors) - 1
-        self.tensor_of[key] = index
-        if aliases:
-            self.aliases[index] = aliases
-        return index
-
-    def tensors_of(self, expr: relax.Expr) -> list[int]:
-        """The tensors that an argument names; constants are registered as they are met."""
-        found: list[int] = []
-        for leaf in leaves(expr):
-            if isinstance(leaf, Var) and (tensor := self._variable(leaf)) is not None:
-                found.append(tensor)
-            elif isinstance(leaf, tvm.ir.GenericConst):
-                found.append(self._constant(leaf))
-            elif isinstance(leaf, relax.If):
-                free = map(self._variable, relax.analysis.free_vars(leaf))
-                found += [tensor for tensor in free if tensor is not None]
-        return found
-
-    def _variable(self, variable: Var) -> int | None:
-        if variable not in self.tensor_of and variable in self.program.buffers:
-            self._buffer(variable, self.program.buffers[variable])
-        return self.tensor_of.get(variable)
-
-    def _buffer(self, variable: Var, call: relax.Call) -> None:
-        nbytes = static_nbytes(call.args[0].values, call.args[1].value, self.program.bounds)
-        if nbytes is None:
-            self.notes.append(f"tensor {variable.name} has no upper bound on its size: left to TVM's allocator")
-        self.buffers.add(self.add(variable, Tensor(variable.name, nbytes or 0, arena=nbytes is not None)))
-
-    def _constant(self, constant: tvm.ir.GenericConst) -> int:
-        if constant in self.tensor_of:
-            return self.tensor_of[constant]
-        nbytes = type_nbytes(constant.ty, {}) or 0
-        index = self.add(constant, Tensor(f"const_{len(self.tensors)}", nbytes, "weight", arena=False))
-        self.constants.add(index)
-        return index
-
-    def closure(self, tensors: Iterable[int]) -> list[int]:
-        """``tensors`` with everything whose bytes they may use."""
-        found: dict[int, None] = {}
-        stack = list(tensors)
-        while stack:
-            tensor = stack.pop()
-            if tensor not in found:
-                found[tensor] = None
-                stack += self.aliases.get(tensor, ())
-        return list(found)
-
-
 def extract_program(
-    program: Program, kernels: Mapping[str, Kernel], costs: Mapping[str, float], *, inplace: bool = True
+    program: Program,
+    kernels: Mapping[str, Kernel],
+    costs: Mapping[str, float],
+    *,
+    inplace: bool = True,
+    branches: Branches | None = None,
+    branch_nbytes: Mapping[int, int] | None = None,
 ) -> Extraction:
-    """The graph of ``program``; ``kernels`` gives workspaces and in-place pairs, ``costs`` seconds by kernel."""
-    builder = _Builder(program, kernels, costs, inplace)
+    """The graph of ``program``; ``kernels`` gives workspaces and in-place pairs, ``costs`` seconds by kernel.
+
+    ``branches``: the planned branches of each If; others are left as they are. ``branch_nbytes``: the workspace of
+    an If by op id, where that is not the larger arena of its branches.
+    """
+    planned = branches or {}
+    needed = {op_id: max(plan.plan.arena_nbytes for plan in plans) for op_id, plans in planned.items()}
+    given = {op_id: max(nbytes, needed[op_id]) for op_id, nbytes in (branch_nbytes or {}).items()}
+    builder = GraphBuilder(program, kernels, costs, inplace, planned, {**needed, **given})
     _add_inputs(builder)
     for index, operation in enumerate(program.operations):
         _add_operation(builder, index, operation)
     outputs = builder.tensors_of(program.result)
+    placeable = {i for i, t in enumerate(builder.tensors) if t.arena and t.alias_of is None} - builder.pinned
     builder.pinned.update(builder.closure(outputs))
     graph = _finish(builder, tuple(dict.fromkeys(outputs)))
     variables = {t: v for v, t in builder.tensor_of.items() if isinstance(v, Var)}
     tensor_of = {v: t for t, v in variables.items()}
-    return Extraction(graph, program, kernels, tensor_of, variables, tuple(builder.notes))
+    return Extraction(
+        graph,
+        program,
+        kernels,
+        tensor_of,
+        variables,
+        tuple(dict.fromkeys(builder.notes)),
+        planned,
+        builder.branch_nbytes,
+        builder.fields,
+        frozenset(placeable),
+        any(t not in builder.buffers and t < len(program.parameters) for t in builder.seen | builder.mutated),
+    )
 
 
-def _add_inputs(builder: _Builder) -> None:
-    function = builder.program.function
-    attrs = function.attrs
-    count = int(attrs["num_input"]) if attrs is not None and "num_input" in attrs else len(function.params)
-    for position, parameter in enumerate(function.params):
+def _add_inputs(builder: GraphBuilder) -> None:
+    for position, parameter in enumerate(builder.program.parameters):
         nbytes = type_nbytes(parameter.ty, builder.program.bounds)
-        kind = "input" if position < count else "weight"
+        kind: TensorKind = "input" if position < builder.program.input_count else "weight"
         builder.add(parameter, Tensor(parameter.name, nbytes or 0, kind, arena=False))
         if nbytes is None:
             builder.notes.append(f"input {parameter.name} has a size that is known only at run time")
 
 
-def _add_operation(builder: _Builder, index: int, operation: Operation) -> None:
+def _add_operation(builder: GraphBuilder, index: int, operation: Operation) -> None:
     if operation.kind == "view":
         _add_view(builder, index, operation)
+        _order_after_matches(builder, index, operation)
+        return
+    if operation.kind == "match":
+        _add_match(builder, index, operation)
         return
     arguments = operation.arguments or [operation.value]
     per_argument = [builder.tensors_of(a) for a in arguments]
     read, written = _split_arguments(builder, operation, per_argument)
     kernel = builder.kernels.get(operation.callee or "")
-    result = _add_result(builder, operation, read)
+    result = _add_result(builder, index, operation, read)
     outputs = [*written, *result]
     builder.ops.append(
         Op(
@@ -158,24 +131,25 @@ def _add_operation(builder: _Builder, index: int, operation: Operation) -> None:
             tuple(dict.fromkeys(builder.closure(read))),
             tuple(dict.fromkeys(outputs)),
             builder.costs.get(operation.callee or "", 0.0),
-            kernel.workspace_nbytes if kernel else 0,
+            kernel.workspace_nbytes if kernel else builder.branch_nbytes.get(index, 0),
             recomputable=operation.kind == "kernel",
-            inplace=_inplace_pairs(builder, kernel, per_argument) if builder.inplace else (),
+            inplace=_all_inplace_pairs(builder, index, operation, kernel, per_argument),
         )
     )
     _name_after(builder, operation, written)
     builder.produced.update(outputs)
     _order_after(builder, index, operation, builder.closure(read), written)
+    _order_after_matches(builder, index, operation)
 
 
-def _name_after(builder: _Builder, operation: Operation, written: list[int]) -> None:
+def _name_after(builder: GraphBuilder, operation: Operation, written: list[int]) -> None:
     """Name buffers by what fills them: the lowered program calls them alloc, alloc1, ..."""
     for position, tensor in enumerate(written):
         suffix = f".{position}" if len(written) > 1 else ""
         builder.tensors[tensor] = replace(builder.tensors[tensor], name=operation.name + suffix)
 
 
-def _add_view(builder: _Builder, index: int, operation: Operation) -> None:
+def _add_view(builder: GraphBuilder, index: int, operation: Operation) -> None:
     base = builder.tensors_of(operation.value.args[0])
     nbytes = type_nbytes(operation.result.ty, builder.program.bounds)
     if len(base) != 1:
@@ -189,30 +163,70 @@ def _add_view(builder: _Builder, index: int, operation: Operation) -> None:
         builder.touching.setdefault(used, []).append(index)
 
 
+def _add_match(builder: GraphBuilder, index: int, operation: Operation) -> None:
+    """A match_cast: its result has the bytes of the value that is matched, and it defines symbolic variables."""
+    base = builder.tensors_of(operation.value)
+    nbytes = type_nbytes(operation.matched, builder.program.bounds)
+    source = builder.tensors[base[0]] if len(base) == 1 else None
+    result = Tensor(operation.result.name, nbytes or 0, arena=False)
+    if source is not None:
+        result = replace(result, nbytes=nbytes or source.nbytes, arena=source.arena, alias_of=base[0])
+    tensor = builder.add(operation.result, result, tuple(base))
+    builder.ops.append(Op(operation.name, tuple(builder.closure(base)), (tensor,), recomputable=False))
+    builder.produced.add(tensor)
+    builder.matched.update(builder.closure(base))
+    for used in builder.closure(base):
+        builder.touching.setdefault(used, []).append(index)
+    _order_after_matches(builder, index, operation)
+    for variable in symbolic_variables(operation.matched):
+        builder.defined.setdefault(variable, index)
+
+
+def _order_after_matches(builder: GraphBuilder, index: int, operation: Operation) -> None:
+    """An operation runs after the match_cast that defines a symbolic variable which it uses."""
+    if not builder.defined:
+        return
+    buffers = builder.program.buffers
+    used = [operation.value, *(buffers[v] for v in _variables_of(operation) if v in buffers)]
+    if operation.matched is not None:
+        used.append(operation.matched)
+    for variable in (v for node in used for v in symbolic_variables(node)):
+        if variable in builder.defined:
+            builder.order.add((builder.defined[variable], index))
+
+
+def _variables_of(operation: Operation) -> list[Var]:
+    arguments = operation.arguments or [operation.value]
+    return [leaf for argument in arguments for leaf in leaves(argument) if isinstance(leaf, Var)]
+
+
 def _split_arguments(
-    builder: _Builder, operation: Operation, per_argument: list[list[int]]
+    builder: GraphBuilder, operation: Operation, per_argument: list[list[int]]
 ) -> tuple[list[int], list[int]]:
     """(tensors read, buffers written for the first time); buffers that are overwritten count as read."""
     named = list(dict.fromkeys(t for tensors in per_argument for t in tensors))
     written = [t for t in named if t in builder.buffers and t not in builder.produced]
     read = [t for t in named if t not in written]
     if operation.kind == "other" and operation.name != "if":  # a branch keeps nothing that it does not return
-        builder.pinned.update(t for t in builder.closure(named) if t in builder.buffers)
+        builder.seen.update(builder.closure(named))
+        builder.pinned.update(t for t in builder.closure(named) if builder.tensors[t].kind == "activation")
     return read, written
 
 
-def _add_result(builder: _Builder, operation: Operation, read: list[int]) -> list[int]:
-    """The tensor that a call returns, if it returns one: it may share the bytes of what the call read."""
+def _add_result(builder: GraphBuilder, index: int, operation: Operation, read: list[int]) -> list[int]:
+    """The tensors that a call returns, if it returns any: they may share the bytes of what the call read."""
     nbytes = type_nbytes(operation.result.ty, builder.program.bounds)
     if operation.kind == "kernel" or (
         isinstance(operation.result.ty, relax.TupleType) and not operation.result.ty.fields
     ):
         return []
+    if index in builder.branches:
+        return add_branch_results(builder, index, operation)
     aliases = tuple(builder.closure(_shared_by_result(builder, operation, read)))
     return [builder.add(operation.result, Tensor(operation.result.name, nbytes or 0, arena=False), aliases)]
 
 
-def _shared_by_result(builder: _Builder, operation: Operation, read: list[int]) -> list[int]:
+def _shared_by_result(builder: GraphBuilder, operation: Operation, read: list[int]) -> list[int]:
     """What the result of a call may use the bytes of."""
     if operation.kind != "other":
         return []
@@ -222,16 +236,26 @@ def _shared_by_result(builder: _Builder, operation: Operation, read: list[int]) 
     return read
 
 
+def _all_inplace_pairs(
+    builder: GraphBuilder, index: int, operation: Operation, kernel: Kernel | None, per_argument: list[list[int]]
+) -> tuple[tuple[int, int], ...]:
+    if not builder.inplace:
+        return ()
+    if index in builder.branches:
+        return tuple(branch_pairs(builder, index, operation))
+    return _inplace_pairs(builder, kernel, per_argument)
+
+
 def _inplace_pairs(
-    builder: _Builder, kernel: Kernel | None, per_argument: list[list[int]]
+    builder: GraphBuilder, kernel: Kernel | None, per_argument: list[list[int]]
 ) -> tuple[tuple[int, int], ...]:
     """In-place candidates of a call: the input must be in no other argument's memory, and be all of its own."""
     pairs = []
-    roots = [{_root(builder, t) for t in builder.closure(tensors)} for tensors in per_argument]
+    roots = [{builder.root(t) for t in builder.closure(tensors)} for tensors in per_argument]
     for source, target in kernel.inplace if kernel else ():
         if max(source, target) >= len(per_argument) or len(per_argument[source]) != 1 != len(per_argument[target]):
             continue
-        root = _root(builder, per_argument[source][0])
+        root = builder.root(per_argument[source][0])
         alone = sum(root in r for r in roots) == 1
         whole = builder.tensors[per_argument[source][0]].nbytes == builder.tensors[root].nbytes
         if alone and whole and builder.tensors[root].arena and len(per_argument[target]) == 1:
@@ -239,19 +263,13 @@ def _inplace_pairs(
     return tuple(pairs)
 
 
-def _root(builder: _Builder, tensor: int) -> int:
-    while (parent := builder.tensors[tensor].alias_of) is not None:
-        tensor = parent
-    return tensor
-
-
-def _order_after(builder: _Builder, index: int, operation: Operation, read: list[int], written: list[int]) -> None:
+def _order_after(builder: GraphBuilder, index: int, operation: Operation, read: list[int], written: list[int]) -> None:
     """Orders that no tensor carries: effects stay in sequence, and overwritten buffers keep their readers."""
     if operation.kind == "other":
         if builder.last_effect is not None:
             builder.order.add((builder.last_effect, index))
         builder.last_effect = index
-    overwritten = _overwritten(builder, operation, read)
+    overwritten = _overwritten(builder, index, operation, read)
     for tensor in overwritten:
         builder.order.update((earlier, index) for earlier in builder.touching.get(tensor, ()))
         builder.mutated.add(tensor)
@@ -262,9 +280,9 @@ def _order_after(builder: _Builder, index: int, operation: Operation, read: list
         builder.touching.setdefault(tensor, []).append(index)
 
 
-def _overwritten(builder: _Builder, operation: Operation, read: list[int]) -> list[int]:
+def _overwritten(builder: GraphBuilder, index: int, operation: Operation, read: list[int]) -> list[int]:
     """Memory that exists already and that the call may write: only a kernel's stores are known exactly."""
-    if operation.kind == "filling":
+    if operation.kind in ("filling", "reading") or index in builder.branches:  # such branches overwrite nothing outside
         return []
     if operation.kind == "kernel":
         kernel = builder.kernels[operation.callee or ""]
@@ -274,11 +292,11 @@ def _overwritten(builder: _Builder, operation: Operation, read: list[int]) -> li
     return [t for t in read if t not in builder.constants]
 
 
-def _finish(builder: _Builder, outputs: tuple[int, ...]) -> Graph:
+def _finish(builder: GraphBuilder, outputs: tuple[int, ...]) -> Graph:
     tensors = [replace(t, arena=False) if i in builder.pinned else t for i, t in enumerate(builder.tensors)]
     for index, tensor in enumerate(tensors):
         if tensor.alias_of is not None:
-            tensors[index] = replace(tensor, arena=tensors[_root(builder, index)].arena)
+            tensors[index] = replace(tensor, arena=tensors[builder.root(index)].arena)
     ops = list(builder.ops)
     for before, after in _group(builder.order):
         token = len(tensors)
@@ -286,8 +304,11 @@ def _finish(builder: _Builder, outputs: tuple[int, ...]) -> Graph:
         ops[before] = replace(ops[before], outputs=(*ops[before].outputs, token))
         for op_id in after:
             ops[op_id] = replace(ops[op_id], inputs=(*ops[op_id].inputs, token))
-    for tensor in builder.mutated:
-        for op_id in builder.touching.get(tensor, ()):
+    for op_id, op in enumerate(ops):
+        if builder.matched.intersection(op.outputs):  # a match_cast names the one instance that there is
+            ops[op_id] = replace(op, recomputable=False)
+    for mutated in builder.mutated:
+        for op_id in builder.touching.get(mutated, ()):
             ops[op_id] = replace(ops[op_id], recomputable=False, inplace=())
     return Graph(builder.program.name, tuple(tensors), tuple(ops), outputs, ARENA_ALIGNMENT)
 

@@ -21,7 +21,8 @@ from tvm_memopt.errors import (
 )
 from tvm_memopt.graph import Plan, graph_to_json, plan_to_json
 from tvm_memopt.passes.relax.lowering import current_target, passes_after_plan, passes_before_plan
-from tvm_memopt.passes.relax.planning import FunctionPlan, PlannedModule, PlanOptions, extract_module, plan_module
+from tvm_memopt.passes.relax.plan_function import FunctionPlan
+from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, extract_module, plan_module
 from tvm_memopt.passes.relax.reorder import reorder_module
 from tvm_memopt.solvers.portfolio.verdict import budget_message
 

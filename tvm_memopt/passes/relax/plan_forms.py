@@ -75,7 +75,14 @@ class _Planner:
         kernels = {**self.extraction.kernels, **{name: kernel for name, kernel in found.items() if kernel is not None}}
         operations, ops = self.extraction.operations, self.extraction.graph.ops
         costs = {operation.callee: op.cost for operation, op in zip(operations, ops, strict=False) if operation.callee}
-        return extract_program(self.extraction.program, kernels, costs, inplace=self.inplace)
+        return extract_program(
+            self.extraction.program,
+            kernels,
+            costs,
+            inplace=self.inplace,
+            branches=self.extraction.branches,
+            branch_nbytes=self.extraction.branch_nbytes,
+        )
 
     def formed(self, extraction: Extraction, plan: Plan, forms: Mapping[str, str]) -> FormedPlan:
         """``plan`` with faster forms where the arena has room for them."""
@@ -88,16 +95,27 @@ def plan_with_forms(
     extraction: Extraction, times: FormTimes, search: Search, request: Request, *, inplace: bool
 ) -> FormedPlan:
     """Plan ``extraction``, whose kernels are in their smallest form, and choose the form of each kernel."""
-    deadline = Deadline(request.time_limit)
-    planner = _Planner(extraction, times, search, request, deadline, inplace)
-    called = {operation.callee for operation in extraction.operations if operation.callee}
-    smallest = {name: "small" for name in sorted(called) if times.forms[name].small is not None}
+    planner = _Planner(extraction, times, search, request, Deadline(request.time_limit), inplace)
+    smallest = _smallest_forms(extraction, times)
     if not smallest:
         return FormedPlan(extraction, search(extraction.graph, request), {}, {}, 1.0)
     first = planner.plan(smallest, share=_SHARE)
     if first.plan.status not in ("optimal", "feasible"):
         return first
     return _free(planner, first) if request.budget_nbytes is None else _within(planner, first, request.budget_nbytes)
+
+
+def plan_in_smallest_forms(
+    extraction: Extraction, times: FormTimes, search: Search, request: Request, *, inplace: bool
+) -> FormedPlan:
+    """Plan ``extraction`` for the least memory, whatever the loops of its kernels cost."""
+    planner = _Planner(extraction, times, search, request, Deadline(request.time_limit), inplace)
+    return planner.plan(_smallest_forms(extraction, times))
+
+
+def _smallest_forms(extraction: Extraction, times: FormTimes) -> dict[str, str]:
+    called = {operation.callee for operation in extraction.operations if operation.callee}
+    return {name: "small" for name in sorted(called) if times.forms[name].small is not None}
 
 
 def follow_plan(extraction: Extraction, plan: Plan, times: FormTimes, *, inplace: bool) -> FormedPlan:

@@ -10,14 +10,13 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
-from tvm_memopt.errors import MemoptError, PlanError
-from tvm_memopt.graph import Graph, Plan, check, given_order, parse_budget
+from tvm_memopt.errors import BudgetError, MemoptError, PlanError
+from tvm_memopt.graph import Graph, Plan, given_order, parse_budget
 from tvm_memopt.passes.relax.apply import emit_function, inplace_form
-from tvm_memopt.passes.relax.extract import Extraction, extract_program
+from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
-from tvm_memopt.passes.relax.plan_forms import FormedPlan, follow_plan, form_notes, plan_with_forms
+from tvm_memopt.passes.relax.plan_function import FunctionPlan, FunctionPlanner, Solver
 from tvm_memopt.passes.relax.program import Program, UnsupportedFunctionError, parse_function
-from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.workspace import Kernel, KernelForms, kernel_forms
@@ -25,7 +24,6 @@ from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 
 PLANNED_ATTR = "memopt.planned"
 _log = logging.getLogger("tvm_memopt")
-Solver = Callable[[Graph, Request], Plan]
 KernelCosts = Callable[[Mapping[str, tirx.PrimFunc], tvm.target.Target], dict[str, float]]
 
 
@@ -61,29 +59,6 @@ class PlanOptions:
 
 
 @dataclass(frozen=True)
-class FunctionPlan:
-    """One function's graph, plan and what to know about them.
-
-    ``extraction`` ties them to the IR; ``unfolded``: kernels that run in a faster form, with the place
-    of their scratch; ``kernels``: the form in which each kernel is emitted; ``folds``: what each kernel that
-    does not run in TVM's own loops saves and costs.
-    """
-
-    graph: Graph
-    plan: Plan
-    notes: tuple[str, ...]
-    extraction: Extraction
-    unfolded: Mapping[str, Unfolded]
-    kernels: Mapping[str, Kernel]
-    folds: tuple[str, ...] = ()
-
-    @property
-    def branches(self) -> bool:
-        """Whether the function has an If, whose branches allocate storage of their own."""
-        return any(operation.kind == "other" and operation.name == "if" for operation in self.extraction.operations)
-
-
-@dataclass(frozen=True)
 class ExtractedModule:
     """The graph of each function; ``skipped``: functions left alone, with the reason; ``forms`` of kernels."""
 
@@ -107,31 +82,37 @@ class PlannedModule:
         return max((f.original_nbytes for f in self.forms.values()), default=0)
 
 
-def extract_module(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions) -> ExtractedModule:
-    """The graphs of all functions of a lowered module."""
+def extract_module(
+    mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, solver: Solver = solve
+) -> ExtractedModule:
+    """The graphs of all functions of a lowered module; the branches of an If are planned by ``solver``."""
+    return _extract(mod, target, options, solver)[0]
+
+
+def _extract(
+    mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, solver: Solver
+) -> tuple[ExtractedModule, FunctionPlanner]:
     programs, skipped = _parse_all(mod)
-    called = {op.callee for program in programs.values() for op in program.operations if op.callee}
+    called = {op.callee for program in programs.values() for op in program.all_operations() if op.callee}
     funcs = {name: mod[name] for name in sorted(called)}
     forms = kernel_forms(funcs, target)
     source = options.kernel_costs or (measured_costs if options.measure_costs else estimated_costs)
     costs = source(funcs, target)
     kernels = {name: f.fast if options.fold_data_movement == "never" else f.smallest for name, f in forms.items()}
-    functions = {
-        name: extract_program(program, kernels, costs, inplace=options.inplace) for name, program in programs.items()
-    }
-    return ExtractedModule(functions, skipped, forms)
+    planner = FunctionPlanner(kernels, costs, FormTimes(forms, target), options, solver)
+    functions = {name: planner.extract(program) for name, program in programs.items()}
+    return ExtractedModule(functions, skipped, forms), planner
 
 
 def solve_module(
     mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, solver: Solver = solve
 ) -> PlannedModule:
     """Graphs and plans of all functions of a lowered module; ``mod`` is not rewritten."""
-    extracted = extract_module(mod, target, options)
+    extracted, planner = _extract(mod, target, options, solver)
     if not extracted.functions:
-        _nothing_planned(extracted.skipped, strict=options.strict)
+        _nothing_planned(extracted.skipped, options)
     _require_function(options.plan, extracted)
-    times = FormTimes(extracted.forms, target)
-    functions = {name: _plan_function(e, times, options, solver) for name, e in extracted.functions.items()}
+    functions = {name: planner.plan(extraction) for name, extraction in extracted.functions.items()}
     return PlannedModule(mod, functions, extracted.skipped, extracted.forms)
 
 
@@ -141,8 +122,10 @@ def unplanned_reason(skipped: Mapping[str, str]) -> str:
     return f"nothing of this module can be planned ({reasons or 'it has no Relax function'})"
 
 
-def _nothing_planned(skipped: Mapping[str, str], *, strict: bool) -> None:
-    if strict:
+def _nothing_planned(skipped: Mapping[str, str], options: PlanOptions) -> None:
+    if options.budget is not None:
+        raise BudgetError(f"{unplanned_reason(skipped)}, so no budget can be kept")
+    if options.strict:
         raise MemoptError(f"{unplanned_reason(skipped)}: without the strict option it is compiled as TVM does")
     _log.warning("%s: it is compiled as TVM does", unplanned_reason(skipped))
 
@@ -184,44 +167,10 @@ def _parse_all(mod: tvm.IRModule) -> tuple[dict[str, Program], dict[str, str]]:
     return programs, skipped
 
 
-def _plan_function(extraction: Extraction, times: FormTimes, options: PlanOptions, solver: Solver) -> FunctionPlan:
-    given = options.plan if options.plan is not None and options.plan.graph == extraction.graph.name else None
-    request = options.request(extraction.graph)
-    if options.fold_data_movement != "auto":
-        if given is not None:
-            check(extraction.graph, given)
-        plan = given or solver(extraction.graph, request)
-        found = FormedPlan(extraction, plan, {}, {}, 1.0)
-    elif given is not None:
-        found = follow_plan(extraction, given, times, inplace=options.inplace)
-    else:
-        found = plan_with_forms(extraction, times, solver, request, inplace=options.inplace)
-    kernels = {**found.extraction.kernels, **{name: unfolded.kernel for name, unfolded in found.unfolded.items()}}
-    notes = (*found.extraction.notes, *_kept_scratch(kernels))
-    return FunctionPlan(
-        found.extraction.graph,
-        found.plan,
-        notes,
-        found.extraction,
-        found.unfolded,
-        kernels,
-        tuple(form_notes(found, times)),
-    )
-
-
-def _kept_scratch(kernels: Mapping[str, Kernel]) -> list[str]:
-    """What the arena does not hold: scratch that kernels still allocate while they run."""
-    return [
-        f"kernel {name} allocates {kernel.kept_nbytes} bytes of scratch itself, outside the arena"
-        for name, kernel in kernels.items()
-        if kernel.kept_nbytes
-    ]
-
-
 def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool) -> tvm.IRModule:
     """``mod`` rewritten to follow the plans of ``planned``; kernels that nothing calls any more are gone."""
     wanted: dict[tuple[str, int, Pairs], Kernel] = {}
-    for function in planned.functions.values():
+    for function in (plan for whole in planned.functions.values() for plan in whole.with_branches()):
         for name, pairs in _calls(function):
             kernel = function.kernels[name]
             wanted[(name, id(kernel), pairs)] = kernel
@@ -233,13 +182,9 @@ def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool
     }
     result = builder.get()
     for name, function in planned.functions.items():
-        kernels = function.kernels
-        own = {(n, pairs): callees[(n, id(kernels[n]), pairs)] for n, pairs in _calls(function)}
         one = relax.BlockBuilder(_without(result, {name}))
         owned = caller_arena and name not in entered  # other functions call it with the parameters that it has
-        emitted = emit_function(
-            one, function.extraction, function.plan, own, kernels, function.unfolded, caller_owned=owned
-        )
+        emitted = emit_function(one, function, callees, caller_owned=owned)
         functions = {v: f for v, f in one.get().functions_items() if v.name_hint != name}
         variable = mod.get_global_var(name)
         result = tvm.IRModule({**functions, variable: emitted.with_attr(PLANNED_ATTR, 1)}, attrs=mod.attrs)
@@ -261,7 +206,7 @@ def _kernel_name(key: tuple[str, int, Pairs], kept: set[str]) -> str:
 
 
 def _still_called(mod: tvm.IRModule, planned: PlannedModule) -> set[str]:
-    """Kernels called from code that keeps its own form: skipped functions and branches of an If."""
+    """Kernels called from code that keeps its own form: skipped functions and unplanned branches of an If."""
     found: set[str] = set()
 
     def note(variable: tvm.ir.GlobalVar) -> None:
@@ -270,9 +215,9 @@ def _still_called(mod: tvm.IRModule, planned: PlannedModule) -> set[str]:
     for variable, function in mod.functions_items():
         if isinstance(function, relax.Function) and variable.name_hint not in planned.functions:
             tvm_ffi.structural_walk(function, (tvm.ir.GlobalVar, note))
-    for plan in planned.functions.values():
-        for operation in plan.extraction.operations:
-            if operation.kind == "other":
+    for plan in (plan for whole in planned.functions.values() for plan in whole.with_branches()):
+        for op_id, operation in enumerate(plan.extraction.operations):
+            if operation.kind == "other" and op_id not in plan.extraction.branches:
                 tvm_ffi.structural_walk(operation.value, (tvm.ir.GlobalVar, note))
     return found
 

@@ -7,7 +7,7 @@ themselves; what is left has an effect on memory or makes a view.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import tvm
@@ -20,6 +20,8 @@ VIEW_OPS = frozenset({"relax.reshape", "relax.memory.view", "relax.memory.ensure
 DYNAMIC_KERNEL = "relax.vm.call_tir_dyn"
 # Library calls that only fill fresh buffers among their arguments, and keep no reference to any.
 FILLING_PREFIXES = ("tvm.contrib.",)
+# Calls of TVM that only read their arguments, keep no reference to any, and return a value of their own.
+READING_CALLS = frozenset({"relax.run.nonzero", "relax.run.unique", "relax.tensor_to_shape", "relax.shape_of"})
 
 
 class UnsupportedFunctionError(Exception):
@@ -31,7 +33,10 @@ class Operation:
     """One call that runs. ``value`` has its plain bindings resolved; ``result`` is the variable it binds.
 
     ``kind``: ``"kernel"`` (a PrimFunc named ``callee``), ``"view"``, ``"filling"`` (a library call that
-    writes into its buffer arguments) or ``"other"`` (anything else: kept in order, never repeated).
+    writes into its buffer arguments), ``"reading"`` (a call that returns a value of its own), ``"match"`` (a
+    match_cast of ``value`` to the type ``matched``, which may define symbolic variables) or ``"other"``
+    (anything else: kept in order, never repeated). ``branches``: those of an If, as programs whose parameters are
+    what they use from outside; None where one of them is not understood.
     """
 
     kind: str
@@ -39,6 +44,8 @@ class Operation:
     result: Var
     value: relax.Expr
     callee: str | None = None
+    matched: relax.Type | None = None
+    branches: tuple[Program, Program] | None = None
 
     @property
     def arguments(self) -> list[relax.Expr]:
@@ -50,50 +57,83 @@ class Operation:
 
 @dataclass
 class Program:
-    """``buffers`` maps the variable of each allocation to its call; ``result`` is what is returned."""
+    """``buffers`` maps the variable of each allocation to its call; ``result`` is what is returned.
+
+    ``bounds``: the greatest value of each symbolic dimension that has one. ``parameters``: what is given from
+    outside; those from ``input_count`` on are weights.
+    """
 
     name: str
     function: relax.Function
-    bounds: Mapping[str, int]
+    bounds: Mapping[tirx.Var, int]
+    parameters: tuple[Var, ...] = ()
+    input_count: int = 0
     buffers: dict[Var, relax.Call] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     result: relax.Expr | None = None
+
+    def all_operations(self) -> Iterator[Operation]:
+        """The operations, and those of branches behind the If that they belong to."""
+        for operation in self.operations:
+            yield operation
+            for branch in operation.branches or ():
+                yield from branch.all_operations()
 
 
 def parse_function(mod: tvm.IRModule, variable: tvm.ir.GlobalVar) -> Program:
     """The operations of ``mod[variable]``. Raises UnsupportedFunctionError."""
     function = mod[variable]
-    program = Program(variable.name_hint, function, symbolic_bounds(function))
-    plain: dict[Var, relax.Expr] = {}
     if not isinstance(function.body, relax.SeqExpr):
         raise UnsupportedFunctionError("its body is not a sequence of bindings")
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            if isinstance(binding, relax.MatchCast):
-                raise UnsupportedFunctionError("it matches shapes at run time (match_cast)")
-            _parse_binding(program, mod, binding, plain)
-    program.result = resolve(function.body.body, plain)
+    attrs, parameters = function.attrs, tuple(function.params)
+    count = int(attrs["num_input"]) if attrs is not None and "num_input" in attrs else len(parameters)
+    program = Program(variable.name_hint, function, symbolic_bounds(function), parameters, count)
+    _parse_sequence(program, mod, function.body)
     return program
 
 
-def symbolic_bounds(function: relax.Function) -> dict[str, int]:
-    """Upper bounds of symbolic dimensions, from the function's ``tir_var_upper_bound`` attribute."""
+def _parse_sequence(program: Program, mod: tvm.IRModule, sequence: relax.SeqExpr) -> None:
+    plain: dict[Var, relax.Expr] = {}
+    for block in sequence.blocks:
+        for binding in block.bindings:
+            _parse_binding(program, mod, binding, plain)
+    program.result = resolve(sequence.body, plain)
+
+
+def symbolic_bounds(function: relax.Function) -> dict[tirx.Var, int]:
+    """Upper bounds of symbolic dimensions, from the function's ``tir_var_upper_bound`` attribute.
+
+    A name there is a dimension of the parameters, or else one that a match_cast defines.
+    """
     attrs = function.attrs
     if attrs is None or "tir_var_upper_bound" not in attrs:
         return {}
-    return {str(name): int(bound) for name, bound in attrs["tir_var_upper_bound"].items()}
+    named = {str(name): int(bound) for name, bound in attrs["tir_var_upper_bound"].items()}
+    of_parameters = symbolic_parameters(function)
+    taken = {variable.name for variable in of_parameters}
+    matched = [v for v in _matched_variables(function.body) if v.name not in taken]
+    return {v: named[v.name] for v in [*of_parameters, *matched] if v.name in named}
+
+
+def _matched_variables(sequence: relax.SeqExpr) -> list[tirx.Var]:
+    bindings = [binding for block in sequence.blocks for binding in block.bindings]
+    return [v for b in bindings if isinstance(b, relax.MatchCast) for v in symbolic_variables(b.ty)]
 
 
 def symbolic_parameters(function: relax.Function) -> list[tirx.Var]:
     """The symbolic dimensions in the types of the parameters, each once."""
+    return list(dict.fromkeys(v for parameter in function.params for v in symbolic_variables(parameter.ty)))
+
+
+def symbolic_variables(node: object) -> list[tirx.Var]:
+    """The symbolic variables in an expression or a type, each once."""
     found: dict[tirx.Var, None] = {}
 
     def note(variable: Var) -> None:
-        if not tirx.is_buffer_var(variable):
+        if isinstance(variable.ty, tvm.ir.PrimType):
             found[variable] = None
 
-    for parameter in function.params:
-        tvm_ffi.structural_walk(parameter.ty, (Var, note))
+    tvm_ffi.structural_walk(node, (Var, note))
     return list(found)
 
 
@@ -119,21 +159,43 @@ def _may_share(expr: relax.Expr, uses: Mapping[Var, set[Var]], free: set[Var]) -
     return set().union(*(_may_share(v, uses, free) for v in inside))
 
 
-def _parse_binding(
-    program: Program, mod: tvm.IRModule, binding: relax.VarBinding, plain: dict[Var, relax.Expr]
-) -> None:
+def _parse_binding(program: Program, mod: tvm.IRModule, binding: relax.Binding, plain: dict[Var, relax.Expr]) -> None:
     value = resolve(binding.value, plain)
-    if isinstance(value, relax.Call):
+    if isinstance(binding, relax.MatchCast):
+        program.operations.append(Operation("match", "match_cast", binding.var, value, matched=binding.ty))
+    elif isinstance(value, relax.Call):
         if _op_name(value) == ALLOC_TENSOR:
             program.buffers[binding.var] = value
         else:
             program.operations.append(_operation(mod, binding.var, value))
     elif isinstance(value, relax.If):
-        program.operations.append(Operation("other", "if", binding.var, _resolve_branches(value, plain)))
+        chosen = _resolve_branches(value, plain)
+        branches = _parse_branches(program, mod, chosen)
+        program.operations.append(Operation("other", "if", binding.var, chosen, branches=branches))
     elif isinstance(value, relax.Function | relax.SeqExpr):
         raise UnsupportedFunctionError("it defines a function inside")
     else:
         plain[binding.var] = value
+
+
+def _parse_branches(program: Program, mod: tvm.IRModule, value: relax.If) -> tuple[Program, Program] | None:
+    name = f"{program.name}.if{len(program.operations)}"
+    try:
+        return (
+            _parse_branch(program, f"{name}.then", mod, value.true_branch),
+            _parse_branch(program, f"{name}.else", mod, value.false_branch),
+        )
+    except UnsupportedFunctionError:
+        return None
+
+
+def _parse_branch(outer: Program, name: str, mod: tvm.IRModule, sequence: relax.Expr) -> Program:
+    if not isinstance(sequence, relax.SeqExpr):
+        raise UnsupportedFunctionError("a branch is not a sequence of bindings")
+    used = [v for v in relax.analysis.free_vars(sequence) if not isinstance(v.ty, tvm.ir.PrimType)]
+    branch = Program(name, outer.function, outer.bounds, tuple(used), len(used))
+    _parse_sequence(branch, mod, sequence)
+    return branch
 
 
 def _operation(mod: tvm.IRModule, result: Var, call: relax.Call) -> Operation:
@@ -146,6 +208,8 @@ def _operation(mod: tvm.IRModule, result: Var, call: relax.Call) -> Operation:
         return Operation("view", name.removeprefix("relax."), result, call)
     if isinstance(callee, relax.ExternFunc) and str(callee.global_symbol).startswith(FILLING_PREFIXES):
         return Operation("filling", str(callee.global_symbol), result, call)
+    if name in READING_CALLS:
+        return Operation("reading", name.removeprefix("relax.").removeprefix("run."), result, call)
     return Operation("other", name or str(callee), result, call)
 
 

@@ -15,9 +15,9 @@ def dtype_nbytes(dtype: object) -> int:
     return (int(data_type.bits) * int(data_type.lanes) + 7) // 8
 
 
-def static_nbytes(extents: Iterable[tvm.ir.Expr], dtype: object, bounds: Mapping[str, int]) -> int | None:
-    """Bytes of a tensor; the largest it can have under ``bounds`` (name of a symbolic dimension → its
-    greatest value), or None where a dimension has no bound."""
+def static_nbytes(extents: Iterable[tvm.ir.Expr], dtype: object, bounds: Mapping[tirx.Var, int]) -> int | None:
+    """Bytes of a tensor; the largest it can have under ``bounds`` (symbolic dimension → its greatest value), or
+    None where a dimension has no bound."""
     count = 1
     for extent in extents:
         largest = largest_value(extent, bounds)
@@ -27,15 +27,15 @@ def static_nbytes(extents: Iterable[tvm.ir.Expr], dtype: object, bounds: Mapping
     return count * dtype_nbytes(dtype)
 
 
-def largest_value(extent: tvm.ir.Expr, bounds: Mapping[str, int]) -> int | None:
+def largest_value(extent: tvm.ir.Expr, bounds: Mapping[tirx.Var, int]) -> int | None:
     """The greatest value of a dimension, or None when it has no bound."""
     if isinstance(extent, tirx.IntImm):
         return int(extent)
     analyzer = sym.Analyzer()
     for variable in _variables(extent):
-        if variable.name not in bounds:
+        if variable not in bounds:
             return None
-        analyzer.bind(variable, tvm.ir.Range(0, bounds[variable.name] + 1))
+        analyzer.bind(variable, tvm.ir.Range(0, bounds[variable] + 1))
     bound = analyzer.const_int_bound(extent).max_value
     return int(bound) if bound < 2**62 else None
 
@@ -46,7 +46,7 @@ def _variables(extent: tvm.ir.Expr) -> list[tirx.Var]:
     return found
 
 
-def type_nbytes(value_type: object, bounds: Mapping[str, int]) -> int | None:
+def type_nbytes(value_type: object, bounds: Mapping[tirx.Var, int]) -> int | None:
     """Bytes of a value of this Relax type: tensors and tuples of them; 0 for shapes and other objects."""
     if isinstance(value_type, relax.TensorType):
         if value_type.shape is None or not isinstance(value_type.shape, relax.ShapeExpr):

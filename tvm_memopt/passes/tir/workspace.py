@@ -148,7 +148,7 @@ def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | 
     unsteady = {name for name, func in lowered.items() if fused and keeps_products_on_the_stack(func)}
     fast = {name: _kernel(kernels[name], func, name in unsteady) for name, func in lowered.items()}
     wanting = [n for n, kernel in fast.items() if kernel.scratch_nbytes and n not in unsteady]
-    folded = {name: f for name in wanting if (f := inline_data_movement(kernels[name])) is not None}
+    folded = _lowerable({name: f for name in wanting if (f := inline_data_movement(kernels[name])) is not None})
     small = {
         name: kernel
         for name, kernel in _folded_kernels(folded).items()
@@ -165,6 +165,22 @@ def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | 
         )
         for name, kernel in fast.items()
     }
+
+
+def _lowerable(folded: dict[str, tirx.PrimFunc]) -> dict[str, tirx.PrimFunc]:
+    """The folded kernels that TVM's pipeline takes: a reader outside of all blocks still reads the folded buffer."""
+    if _lowers(folded):
+        return folded
+    return {name: func for name, func in folded.items() if _lowers({name: func})}
+
+
+def _lowers(kernels: Mapping[str, tirx.PrimFunc]) -> bool:
+    try:
+        with native_stderr_discarded():
+            _lower(kernels)
+    except (RuntimeError, ValueError, TypeError):
+        return False
+    return True
 
 
 def _folded_kernels(folded: Mapping[str, tirx.PrimFunc]) -> dict[str, Kernel]:
@@ -228,12 +244,7 @@ def _lowers_again(original: tirx.PrimFunc, func: tirx.PrimFunc) -> bool:
     """
     if original.attrs is None or "tirx.is_scheduled" not in original.attrs:
         return True
-    try:
-        with native_stderr_discarded():
-            lower_to_flat_buffers(tvm.IRModule({"kernel": func.with_attr("global_symbol", "kernel")}))
-    except (RuntimeError, ValueError, TypeError):
-        return False
-    return True
+    return _lowers({"kernel": func})
 
 
 def _lift(func: tirx.PrimFunc) -> Kernel:

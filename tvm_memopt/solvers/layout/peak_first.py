@@ -12,7 +12,7 @@ import numpy as np
 
 from tvm_memopt.graph import Lifetimes
 from tvm_memopt.solvers.layout.components import restrict
-from tvm_memopt.solvers.layout.exact import Effort, Found, fit_around, search
+from tvm_memopt.solvers.layout.exact import Effort, fit_around, search
 from tvm_memopt.solvers.layout.load import padded_load
 from tvm_memopt.solvers.layout.sliding import RangeMaximum
 from tvm_memopt.solvers.request import Deadline
@@ -52,16 +52,13 @@ def place_peak_first(
         fixed = [-1] * len(lives.buffers)
         for index, offset in zip(members, inner.offsets, strict=True):
             fixed[index] = offset
-        found = _fit(free, fixed, alignment, target, Effort(_FIT_SHARE * deadline.remaining, seed, 1, flag))
+        effort = Effort(_FIT_SHARE * deadline.remaining, seed, 1, flag)
+        found = fit_around(free, fixed, alignment, effort, target=target)
         if found.offsets is None or found.arena_nbytes is None:
             continue
         if best is None or found.arena_nbytes < best.arena_nbytes:
             best = PeakFirst(found.offsets, found.arena_nbytes, height)
     return best
-
-
-def _fit(free: Lifetimes, fixed: list[int], alignment: int, target: int, effort: Effort) -> Found:
-    return fit_around(free, fixed, alignment, effort, target=target)
 
 
 def _first_members(lives: Lifetimes, alignment: int) -> Iterator[tuple[float, tuple[int, ...]]]:

@@ -57,12 +57,11 @@ def place_greedily(
     bound = load_bound(lives, alignment)
     best: Placement | None = None
     many = len(lives.buffers) > _FEW_BUFFERS and "native" not in disabled
-    native = many and _is_native()
-    if native and len(lives.buffers) > _MANY_BUFFERS and "peak-first" not in disabled:
+    if many and len(lives.buffers) > _MANY_BUFFERS and "peak-first" not in disabled:
         best = _peak_first(lives, alignment, deadline.within(_PEAK_SHARE * deadline.remaining), bound, target)
     if best is not None and _enough(best, target):
         return best
-    attempts = _native_attempts if native else _attempts
+    attempts = _native_attempts if many else _attempts
     for method, offsets in attempts(lives, alignment, deadline, disabled):
         arena = arena_of(lives, offsets)
         if best is None or arena < best.arena_nbytes:
@@ -83,10 +82,8 @@ def _peak_first(
         near = bound if target is None else min(target, bound + bound // _CLOSE)
         return place_peak_first(lives, alignment, max(bound, near), deadline.remaining, flag)
 
-    try:
-        found = call_interruptibly(call)
-    except KeyboardInterrupt as interrupt:
-        found = interrupt.result  # type: ignore[attr-defined]
+    found, interrupted = call_interruptibly(call)
+    if interrupted:
         signal.raise_signal(signal.SIGINT)  # to who listens: the first plan is placed to the end all the same
     return Placement(found.offsets, found.arena_nbytes, bound, "peak first") if found else None
 
@@ -107,7 +104,7 @@ def refine(
     goal = max(placement.lower_bound_nbytes, target or 0)
     if "native" not in disabled and placement.arena_nbytes > goal:
         placement = _search_natively(lives, placement, effort, target or 0, disabled)
-    if _enough(placement, target) or deadline.passed:
+    if _enough(placement, target) or deadline.passed or placement.interrupted:
         return placement
     if "boosting" not in disabled and placement.arena_nbytes > goal:
         placement = _boost(lives, placement, goal, effort, "inplace" not in disabled)
@@ -132,11 +129,8 @@ def refine(
 def _search_natively(
     lives: Lifetimes, placement: Placement, effort: _Effort, target: int, disabled: frozenset[str]
 ) -> Placement:
-    """``placement`` improved or proved by the exact search in C++; as it is where that was not built."""
+    """``placement`` improved or proved by the exact search in C++."""
     from tvm_memopt.solvers import native
-
-    if not native.available():
-        return placement
     from tvm_memopt.solvers.layout.exact import Effort, search
 
     apart = "inplace" in disabled
@@ -147,11 +141,12 @@ def _search_natively(
         spend = Effort(seconds, effort.seed, 1, flag, disabled)  # one thread: the same seed gives the same plan
         return search(free, effort.alignment, spend, target=max(target, placement.lower_bound_nbytes))
 
-    found = native.call_interruptibly(call)
+    found, interrupted = native.call_interruptibly(call)
     bound = placement.lower_bound_nbytes if apart else max(placement.lower_bound_nbytes, found.bound_nbytes)
     if found.offsets is None or found.arena_nbytes is None or found.arena_nbytes >= placement.arena_nbytes:
-        return replace(placement, lower_bound_nbytes=min(bound, placement.arena_nbytes))
-    return Placement(found.offsets, found.arena_nbytes, min(bound, found.arena_nbytes), "exact search")
+        return replace(placement, lower_bound_nbytes=min(bound, placement.arena_nbytes), interrupted=interrupted)
+    least = min(bound, found.arena_nbytes)
+    return Placement(found.offsets, found.arena_nbytes, least, "exact search", interrupted)
 
 
 @dataclass(frozen=True)
@@ -197,12 +192,6 @@ def _boost(lives: Lifetimes, placement: Placement, goal: int, effort: _Effort, i
         return placement
     offsets = _spread(lives, blocks, found[1])
     return Placement(tuple(offsets), found[0], placement.lower_bound_nbytes, "boosted first fit")
-
-
-def _is_native() -> bool:
-    from tvm_memopt.solvers import native  # numpy comes along
-
-    return native.available()
 
 
 def _native_attempts(

@@ -12,13 +12,14 @@ from tvm_memopt.graph import Lifetimes
 class Placement:
     """``offsets`` stands beside ``lives.buffers``; ``lower_bound_nbytes`` holds for every placement of them.
 
-    ``proved``: the arena equals that bound.
+    ``proved``: the arena equals that bound. ``interrupted``: Ctrl-C ended the search for it.
     """
 
     offsets: tuple[int, ...]
     arena_nbytes: int
     lower_bound_nbytes: int
     method: str
+    interrupted: bool = False
 
     @property
     def proved(self) -> bool:

@@ -1,8 +1,6 @@
 """The hot loops in C++: one shared library, loaded once, called with arrays.
 
-Each function has a plain Python twin that the tests compare it with. The library is built when the
-package is installed; where that failed for want of a compiler, ``available()`` says so and the solvers
-use the twins.
+The library is built when the package is installed. The tests compare each function with a plain Python twin.
 """
 
 from __future__ import annotations
@@ -21,11 +19,6 @@ from tvm_memopt.solvers.interrupts import noted_interrupts
 LIBRARY = Path(__file__).parent / "libmemopt_native.so"
 _T = TypeVar("_T")
 _POLL_SECONDS = 0.05
-
-
-def available() -> bool:
-    """Whether the native library was built."""
-    return LIBRARY.exists()
 
 
 @cache
@@ -50,14 +43,13 @@ def vector(values: Any) -> np.ndarray:
     return np.require(values, np.int64, ["C", "W"])
 
 
-def call_interruptibly(call: Callable[[np.ndarray], _T]) -> _T:
+def call_interruptibly(call: Callable[[np.ndarray], _T]) -> tuple[_T, bool]:
     """Run ``call(flag)`` in a thread; Ctrl-C sets ``flag[0]``, on which native searches return their best.
 
-    The KeyboardInterrupt is raised again after the call has ended; its attribute ``result`` holds what the
-    call returned.
+    Returns what the call returned and whether Ctrl-C was pressed.
     """
     flag = np.zeros(1, np.int32)
-    outcome: list[Any] = []
+    outcome: list[_T] = []
     failure: list[BaseException] = []
     done = threading.Event()
 
@@ -76,9 +68,4 @@ def call_interruptibly(call: Callable[[np.ndarray], _T]) -> _T:
             pass
     if failure:
         raise failure[0]
-    result: _T = outcome[0]
-    if pressed:
-        interrupt = KeyboardInterrupt()
-        interrupt.result = result  # type: ignore[attr-defined]
-        raise interrupt
-    return result
+    return outcome[0], bool(pressed)

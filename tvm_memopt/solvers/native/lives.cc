@@ -6,7 +6,8 @@
 namespace memopt {
 
 // held[s] = sum of nbytes of the buffers with first <= s <= last. O(buffers + steps).
-void held_bytes(tvm::ffi::TensorView first, tvm::ffi::TensorView last, tvm::ffi::TensorView nbytes, tvm::ffi::TensorView held) {
+void held_bytes(tvm::ffi::TensorView first, tvm::ffi::TensorView last, tvm::ffi::TensorView nbytes,
+                tvm::ffi::TensorView held) {
   const auto begin = as_span<const int64_t>(first, "first");
   const auto end = as_span<const int64_t>(last, "last");
   const auto size = as_span<const int64_t>(nbytes, "nbytes");
@@ -14,7 +15,8 @@ void held_bytes(tvm::ffi::TensorView first, tvm::ffi::TensorView last, tvm::ffi:
   for (auto& value : out) value = 0;
   for (size_t i = 0; i < begin.size(); ++i) {
     if (begin[i] < 0 || end[i] < begin[i] || static_cast<size_t>(end[i]) >= out.size()) {
-      TVM_FFI_THROW(ValueError) << "buffer " << i << ": lives from " << begin[i] << " to " << end[i] << " of " << out.size() << " steps";
+      TVM_FFI_THROW(ValueError) << "buffer " << i << ": lives from " << begin[i] << " to " << end[i] << " of "
+                                << out.size() << " steps";
     }
     out[begin[i]] += size[i];
     if (static_cast<size_t>(end[i]) + 1 < out.size()) out[end[i] + 1] -= size[i];

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tvm_memopt.graph import Graph, given_order, peak_live
-from tvm_memopt.solvers.native import available, library
+from tvm_memopt.solvers.native import library
 from tvm_memopt.solvers.native import order as native
 from tvm_memopt.solvers.native.order.problem import PackedProblem, packed_problem
 from tvm_memopt.solvers.order.dfs import dfs
@@ -58,15 +58,12 @@ def search_order(
     Never worse than the given order and ``start_orders``; the same for the same seed and thread count where the
     time does not end it. Setting ``flag[0]`` ends it soon with the best so far.
     ``disabled``: names of ORDER_SWITCHES. ``progress(peak, bound, method)`` is called from this thread.
-    Without the native library only the constructive orders are tried.
     """
-    built = available()
-    if built:
-        library()  # loaded before the clock starts: only a process's first search waits for it
+    library()  # loaded before the clock starts: only a process's first search waits for it
     deadline = Deadline(seconds)
     flag = native.new_flag() if flag is None else flag
     starts = [("given", given_order(graph)), *((f"start {i}", tuple(o)) for i, o in enumerate(start_orders))]
-    problem = packed_problem(graph) if built and graph.ops else None
+    problem = packed_problem(graph) if graph.ops else None
     if problem is None:
         return _constructed(graph, starts, deadline, disabled)
     order, method = _best_start(problem, starts, deadline, seed, flag, disabled)

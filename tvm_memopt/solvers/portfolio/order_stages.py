@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import MemoptError
@@ -48,7 +46,26 @@ def refute_orders(search: Search) -> None:
     if len(search.graph.ops) <= _FEW_OPS or search.proved_order or not uses_native(search):
         return
     search.stage("order bound")
+    if _needs_repeats(search):
+        return
     _search_further(search, _REFUTE_SHARE * search.deadline.remaining)
+
+
+def _needs_repeats(search: Search) -> bool:
+    """Whether minimum cuts prove that every plan within the budget runs some op again; that bounds every order."""
+    budget = search.request.budget_nbytes
+    if budget is None or {"cut-bound", "remat"} & search.request.disabled:
+        return False
+    from tvm_memopt.solvers.remat.cut_bound import bound_by_cuts
+
+    limit = search.deadline.within(_REFUTE_SHARE * search.deadline.remaining)
+    least = bound_by_cuts(search.graph, search.candidates[0].order, budget, limit)
+    if least <= 0:
+        return False
+    search.cost_bound = max(search.cost_bound, search.graph.base_cost + least)
+    search.order_bound = max(search.order_bound, budget + 1)
+    search.peak_bound = max(search.peak_bound, budget + 1)
+    return True
 
 
 def better_orders(search: Search) -> None:
@@ -64,10 +81,10 @@ def better_orders(search: Search) -> None:
 
 
 def uses_native(search: Search) -> bool:
-    """Whether the library is wanted and there; it is loaded then."""
+    """Whether the library is wanted; it is loaded then."""
     from tvm_memopt.solvers import native  # numpy comes along: easy graphs do without
 
-    if "native" in search.request.disabled or not native.available():
+    if "native" in search.request.disabled:
         return False
     native.library()  # a process's first search waits for it: what is left of the time is asked for afterwards
     return True
@@ -92,12 +109,13 @@ def _native_orders(search: Search) -> None:
 
 def _search_further(search: Search, seconds: float) -> None:
     """The order search for so long; its order gets addresses where it is better, its bound is taken over."""
-    with _kept_interrupt() as call:
-        found = call(search, search.graph, seconds)
-        search.peak_bound = max(search.peak_bound, found.bound)
-        search.order_bound = max(search.order_bound, found.bound)
-        if found.peak < search.peak:
-            place(search, evaluate(search, found.method, found.order))
+    found, interrupted = _search_order(search, search.graph, seconds)
+    search.peak_bound = max(search.peak_bound, found.bound)
+    search.order_bound = max(search.order_bound, found.bound)
+    if found.peak < search.peak:
+        place(search, evaluate(search, found.method, found.order))
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _learned_start(search: Search) -> None:
@@ -126,33 +144,17 @@ def aligned_orders(search: Search) -> None:
     if padding == 0 or seconds <= 0 or not uses_native(search):
         return
     search.stage("order search, aligned")
-    with _kept_interrupt() as call:
-        found = call(search, aligned_graph(graph), seconds)
-        search.order_bound = max(search.order_bound, found.bound - padding)
-        candidate = evaluate(search, f"{found.method}, aligned", found.order)
-        if candidate.order not in search.placed:
-            place(search, candidate)
+    found, interrupted = _search_order(search, aligned_graph(graph), seconds)
+    search.order_bound = max(search.order_bound, found.bound - padding)
+    candidate = evaluate(search, f"{found.method}, aligned", found.order)
+    if candidate.order not in search.placed:
+        place(search, candidate)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
-@contextmanager
-def _kept_interrupt() -> Iterator[Callable[[Search, Graph, float], OrderResult]]:
-    """Gives a call of the order search whose answer is still used when Ctrl-C ends it."""
-    pressed: list[KeyboardInterrupt] = []
-
-    def call(search: Search, graph: Graph, seconds: float) -> OrderResult:
-        try:
-            return _search_order(search, graph, seconds)
-        except KeyboardInterrupt as interrupt:
-            pressed.append(interrupt)
-            found: OrderResult = interrupt.result  # type: ignore[attr-defined]
-            return found
-
-    yield call
-    if pressed:
-        raise pressed[0]
-
-
-def _search_order(search: Search, graph: Graph, seconds: float) -> OrderResult:
+def _search_order(search: Search, graph: Graph, seconds: float) -> tuple[OrderResult, bool]:
+    """The answer of the order search, and whether Ctrl-C ended it."""
     from tvm_memopt.solvers.native import call_interruptibly
     from tvm_memopt.solvers.order.search import search_order
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tvm_memopt.graph import Graph
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
     from tvm_memopt.solvers.remat import RematResult
 
 _SHARE = 0.6  # of the time that is left, for one search; the rest is for addresses and for another
-_FIRST_SECONDS, _GROWTH = (
-    3.0,
-    1.5,
-)  # for the first search at most, so that addresses are tried soon; and from one to the next
+_FIRST_SECONDS, _GROWTH = 3.0, 1.5  # for the first search, so that addresses are tried soon; and to the next
+_OPS_A_SECOND = 400  # of a large graph, in the first search: its cuts take so long
 _LEAST_SECONDS = 0.05
+_OP_SECONDS = 1e-4  # an op: in less time than that for all of them nothing is found
+_MANY_OPS, _SPARED = 1000, 0.998  # of so many, the first search is for so much of the budget: addresses take the rest
 _FEW_OPS = 60  # so few are searched exactly too: the first search gets its whole share at once
 _STARTS = 3  # orders to begin with
 
@@ -31,7 +30,7 @@ def recompute(search: Search) -> None:
     """Look for the cheapest schedule whose buffers can be laid out within the budget.
 
     The search counts bytes as an aligned arena does. Where the addresses then do not fit, it is asked again for so
-    much less as they went over; where they do, again from there for less cost, until the time is up.
+    much less as they went over; where they do, again for less cost and closer to the budget, until the time is up.
     """
     if not search.missed or "remat" in search.request.disabled or not uses_native(search):
         return
@@ -39,12 +38,16 @@ def recompute(search: Search) -> None:
     assert budget is not None
     # With padding, the search rounds up every size, that of the buffer at the end of the arena too.
     most = align_up(budget, search.graph.alignment) if largest_padding(search.graph) else budget
-    target, attempt, latest = most, 0, search.candidates[0].order
+    large = len(search.graph.ops) > _MANY_OPS
+    target = max(search.bound, int(_SPARED * most)) if large else most
+    attempt, growth, latest = 0, 1.0, search.candidates[0].order
     few = len(search.graph.ops) <= _FEW_OPS and "exact-remat" not in search.request.disabled
-    while search.deadline.remaining > _LEAST_SECONDS and search.bound <= budget:
+    least_seconds = max(_LEAST_SECONDS, _OP_SECONDS * len(search.graph.ops))
+    while search.deadline.remaining > least_seconds and search.bound <= budget:
         search.stage("recomputation" if target == most else f"recomputation within {target}")
         share = search.deadline.remaining * _SHARE
-        seconds = share if few and attempt == 0 else min(share, _FIRST_SECONDS * _GROWTH**attempt)
+        first = max(_FIRST_SECONDS, len(search.graph.ops) / _OPS_A_SECOND)
+        seconds = share if few and attempt == 0 else min(share, first * growth)
         found = _search(search, target, attempt, seconds, latest)
         attempt += 1
         if target == most:
@@ -55,12 +58,16 @@ def recompute(search: Search) -> None:
         place(search, candidate)
         latest = candidate.order
         if found.peak_nbytes > target:
+            growth *= _GROWTH
             target = min(most, target + (most - target + 1) // 2)
             continue
         over = _overshoot(search, candidate, budget, seconds)
+        growth *= _GROWTH if over <= 0 else 1.0
         if over <= 0 and found.status == "optimal" and target == most:
             return
-        target = max(search.bound, min(most, target - (over if over > 0 else over // 2)))
+        upwards = max(target - over // 2, target + (most - target + 1) // 2)
+        lower = over + over // 2 if large else over  # a large graph has time for few searches: the next one should fit
+        target = max(search.bound, target - lower if over > 0 else min(most, upwards))
 
 
 def _learn(search: Search, found: RematResult, budget: int) -> None:
@@ -85,6 +92,9 @@ def _search(search: Search, target: int, attempt: int, seconds: float, latest: t
     from tvm_memopt.solvers.remat.search import search_remat
 
     request, graph = search.request, search.graph
+    disabled = request.disabled
+    if attempt and any(c.order == latest and c.peak <= target for c in search.candidates):
+        disabled |= {"keep-cut"}  # it has been run for this target or a larger one
     starts = [c.order for c in sorted(search.candidates, key=lambda c: c.peak)[:_STARTS]]
     if search.best is not None:
         starts.append(search.best[0].order)
@@ -99,23 +109,17 @@ def _search(search: Search, target: int, attempt: int, seconds: float, latest: t
             threads=request.threads,
             flag=flag,
             start_schedules=starts,
-            disabled=request.disabled,
+            disabled=disabled,
             cost_bound=search.cost_bound,
             repeating=search.order_bound > target,
         )
 
-    return _noted(search, lambda: call_interruptibly(call))
+    found, interrupted = call_interruptibly(call)
+    if interrupted:
+        place(search, evaluate(search, "recomputation", found.schedule))
+        raise KeyboardInterrupt
+    return found
 
 
 def _as_laid_out(graph: Graph) -> Graph:
     return aligned_graph(graph) if graph.alignment > 1 else graph
-
-
-def _noted(search: Search, call: Callable[[], RematResult]) -> RematResult:
-    """The answer of a search; when Ctrl-C ends it, its schedule is placed before that goes on."""
-    try:
-        return call()
-    except KeyboardInterrupt as interrupt:
-        found: RematResult = interrupt.result  # type: ignore[attr-defined]
-        place(search, evaluate(search, "recomputation", found.schedule))
-        raise

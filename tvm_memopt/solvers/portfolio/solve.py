@@ -15,6 +15,7 @@ from tvm_memopt.solvers.portfolio.state import Candidate, Search, evaluate, plac
 from tvm_memopt.solvers.request import Request
 
 _CHECK_SECONDS = 5e-8  # the final check, per buffer and step
+_FINISH_SECONDS = 7e-5  # to put the plan together and to check its schedule, per op
 _PLAIN_SHARE = 0.35  # of the time, for plans without recomputation where the given order misses the budget
 _STAGES = (constructive_orders, better_orders, aligned_orders, better_addresses, joint_search)
 
@@ -42,7 +43,8 @@ def _place_given(search: Search) -> None:
     """The first plan; from here on there is always one."""
     search.stage("given order")
     given = evaluate(search, "given", given_order(search.graph))
-    reserve = _CHECK_SECONDS * sum(b.last - b.first + 1 for b in given.lives.buffers)
+    reserve = _FINISH_SECONDS * len(search.graph.ops)
+    reserve += _CHECK_SECONDS * sum(b.last - b.first + 1 for b in given.lives.buffers)
     search.deadline = search.clock.within(max(search.clock.remaining - reserve, search.clock.remaining / 2))
     place(search, given)
 

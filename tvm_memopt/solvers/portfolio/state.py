@@ -12,6 +12,7 @@ from tvm_memopt.solvers.layout import Placement, load_bound, place_greedily, ref
 from tvm_memopt.solvers.request import Deadline, Progress, Request
 
 _PLACE_SHARE = 0.1  # of the time limit, for the greedy addresses of one order
+_HOPELESS_SHARE = 0.02  # of it, where the order alone needs more than the budget
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def evaluate(search: Search, method: str, order: tuple[int, ...]) -> Candidate:
 def place(search: Search, candidate: Candidate) -> None:
     """Give it addresses by the greedy family."""
     request = search.request
-    share = search.deadline.within(request.time_limit * _PLACE_SHARE)
+    hopeless = request.budget_nbytes is not None and candidate.bound > request.budget_nbytes
+    share = search.deadline.within(request.time_limit * (_HOPELESS_SHARE if hopeless else _PLACE_SHARE))
     alignment = search.graph.alignment
     found = place_greedily(candidate.lives, alignment, share, request.budget_nbytes, disabled=request.disabled)
     keep(search, candidate, found)
@@ -134,6 +136,8 @@ def refine_order(search: Search, candidate: Candidate, most_seconds: float = mat
         disabled=request.disabled,
     )
     keep(search, candidate, found)
+    if found.interrupted:
+        raise KeyboardInterrupt
 
 
 def keep(search: Search, candidate: Candidate, placement: Placement) -> None:

@@ -10,7 +10,10 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tvm_memopt.graph import Graph
+from tvm_memopt.solvers.request import Deadline
 
 _LONGEST = 4  # runs an op on average: what needs more is given up
 
@@ -38,7 +41,7 @@ SCORES: Mapping[str, Score] = {
 
 
 class _GiveUpError(Exception):
-    """The walk does not end, or needs what cannot be made again."""
+    """The walk does not end, not in time, or needs what cannot be made again."""
 
 
 @dataclass
@@ -47,6 +50,8 @@ class _Walk:
     order: Sequence[int]
     budget: int
     score: Score
+    deadline: Deadline | None = None
+    flag: np.ndarray | None = None
     held: dict[int, None] = field(default_factory=dict)  # in the order of their coming: nothing depends on hashes
     live: int = 0
     schedule: list[int] = field(default_factory=list)
@@ -61,6 +66,10 @@ class _Walk:
         for tensor, planned in enumerate(graph.planned):
             if planned and graph.producer[tensor] < 0 and self.reads_at[tensor]:
                 self.hold(tensor)
+
+    @property
+    def stopped(self) -> bool:
+        return (self.deadline is not None and self.deadline.passed) or (self.flag is not None and bool(self.flag[0]))
 
     def hold(self, tensor: int) -> None:
         if tensor not in self.held:
@@ -83,7 +92,7 @@ class _Walk:
 
     def run(self, op: int, pinned: set[int]) -> None:
         """Run ``op`` after making what it reads; ``pinned`` is wanted by those who wait for it."""
-        if len(self.schedule) > _LONGEST * len(self.order):
+        if len(self.schedule) > _LONGEST * len(self.order) or self.stopped:
             raise _GiveUpError
         reads = self.graph.reads[op]
         mine = pinned | set(reads)
@@ -124,13 +133,21 @@ class _Walk:
                 self.drop(tensor)
 
 
-def evicting_schedule(graph: Graph, order: Sequence[int], budget_nbytes: int, score: Score) -> tuple[int, ...] | None:
-    """A schedule that tries to stay within the budget; its peak may still be over it. None: the walk did not end.
+def evicting_schedule(
+    graph: Graph,
+    order: Sequence[int],
+    budget_nbytes: int,
+    score: Score,
+    deadline: Deadline | None = None,
+    flag: np.ndarray | None = None,
+) -> tuple[int, ...] | None:
+    """A schedule that tries to stay within the budget; its peak may still be over it. None: the walk did not end, or
+    ``deadline`` passed or ``flag[0]`` was set before it did.
 
     O(runs · storages held · log). The walk counts plain bytes; views, in-place pairs and the exact lifetimes of the
     result are for the caller to weigh.
     """
-    walk = _Walk(graph, order, budget_nbytes, score)
+    walk = _Walk(graph, order, budget_nbytes, score, deadline, flag)
     try:
         for op in order:
             walk.run(op, set())

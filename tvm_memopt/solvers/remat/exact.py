@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph
-from tvm_memopt.solvers import native
 from tvm_memopt.solvers.cp_sat import run_cp_sat
 from tvm_memopt.solvers.remat.exact_model import ExactModel, allowed_runs, build_exact, hint_schedule
-from tvm_memopt.solvers.remat.outcome import Incumbents, finished, over_working_set, start
+from tvm_memopt.solvers.remat.outcome import Incumbents, over_working_set, start
 from tvm_memopt.solvers.remat.recompute_search import packed, search_recompute
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.remat.scaling import scale_costs
@@ -58,15 +57,12 @@ def solve_exactly(
         task.incumbents.offer(hint)
     if over_working_set(graph, budget_nbytes):
         task.infeasible = True
-    pressed = None
-    try:
-        if not task.done and method != "cp-sat":
-            _search(task, 1.0 if method == "search" else _SEARCH_SHARE)
-        if not task.done and method != "search":
-            _cp_sat(task)
-    except KeyboardInterrupt as interrupt:
-        pressed = interrupt
-    return finished(task.result(), pressed)
+    interrupted = False
+    if not task.done and method != "cp-sat":
+        interrupted = _search(task, 1.0 if method == "search" else _SEARCH_SHARE)
+    if not task.done and method != "search" and not interrupted:
+        interrupted = _cp_sat(task)
+    return replace(task.result(), interrupted=interrupted)
 
 
 @dataclass
@@ -113,11 +109,12 @@ class _Task:
         return max(0, int((self.bound - self.graph.base_cost) / scale.unit * (1 - 1e-9)))
 
 
-def _search(task: _Task, share: float) -> None:
-    problem = packed(task.graph) if native.available() else None
+def _search(task: _Task, share: float) -> bool:
+    """Whether Ctrl-C ended it."""
+    problem = packed(task.graph)
     if problem is None:
-        task.stats["search"] = "not used: the native library is not built, or the graph has too many ops or storages"
-        return
+        task.stats["search"] = "not used: the graph has too many ops or storages"
+        return False
     slack = task.slack
     most = None if slack is None else slack - 1
     found = search_recompute(
@@ -131,14 +128,16 @@ def _search(task: _Task, share: float) -> None:
     )
     task.stats |= {"states": found.states, "search_seconds": task.clock.elapsed}
     if found.interrupted:
-        raise KeyboardInterrupt
+        return True
     if found.schedule is not None:
         task.incumbents.offer(found.schedule)
     task.infeasible = found.exhausted and task.incumbents.cheapest is None
     task.bound = max(task.bound, task.graph.base_cost + scale_costs(task.graph).cost(found.proved_units))
+    return False
 
 
-def _cp_sat(task: _Task) -> None:
+def _cp_sat(task: _Task) -> bool:
+    """Whether Ctrl-C ended it."""
     slack = task.slack
     counts = allowed_runs(task.graph, task.copies, slack)
     built = build_exact(task.graph, task.budget_nbytes, counts, slack)
@@ -152,12 +151,13 @@ def _cp_sat(task: _Task) -> None:
     found = run_cp_sat(built.retention.model, task.clock, threads=task.threads, seed=task.seed, on_solution=offer)
     task.stats |= {"copies": task.copies, "cp_sat_status": found.status}
     if found.interrupted:
-        raise KeyboardInterrupt
+        return True
     bound = task.graph.base_cost + scale_costs(task.graph).cost(max(found.bound, 0))
     infeasible = found.status == "infeasible" and task.incumbents.cheapest is None
     if bound > task.bound or infeasible:
         task.bound, task.infeasible = max(bound, task.bound), infeasible
         task.scope = f"schedules with at most {task.copies} runs an op"
+    return False
 
 
 def _guide(task: _Task, built: ExactModel) -> None:

@@ -80,14 +80,6 @@ def checked_order(graph: Graph, order: Sequence[int] | None) -> tuple[int, ...]:
     return tuple(order)
 
 
-def finished(result: RematResult, pressed: KeyboardInterrupt | None) -> RematResult:
-    """``result``; where Ctrl-C cut the search short, raises ``pressed`` again with it as attribute ``result``."""
-    if pressed is not None:
-        pressed.result = result  # type: ignore[attr-defined]
-        raise pressed
-    return result
-
-
 def over_working_set(graph: Graph, budget_nbytes: int) -> bool:
     """Whether some op alone needs more live bytes than the budget: then no schedule at all fits."""
     return working_set_bound(replace(graph, alignment=1))[0] > budget_nbytes

@@ -102,11 +102,10 @@ def search_recompute(
     top = _LARGEST if most_units is None else most_units
     limit, proved, states = min(least_units, top), least_units, 0
     while True:
-        try:
-            word, schedule, visited = _least(
-                graph, problem, budget_nbytes, limit, deadline, safe_moves, memory_nbytes, flag
-            )
-        except KeyboardInterrupt:
+        (word, schedule, visited), interrupted = _least(
+            graph, problem, budget_nbytes, limit, deadline, safe_moves, memory_nbytes, flag
+        )
+        if interrupted:
             return Found(None, proved, False, states, interrupted=True)
         states += visited
         if word == "open":
@@ -131,7 +130,8 @@ def _least(
     safe_moves: bool,
     memory_nbytes: int,
     flag: np.ndarray | None,
-) -> tuple[Literal["none", "found", "open"], tuple[int, ...] | None, int]:
+) -> tuple[tuple[Literal["none", "found", "open"], tuple[int, ...] | None, int], bool]:
+    """(what was found, the schedule, states visited), and whether Ctrl-C ended it."""
     options = vector([budget_nbytes, limit, int(safe_moves), memory_nbytes])
     schedule = np.zeros(_LONGEST * (len(graph.ops) + 1), np.int32)
     results = np.zeros(3, np.int64)
@@ -141,8 +141,9 @@ def _least(
 
     # Only the main thread gets Ctrl-C, and not while it is in native code: there the call has a thread of its own.
     if flag is None or threading.current_thread() is threading.main_thread():
-        word = _WORDS[call_interruptibly(call)]
+        number, interrupted = call_interruptibly(call)
     else:
-        word = _WORDS[call(flag)]
+        number, interrupted = call(flag), False
+    word = _WORDS[number]
     steps = tuple(schedule[: results[2]].tolist()) if word == "found" else None
-    return word, steps, int(results[1])
+    return (word, steps, int(results[1])), interrupted

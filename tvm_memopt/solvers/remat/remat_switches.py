@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 REMAT_SWITCHES: Mapping[str, str] = {
+    "keep-cut": "Begin with schedules that keep at an order's widest step what a minimum cut finds worth its bytes.",
     "eviction": "Begin with schedules that drop what is in the way of an order and make it again where it is read.",
     "order-annealing": "Look for an order that fits without a repeat by annealing the order alone first.",
     "order-search": "Give a small part of the time to the order search: a start, and a bound that forces a repeat.",
+    "cut-bound": "Bound the cost of repeats from below by minimum cuts at the first run of ops of the widest step.",
     "price-bound": "Bound the cost of repeats from below by order searches where each byte has a price.",
     "restarts": "Anneal anew from several orders, in turn with annealing on from the best schedules.",
     "guided-repeats": "Run an op again right before a far read of what it makes, across a step over the budget.",

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tvm_memopt.graph import Graph, given_order
-from tvm_memopt.solvers.native import available, library
+from tvm_memopt.solvers.native import library
 from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.order.search import search_order
+from tvm_memopt.solvers.remat.cut_bound import bound_by_cuts
 from tvm_memopt.solvers.remat.eviction import SCORES, evicting_schedule
 from tvm_memopt.solvers.remat.exact import Method, solve_exactly
 from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents
+from tvm_memopt.solvers.remat.keep_search import keep_schedules
 from tvm_memopt.solvers.remat.price_bound import bound_repeats
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_tasks
@@ -28,6 +30,10 @@ _TINY, _TINY_SHARE = 12, 0.3  # ops that are searched exactly first, for so much
 _EXACT_ROUNDS = 2, 8, 20, 40  # before these, small graphs are searched exactly
 _EXACT_SHARES = {60: 0.3, 128: 0.05}  # by the most ops: of the time left, each time
 _MOST_WALKED = 20_000  # ops: the walk is plain Python
+_WALK_SHARE = 0.1  # of the time left, for the walks of the first or of the other orders
+_KEEP_SHARE, _SMALL_KEEP_SHARE = 0.4, 0.05  # of the time, for cuts of the given order; annealing finds small plans
+_CUT_BOUND_SHARE = 0.05  # of the time
+_MANY_OPS = 1000  # so many are annealed on from what fits, not anew: there the time is too short for that
 _ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 2.0
 _BOUND_AFTER = 0.3  # of the time: schedules come first
@@ -50,12 +56,17 @@ class _Search:
     progress: ProgressCall | None
     rounds: int = 0
     repeating: bool = False  # whether it is proved that no order fits without repeats
-    bounded: bool = False  # whether the time for the bound by prices is spent
+    bounded: bool = False  # whether the time for the bound by prices is spent, or is not worth it
     windowed: tuple[int, ...] = ()  # the schedule whose windows were the last to be solved
 
     @property
     def done(self) -> bool:
         return self.found.proved or self.crew.stopped
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is a schedule to go on from that annealing anew would not reach in the time."""
+        return self.found.fits and len(self.graph.ops) > _MANY_OPS
 
     def take(self, schedule: Sequence[int], method: str) -> None:
         if self.found.add(schedule, method) and self.progress:
@@ -111,15 +122,14 @@ def search_remat(
     the clock says, without the order search; the answer is then the same for the same seed and thread count.
     Ctrl-C and ``flag[0]`` set end it soon with the best so far.
     """
-    if available():
-        library()  # loaded before the clock starts: only a process's first search waits for it
+    library()  # loaded before the clock starts: only a process's first search waits for it
     clock = Deadline(seconds)
     flag = np.zeros(1, np.int32) if flag is None else flag
     found = Incumbents(graph, budget_nbytes, clock, max(graph.base_cost, cost_bound))
     given = [given_order(graph), *map(tuple, start_schedules)]
     for number, schedule in enumerate(given):
         found.add(schedule, f"start {number - 1}" if number else "given")
-    problem = native.packed_remat(graph) if available() else None
+    problem = native.packed_remat(graph)
     if problem is None or found.proved:
         return found.result({"native": problem is not None, "rounds": 0, "moves": 0})
     crew = Crew(problem, budget_nbytes, clock, flag)
@@ -136,14 +146,17 @@ def search_remat(
 def _run(search: _Search, rounds: int | None) -> None:
     if len(search.graph.ops) <= _TINY:
         _search_exactly(search, _TINY_SHARE, "auto")
-    _walk_orders(search, search.starts[:1])
+    _bound_by_cuts(search)
+    keep_share = _KEEP_SHARE if len(search.graph.ops) > _MANY_OPS else _SMALL_KEEP_SHARE
+    _keep_by_cuts(search, 1.0 if rounds is not None else keep_share)
+    walk_share = 1.0 if rounds is not None else _WALK_SHARE
+    _walk_orders(search, search.starts[:1], walk_share)
     walked = len(search.starts)
-    if "order-annealing" not in search.disabled:
+    if "order-annealing" not in search.disabled and not search.settled:
         _anneal_orders(search, _moves(search.graph, 0))
     if "order-search" not in search.disabled and rounds is None and not (search.done or search.repeating):
         _search_order(search)
-    _walk_orders(search, search.starts[walked:])
-    restarts = "restarts" not in search.disabled
+    _walk_orders(search, search.starts[walked:], walk_share)
     while not search.done and (rounds is None or search.rounds < rounds):
         if rounds is None:
             _prove(search)
@@ -152,7 +165,7 @@ def _run(search: _Search, rounds: int | None) -> None:
         turn, anew = divmod(search.rounds, 2)
         options = search.options(_moves(search.graph, turn))
         first = search.threads * turn
-        if restarts and anew == 0:
+        if "restarts" not in search.disabled and anew == 0 and not search.settled:
             search.play(restart_tasks(search.starts, options, first, search.threads, search.seed), "restart")
         else:
             starts = [candidate.schedule for candidate in search.found.kept]
@@ -199,15 +212,36 @@ def _search_exactly(search: _Search, share: float, method: Method) -> None:
         search.found.cost_bound = max(search.found.cost_bound, found.cost_bound)
 
 
-def _walk_orders(search: _Search, orders: Sequence[tuple[int, ...]]) -> None:
+def _bound_by_cuts(search: _Search) -> None:
+    if "cut-bound" in search.disabled or search.done:
+        return
+    clock, budget = search.crew.deadline, search.found.budget
+    limit = clock.within(_CUT_BOUND_SHARE * clock.remaining)
+    least = bound_by_cuts(search.graph, search.starts[0], budget, limit)
+    search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + least)
+    search.bounded |= least > 0 and len(search.graph.ops) > _MANY_OPS
+
+
+def _keep_by_cuts(search: _Search, share: float) -> None:
+    """Schedules of the given order that keep what is worth its bytes: near the best on large training steps."""
+    if "keep-cut" in search.disabled or search.done:
+        return
+    clock = search.crew.deadline
+    limit, flag = clock.within(share * clock.remaining), search.crew.flag
+    order, budget = search.starts[0], search.found.budget
+    keep_schedules(search.graph, order, budget, limit, flag, lambda schedule: search.take(schedule, "keep cut"))
+
+
+def _walk_orders(search: _Search, orders: Sequence[tuple[int, ...]], share: float) -> None:
     """Schedules that drop what is in the way: near the best on chains with far reads, such as training steps."""
     if "eviction" in search.disabled or len(search.graph.ops) > _MOST_WALKED:
         return
+    limit = search.crew.deadline.within(share * search.crew.deadline.remaining)
     for order in orders:
         for score in SCORES.values():
             if search.done:
                 return
-            schedule = evicting_schedule(search.graph, order, search.found.budget, score)
+            schedule = evicting_schedule(search.graph, order, search.found.budget, score, limit, search.crew.flag)
             if schedule is not None:
                 search.take(schedule, "eviction")
 

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 
 from tvm_memopt.graph import Graph
-from tvm_memopt.solvers.native import available
 from tvm_memopt.solvers.native.order.problem import PackedProblem, packed_problem
 from tvm_memopt.solvers.order.learned.checkpoint import Checkpoint
 from tvm_memopt.solvers.order.learned.config import ModelConfig, weight_shapes
@@ -14,7 +12,6 @@ from tvm_memopt.solvers.order.learned.features import node_features
 from tvm_memopt.solvers.order.learned.neighbourhoods import Neighbourhoods, neighbourhoods
 from tvm_memopt.solvers.order.learned.relations import relations_of
 
-needs_library = pytest.mark.skipif(not available(), reason="the native core was not built: no C++ compiler")
 SMALL = ModelConfig(width=16, layers=2, heads=2, head_width=4)
 
 

@@ -1,13 +1,11 @@
 import numpy as np
 from hypothesis import given
 
-from tests.solvers.order.learned.networks import needs_library, prepared
+from tests.solvers.order.learned.networks import prepared
 from tests.solvers.order.native_tools import assert_valid, rich_graphs
 from tvm_memopt.graph import Graph, layered_graph
 from tvm_memopt.solvers.order.learned.features import FEATURES
 from tvm_memopt.solvers.order.learned.post_order import post_order
-
-pytestmark = needs_library
 
 
 @given(rich_graphs(9))

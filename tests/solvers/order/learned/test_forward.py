@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
-from tests.solvers.order.learned.networks import SMALL, needs_library, prepared, random_weights
+from tests.solvers.order.learned.networks import SMALL, prepared, random_weights
 from tvm_memopt.graph import layered_graph, random_graph
 from tvm_memopt.solvers.order.learned.config import ModelConfig, weight_shapes
 from tvm_memopt.solvers.order.learned.forward import network
 
-pytestmark = needs_library
 VARIANTS = (
     SMALL,
     ModelConfig(16, 1, 1, 8, transforms=False),

@@ -4,7 +4,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 
-from tests.solvers.order.learned.networks import needs_library, random_checkpoint
+from tests.solvers.order.learned.networks import random_checkpoint
 from tests.solvers.order.native_tools import assert_valid, rich_graphs
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, given_order, layered_graph, peak_live
@@ -14,7 +14,6 @@ from tvm_memopt.solvers.order.learned import order as module
 MODES = ("greedy", "sample", "beam")
 
 
-@needs_library
 @settings(max_examples=25)
 @given(rich_graphs(10))
 def test_orders_are_valid_and_no_worse_than_the_given_one(graph):
@@ -24,7 +23,6 @@ def test_orders_are_valid_and_no_worse_than_the_given_one(graph):
         assert found.peak == peak_live(graph, found.order) <= peak_live(graph, given_order(graph))
 
 
-@needs_library
 def test_samples_are_no_worse_than_greedy_and_the_same_for_the_same_seed():
     graph, checkpoint = layered_graph(80, seed=4), random_checkpoint()
     greedy = learned_order(graph, checkpoint=checkpoint)
@@ -33,25 +31,16 @@ def test_samples_are_no_worse_than_greedy_and_the_same_for_the_same_seed():
     assert first.peak <= greedy.peak
 
 
-@needs_library
 def test_a_graph_without_ops_keeps_its_order():
     assert learned_order(Graph("empty", (), ())).method == "given"
 
 
-@needs_library
 def test_what_is_too_large_is_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(module, "MAX_OPS", 10)
     with pytest.raises(MemoptError, match="too large for a learned order: 11 ops, expected up to 10"):
         learned_order(layered_graph(11, seed=0), checkpoint=random_checkpoint())
 
 
-def test_without_the_native_core_it_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(module, "available", lambda: False)
-    with pytest.raises(MemoptError, match="native core"):
-        learned_order(layered_graph(11, seed=0), checkpoint=random_checkpoint())
-
-
-@needs_library
 def test_an_order_needs_no_torch():
     code = (
         "import sys; sys.modules['torch'] = None\n"

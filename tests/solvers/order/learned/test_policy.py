@@ -3,7 +3,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.solvers.order.learned.networks import needs_library
 from tests.solvers.order.native_tools import assert_valid, rich_graphs, some_order
 from tests.twins.order.policy import plain_beam, plain_draw, plain_follow
 from tests.twins.order.policy_state import PlainPolicyState
@@ -12,7 +11,6 @@ from tvm_memopt.solvers.native.order import policy as native
 from tvm_memopt.solvers.native.order.problem import packed_problem
 from tvm_memopt.solvers.order.live_state import memory_tables
 
-pytestmark = needs_library
 SEEDS = st.integers(0, 2**20)
 
 

@@ -1,6 +1,5 @@
 import pytest
 
-from tests.solvers.order.learned.networks import needs_library
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import given_order, layered_graph
 from tvm_memopt.solvers import Request
@@ -9,7 +8,6 @@ from tvm_memopt.solvers.order.learned.checkpoint import SHIPPED
 from tvm_memopt.solvers.portfolio import order_stages
 from tvm_memopt.solvers.portfolio.state import Search, evaluate
 
-pytestmark = needs_library
 GRAPH = layered_graph(1000, seed=11)
 
 

@@ -3,7 +3,6 @@ from itertools import permutations
 import numpy as np
 from hypothesis import given, settings
 
-from tests.solvers.order.learned.networks import needs_library
 from tests.solvers.order.native_tools import rich_graphs
 from tvm_memopt.graph import layered_graph, lifetimes
 from tvm_memopt.solvers.native.order.problem import packed_problem
@@ -25,7 +24,6 @@ def _reachable(graph, without=None):
     return pairs
 
 
-@needs_library
 @given(rich_graphs(12))
 def test_native_relations_equal_the_plain_ones(graph):
     native = relations_of(graph, packed_problem(graph))

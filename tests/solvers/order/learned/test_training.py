@@ -2,10 +2,7 @@ import json
 
 import pytest
 
-from tests.solvers.order.learned.networks import needs_library
-
 torch = pytest.importorskip("torch", reason="training needs torch")
-pytestmark = needs_library
 
 from tvm_memopt.errors import MemoptError  # noqa: E402
 from tvm_memopt.graph import layered_graph, write_graph  # noqa: E402

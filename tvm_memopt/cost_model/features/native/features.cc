@@ -36,7 +36,7 @@ void extract_one(const Object* mod, Tables& tables) {
 Array<Bytes> extract_graphs(const Array<Any>& mods) {
   Tables tables;
   Table* const all[] = {&tables.statements, &tables.loops, &tables.buffers, &tables.feeds,
-                        &tables.contains, &tables.nests, &tables.reads, &tables.writes};
+                        &tables.contains,   &tables.nests, &tables.reads,   &tables.writes};
   std::vector<int64_t> counts[std::size(all)];
   for (const Any& mod : mods) {
     extract_one(mod.as<Object>(), tables);

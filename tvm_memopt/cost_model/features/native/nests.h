@@ -34,7 +34,8 @@ struct Distinct {
   double elements, lines;
 };
 
-inline Distinct distinct(const Buffer& buffer, const Access& access, const std::vector<double>& spans, const std::vector<double>& points) {
+inline Distinct distinct(const Buffer& buffer, const Access& access, const std::vector<double>& spans,
+                         const std::vector<double>& points) {
   const size_t rank = spans.size();
   thread_local std::vector<double> unique;
   unique.assign(rank, 1);
@@ -51,13 +52,16 @@ inline Distinct distinct(const Buffer& buffer, const Access& access, const std::
     if (std::min(spans[d], limit) < limit) break;
   }
   for (int64_t i = 0; i < d; ++i) outer *= unique[i];
-  return {outer * dense, outer * std::min(dense, std::ceil(run * static_cast<double>(buffer.item_nbytes) / kLineBytes))};
+  return {outer * dense,
+          outer * std::min(dense, std::ceil(run * static_cast<double>(buffer.item_nbytes) / kLineBytes))};
 }
 
-inline Nests nests_of(const Program& program, const Statement& statement, const Access& access, const std::vector<double>& iterations) {
+inline Nests nests_of(const Program& program, const Statement& statement, const Access& access,
+                      const std::vector<double>& iterations) {
   const Buffer& buffer = program.buffers[access.buffer];
   std::vector<double> spans, points(access.forms.size(), 1);
-  for (size_t d = 0; d < access.forms.size(); ++d) spans.push_back(static_cast<double>(access.high[d] - access.low[d]) + 1);
+  for (size_t d = 0; d < access.forms.size(); ++d)
+    spans.push_back(static_cast<double>(access.high[d] - access.low[d]) + 1);
   Nests nests;
   for (size_t k = 0; k <= statement.chain.size(); ++k) {
     if (k > 0) {

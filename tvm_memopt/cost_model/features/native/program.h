@@ -11,8 +11,20 @@
 namespace memopt {
 
 enum Arithmetic {
-  kFloatAdd, kFloatMul, kFloatDiv, kFloatCompare, kFloatMath, kIntAdd, kIntMul, kIntDiv, kIntCompare, kSelect, kLogic,
-  kCast, kLoad, kArithmeticCount,
+  kFloatAdd,
+  kFloatMul,
+  kFloatDiv,
+  kFloatCompare,
+  kFloatMath,
+  kIntAdd,
+  kIntMul,
+  kIntDiv,
+  kIntCompare,
+  kSelect,
+  kLogic,
+  kCast,
+  kLoad,
+  kArithmeticCount
 };
 
 struct Loop {

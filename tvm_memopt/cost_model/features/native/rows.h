@@ -147,16 +147,32 @@ class Rows {
     const int32_t innermost = view.moving.empty() ? -1 : view.inner_loop(view.moving[0]);
     const int kind = innermost < 0 ? 0 : program_.loops[innermost].kind;
     const double all = view.iterations.back();
-    out_.statements.add({
-        static_cast<double>(statement.item_nbytes), double(statement.is_float), double(statement.reduction_points > 1),
-        double(statement.is_init || reads == 0), statement.spatial_points, statement.reduction_points, reads, read_rank,
-        write_rank, all, all / (statement.spatial_points * statement.reduction_points), double(statement.predicated),
-        double(view.moving.size()), innermost < 0 ? 1.0 : static_cast<double>(program_.extent(statement, innermost)),
-        double(kind == 0), double(kind == kVectorized), double(kind == kUnrolled),
-        double(innermost >= 0 && statement.reduces_over(innermost)), extents(statement, kParallel),
-        extents(statement, kVectorized), extents(statement, kUnrolled), extents(statement, kBound),
-        double(statement.auto_unroll), double(view.number), view.totals.back(), view.lines.back(),
-    });
+    out_.statements.add({static_cast<double>(statement.item_nbytes),
+                         double(statement.is_float),
+                         double(statement.reduction_points > 1),
+                         double(statement.is_init || reads == 0),
+                         statement.spatial_points,
+                         statement.reduction_points,
+                         reads,
+                         read_rank,
+                         write_rank,
+                         all,
+                         all / (statement.spatial_points * statement.reduction_points),
+                         double(statement.predicated),
+                         double(view.moving.size()),
+                         innermost < 0 ? 1.0 : static_cast<double>(program_.extent(statement, innermost)),
+                         double(kind == 0),
+                         double(kind == kVectorized),
+                         double(kind == kUnrolled),
+                         double(innermost >= 0 && statement.reduces_over(innermost)),
+                         extents(statement, kParallel),
+                         extents(statement, kVectorized),
+                         extents(statement, kUnrolled),
+                         extents(statement, kBound),
+                         double(statement.auto_unroll),
+                         double(view.number),
+                         view.totals.back(),
+                         view.lines.back()});
     for (size_t k = 0; k < 4; ++k) row.push_back(view.totals[view.tile(k)]);
     for (size_t k = 0; k < 4; ++k) row.push_back(view.iterations[view.tile(k)]);
     std::array<size_t, kCapacities.size()> fitting{};
@@ -187,12 +203,13 @@ class Rows {
       statements += 1;
       reduces += view.statement->reduces_over(number);
     }
-    for (const Loop& other : program_.loops) children += other.chain.size() > 1 && other.chain[other.chain.size() - 2] == number;
+    for (const Loop& other : program_.loops)
+      children += other.chain.size() > 1 && other.chain[other.chain.size() - 2] == number;
     const size_t depth = loop.chain.size() - 1;
     const auto is = [&](int kind) { return double(loop.kind == kind); };
-    out_.loops.add({double(loop.extent), is(0), is(kParallel), is(kVectorized), is(kUnrolled), is(kBound), double(depth),
-                    height, chain_iterations(program_, loop.chain, depth), inner, statements, children, reduces,
-                    double(loop.auto_unroll), whole_[number], once_[number]});
+    out_.loops.add({double(loop.extent), is(0), is(kParallel), is(kVectorized), is(kUnrolled), is(kBound),
+                    double(depth), height, chain_iterations(program_, loop.chain, depth), inner, statements, children,
+                    reduces, double(loop.auto_unroll), whole_[number], once_[number]});
   }
 
   void buffer_row(int32_t number) {
@@ -245,7 +262,8 @@ class Rows {
     const Nests& nests = view.nests[index];
     const auto item = static_cast<double>(program_.buffers[access.buffer].item_nbytes);
     double strides[2] = {0, 0};
-    for (size_t i = 0; i < 2 && i < view.moving.size(); ++i) strides[i] = stride(program_, access, view.inner_loop(view.moving[i]));
+    for (size_t i = 0; i < 2 && i < view.moving.size(); ++i)
+      strides[i] = stride(program_, access, view.inner_loop(view.moving[i]));
     size_t reuse = 0;
     for (const size_t k : view.moving) {
       if (!nests.varies[k - 1]) {
@@ -257,14 +275,16 @@ class Rows {
     for (const Form& form : access.forms) {
       for (const Term& term : form.terms) split += term.divisor > 1 || term.count < program_.loops[term.loop].extent;
     }
-    for (const Access& other : statement.accesses) is_update += other.buffer == access.buffer && other.is_write != access.is_write;
+    for (const Access& other : statement.accesses)
+      is_update += other.buffer == access.buffer && other.is_write != access.is_write;
     Table& table = access.is_write ? out_.writes : out_.reads;
     table.add({view.iterations.back() * static_cast<double>(access.number) * item, nests.elements.back() * item,
                nests.lines.back(), double(access.number), strides[0], strides[1],
                double(!view.moving.empty() && !nests.varies[view.moving[0] - 1]), double(strides[0] == 1),
                double(strides[0] > 1), reuse ? view.iterations[reuse] / view.iterations[reuse - 1] : 1.0,
-               reuse ? view.totals[reuse - 1] : 0.0, reuse ? view.iterations[reuse - 1] : 0.0, nests.lines[view.tile(0)],
-               nests.lines[view.tile(1)], nests.lines[view.tile(2)], split, double(access.irregular), double(is_update > 0)});
+               reuse ? view.totals[reuse - 1] : 0.0, reuse ? view.iterations[reuse - 1] : 0.0,
+               nests.lines[view.tile(0)], nests.lines[view.tile(1)], nests.lines[view.tile(2)], split,
+               double(access.irregular), double(is_update > 0)});
     access.is_write ? table.join(view.number, access.buffer) : table.join(access.buffer, view.number);
   }
 
@@ -290,7 +310,8 @@ class Rows {
     const auto& chain = producer.statement->chain;
     const size_t common = common_length(chain, consumer.statement->chain);
     const double realisations = chain_iterations(program_, chain, common);
-    const auto slot = std::find(producer.touched.begin(), producer.touched.end(), access.buffer) - producer.touched.begin();
+    const auto slot =
+        std::find(producer.touched.begin(), producer.touched.end(), access.buffer) - producer.touched.begin();
     const double realised = producer.nbytes[chain.size() - common][slot];
     const double consumed = consumer.nests[index].elements[consumer.depth() - common] * item;
     out_.feeds.add({realised * realisations, realised, consumed, realisations, double(common),

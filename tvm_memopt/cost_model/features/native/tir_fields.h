@@ -21,29 +21,87 @@ using tvm::ffi::ArrayObj;
 using tvm::ffi::Object;
 
 enum class Kind : uint8_t {
-  kOther, kPrimFunc, kSeqStmt, kFor, kRealize, kStore, kIf, kAttr, kWhile, kBind, kAllocBuffer, kIntImm, kVar, kAdd,
-  kSub, kMul, kDiv, kFloorDiv, kMod, kFloorMod, kMin, kMax, kCompare, kAnd, kOr, kNot, kCast, kSelect, kLet, kRamp,
-  kBroadcast, kLoad, kCall, kOp, kBufferType, kPrimType,
+  kOther,
+  kPrimFunc,
+  kSeqStmt,
+  kFor,
+  kRealize,
+  kStore,
+  kIf,
+  kAttr,
+  kWhile,
+  kBind,
+  kAllocBuffer,
+  kIntImm,
+  kVar,
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,
+  kFloorDiv,
+  kMod,
+  kFloorMod,
+  kMin,
+  kMax,
+  kCompare,
+  kAnd,
+  kOr,
+  kNot,
+  kCast,
+  kSelect,
+  kLet,
+  kRamp,
+  kBroadcast,
+  kLoad,
+  kCall,
+  kOp,
+  kBufferType,
+  kPrimType
 };
 
 // The kind of an object by its type key; one table lookup.
 inline Kind kind_of(const Object* object) {
   static const std::vector<Kind> table = [] {
-    constexpr std::pair<std::string_view, Kind> keys[] = {
-        {"tirx.PrimFunc", Kind::kPrimFunc}, {"tirx.SeqStmt", Kind::kSeqStmt}, {"tirx.For", Kind::kFor},
-        {"s_tir.SBlockRealize", Kind::kRealize}, {"tirx.BufferStore", Kind::kStore}, {"tirx.IfThenElse", Kind::kIf},
-        {"tirx.AttrStmt", Kind::kAttr}, {"tirx.While", Kind::kWhile}, {"tirx.Bind", Kind::kBind},
-        {"tirx.AllocBuffer", Kind::kAllocBuffer}, {"ir.IntImm", Kind::kIntImm}, {"ir.Var", Kind::kVar},
-        {"prim.Add", Kind::kAdd}, {"prim.Sub", Kind::kSub}, {"prim.Mul", Kind::kMul}, {"prim.Div", Kind::kDiv},
-        {"prim.FloorDiv", Kind::kFloorDiv}, {"prim.Mod", Kind::kMod}, {"prim.FloorMod", Kind::kFloorMod},
-        {"prim.Min", Kind::kMin}, {"prim.Max", Kind::kMax}, {"prim.EQ", Kind::kCompare}, {"prim.NE", Kind::kCompare},
-        {"prim.LT", Kind::kCompare}, {"prim.LE", Kind::kCompare}, {"prim.GT", Kind::kCompare},
-        {"prim.GE", Kind::kCompare}, {"prim.And", Kind::kAnd}, {"prim.Or", Kind::kOr}, {"prim.Not", Kind::kNot},
-        {"prim.Cast", Kind::kCast}, {"prim.Select", Kind::kSelect}, {"prim.Let", Kind::kLet},
-        {"prim.Ramp", Kind::kRamp}, {"prim.Broadcast", Kind::kBroadcast}, {"ir.TensorLoad", Kind::kLoad},
-        {"ir.Call", Kind::kCall}, {"ir.Op", Kind::kOp}, {"tirx.BufferType", Kind::kBufferType},
-        {"ir.PrimType", Kind::kPrimType},
-    };
+    constexpr std::pair<std::string_view, Kind> keys[] = {{"tirx.PrimFunc", Kind::kPrimFunc},
+                                                          {"tirx.SeqStmt", Kind::kSeqStmt},
+                                                          {"tirx.For", Kind::kFor},
+                                                          {"s_tir.SBlockRealize", Kind::kRealize},
+                                                          {"tirx.BufferStore", Kind::kStore},
+                                                          {"tirx.IfThenElse", Kind::kIf},
+                                                          {"tirx.AttrStmt", Kind::kAttr},
+                                                          {"tirx.While", Kind::kWhile},
+                                                          {"tirx.Bind", Kind::kBind},
+                                                          {"tirx.AllocBuffer", Kind::kAllocBuffer},
+                                                          {"ir.IntImm", Kind::kIntImm},
+                                                          {"ir.Var", Kind::kVar},
+                                                          {"prim.Add", Kind::kAdd},
+                                                          {"prim.Sub", Kind::kSub},
+                                                          {"prim.Mul", Kind::kMul},
+                                                          {"prim.Div", Kind::kDiv},
+                                                          {"prim.FloorDiv", Kind::kFloorDiv},
+                                                          {"prim.Mod", Kind::kMod},
+                                                          {"prim.FloorMod", Kind::kFloorMod},
+                                                          {"prim.Min", Kind::kMin},
+                                                          {"prim.Max", Kind::kMax},
+                                                          {"prim.EQ", Kind::kCompare},
+                                                          {"prim.NE", Kind::kCompare},
+                                                          {"prim.LT", Kind::kCompare},
+                                                          {"prim.LE", Kind::kCompare},
+                                                          {"prim.GT", Kind::kCompare},
+                                                          {"prim.GE", Kind::kCompare},
+                                                          {"prim.And", Kind::kAnd},
+                                                          {"prim.Or", Kind::kOr},
+                                                          {"prim.Not", Kind::kNot},
+                                                          {"prim.Cast", Kind::kCast},
+                                                          {"prim.Select", Kind::kSelect},
+                                                          {"prim.Let", Kind::kLet},
+                                                          {"prim.Ramp", Kind::kRamp},
+                                                          {"prim.Broadcast", Kind::kBroadcast},
+                                                          {"ir.TensorLoad", Kind::kLoad},
+                                                          {"ir.Call", Kind::kCall},
+                                                          {"ir.Op", Kind::kOp},
+                                                          {"tirx.BufferType", Kind::kBufferType},
+                                                          {"ir.PrimType", Kind::kPrimType}};
     std::vector<Kind> kinds;
     for (const auto& [key, kind] : keys) {
       const TVMFFIByteArray name{key.data(), key.size()};
@@ -82,16 +140,19 @@ inline const Object* item(const ArrayObj& array, size_t i) { return array[static
 
 // All fields that the walk reads, found once.
 struct Fields {
-  Field functions{"ir.IRModule", "functions"}, params{"tirx.PrimFunc", "params"}, function_body{"tirx.PrimFunc", "body"};
+  Field functions{"ir.IRModule", "functions"}, params{"tirx.PrimFunc", "params"},
+      function_body{"tirx.PrimFunc", "body"};
   Field type{"ir.Expr", "ty"}, prim_type{"ir.PrimType", "dtype"};
-  Field buffer_type{"tirx.BufferType", "dtype"}, scope{"tirx.BufferType", "storage_scope"}, shape{"tirx.BufferType", "shape"};
+  Field buffer_type{"tirx.BufferType", "dtype"}, scope{"tirx.BufferType", "storage_scope"},
+      shape{"tirx.BufferType", "shape"};
   Field sequence{"tirx.SeqStmt", "seq"};
   Field loop_var{"tirx.For", "loop_var"}, loop_min{"tirx.For", "min"}, loop_extent{"tirx.For", "extent"};
   Field loop_kind{"tirx.For", "kind"}, loop_body{"tirx.For", "body"}, loop_annotations{"tirx.For", "annotations"};
   Field iter_values{"s_tir.SBlockRealize", "iter_values"}, predicate{"s_tir.SBlockRealize", "predicate"};
   Field block{"s_tir.SBlockRealize", "block"}, iter_vars{"s_tir.SBlock", "iter_vars"};
   Field alloc_buffers{"s_tir.SBlock", "alloc_buffers"}, match_buffers{"s_tir.SBlock", "match_buffers"};
-  Field block_annotations{"s_tir.SBlock", "annotations"}, init{"s_tir.SBlock", "init"}, block_body{"s_tir.SBlock", "body"};
+  Field block_annotations{"s_tir.SBlock", "annotations"}, init{"s_tir.SBlock", "init"},
+      block_body{"s_tir.SBlock", "body"};
   Field iter_var{"tirx.IterVar", "var"}, iter_type{"tirx.IterVar", "iter_type"}, iter_domain{"tirx.IterVar", "dom"};
   Field range_min{"ir.Range", "min"}, range_extent{"ir.Range", "extent"};
   Field match_target{"s_tir.MatchBufferRegion", "buffer"}, match_source{"s_tir.MatchBufferRegion", "source"};
@@ -105,7 +166,8 @@ struct Fields {
   Field call_op{"ir.Call", "op"}, call_args{"ir.Call", "args"}, op_name{"ir.Op", "name"};
   Field integer{"ir.IntImm", "value"}, cast_value{"prim.Cast", "value"}, broadcast_value{"prim.Broadcast", "value"};
   Field ramp_base{"prim.Ramp", "base"}, not_operand{"prim.Not", "a"};
-  Field condition{"prim.Select", "condition"}, if_true{"prim.Select", "true_value"}, if_false{"prim.Select", "false_value"};
+  Field condition{"prim.Select", "condition"}, if_true{"prim.Select", "true_value"},
+      if_false{"prim.Select", "false_value"};
   Field let_var{"prim.Let", "var"}, let_value{"prim.Let", "value"}, let_body{"prim.Let", "body"};
 
   // Operands of a binary expression, whatever its type.
@@ -119,7 +181,8 @@ struct Fields {
       cache[index] = {tvm::ffi::reflection::GetFieldInfo(key, "a"), tvm::ffi::reflection::GetFieldInfo(key, "b")};
     }
     using tvm::ffi::reflection::FieldGetter;
-    return {FieldGetter(cache[index].first)(expression).as<Object>(), FieldGetter(cache[index].second)(expression).as<Object>()};
+    return {FieldGetter(cache[index].first)(expression).as<Object>(),
+            FieldGetter(cache[index].second)(expression).as<Object>()};
   }
 
   static const Fields& get() {

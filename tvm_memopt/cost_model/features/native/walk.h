@@ -49,9 +49,12 @@ class Walk {
         for (size_t i = 0; i < sequence.size(); ++i) visit(item(sequence, i), context);
         break;
       }
-      case Kind::kFor: return loop(node, context);
-      case Kind::kRealize: return realize(node, context);
-      case Kind::kStore: return store(node, context);
+      case Kind::kFor:
+        return loop(node, context);
+      case Kind::kRealize:
+        return realize(node, context);
+      case Kind::kStore:
+        return store(node, context);
       case Kind::kIf: {
         Context inside = context;
         inside.predicated = true;
@@ -59,11 +62,18 @@ class Walk {
         visit(f_.else_case.object(node), inside);
         break;
       }
-      case Kind::kAttr: return visit(f_.attribute_body.object(node), context);
-      case Kind::kWhile: return visit(f_.while_body.object(node), context);
-      case Kind::kBind: variables_[f_.bind_var.object(node)] = form(f_.bind_value.object(node)); break;
-      case Kind::kAllocBuffer: declare(f_.allocated.object(node)); break;
-      default: break;
+      case Kind::kAttr:
+        return visit(f_.attribute_body.object(node), context);
+      case Kind::kWhile:
+        return visit(f_.while_body.object(node), context);
+      case Kind::kBind:
+        variables_[f_.bind_var.object(node)] = form(f_.bind_value.object(node));
+        break;
+      case Kind::kAllocBuffer:
+        declare(f_.allocated.object(node));
+        break;
+      default:
+        break;
     }
   }
 
@@ -111,7 +121,8 @@ class Walk {
       Form bound = form(item(values, i));
       const bool reduces = f_.iter_type.integer(iterator) == kReduction;
       const Object* extent = f_.range_extent.object(f_.iter_domain.object(iterator));
-      (reduces ? inside.reduction_points : inside.spatial_points) *= static_cast<double>(std::max<int64_t>(1, constant(extent)));
+      (reduces ? inside.reduction_points : inside.spatial_points) *=
+          static_cast<double>(std::max<int64_t>(1, constant(extent)));
       if (reduces) {
         for (const Term& term : bound.terms) inside.reduces.push_back(term.loop);
       }
@@ -151,22 +162,35 @@ class Walk {
 
   Form form(const Object* node) {
     switch (kind_of(node)) {
-      case Kind::kIntImm: return {f_.integer.integer(node), {}, false};
+      case Kind::kIntImm:
+        return {f_.integer.integer(node), {}, false};
       case Kind::kVar: {
         const auto found = variables_.find(node);
         return found == variables_.end() ? irregular_form() : found->second;
       }
-      case Kind::kAdd: case Kind::kSub: case Kind::kMul: case Kind::kDiv: case Kind::kFloorDiv: case Kind::kMod:
-      case Kind::kFloorMod: case Kind::kMin: case Kind::kMax: return binary_form(node);
-      case Kind::kCast: return form(f_.cast_value.object(node));
-      case Kind::kSelect: return either(form(f_.if_true.object(node)), form(f_.if_false.object(node)));
-      case Kind::kRamp: return form(f_.ramp_base.object(node));
+      case Kind::kAdd:
+      case Kind::kSub:
+      case Kind::kMul:
+      case Kind::kDiv:
+      case Kind::kFloorDiv:
+      case Kind::kMod:
+      case Kind::kFloorMod:
+      case Kind::kMin:
+      case Kind::kMax:
+        return binary_form(node);
+      case Kind::kCast:
+        return form(f_.cast_value.object(node));
+      case Kind::kSelect:
+        return either(form(f_.if_true.object(node)), form(f_.if_false.object(node)));
+      case Kind::kRamp:
+        return form(f_.ramp_base.object(node));
       case Kind::kCall: {
         if (operator_of(node) != Operator::kSelection) return irregular_form();
         const ArrayObj& arguments = f_.call_args.array(node);
         return either(form(item(arguments, 1)), form(item(arguments, 2)));
       }
-      default: return irregular_form();
+      default:
+        return irregular_form();
     }
   }
 
@@ -175,36 +199,58 @@ class Walk {
     Form left = form(a);
     const Form right = form(b);
     switch (kind_of(node)) {
-      case Kind::kAdd: return add(std::move(left), right);
-      case Kind::kSub: return add(std::move(left), right, -1);
-      case Kind::kMul: return multiply(left, right);
-      case Kind::kDiv: case Kind::kFloorDiv: return divide(left, right, false);
-      case Kind::kMod: case Kind::kFloorMod: return divide(left, right, true);
-      default: return either(left, right);
+      case Kind::kAdd:
+        return add(std::move(left), right);
+      case Kind::kSub:
+        return add(std::move(left), right, -1);
+      case Kind::kMul:
+        return multiply(left, right);
+      case Kind::kDiv:
+      case Kind::kFloorDiv:
+        return divide(left, right, false);
+      case Kind::kMod:
+      case Kind::kFloorMod:
+        return divide(left, right, true);
+      default:
+        return either(left, right);
     }
   }
 
   void count(const Object* node, Statement& statement) {
     auto& counts = statement.arithmetic;
     switch (kind_of(node)) {
-      case Kind::kAdd: case Kind::kSub: return count_binary(node, kFloatAdd, statement);
-      case Kind::kMul: return count_binary(node, kFloatMul, statement);
-      case Kind::kDiv: case Kind::kMod: case Kind::kFloorDiv: case Kind::kFloorMod:
+      case Kind::kAdd:
+      case Kind::kSub:
+        return count_binary(node, kFloatAdd, statement);
+      case Kind::kMul:
+        return count_binary(node, kFloatMul, statement);
+      case Kind::kDiv:
+      case Kind::kMod:
+      case Kind::kFloorDiv:
+      case Kind::kFloorMod:
         return count_binary(node, kFloatDiv, statement);
-      case Kind::kMin: case Kind::kMax: case Kind::kCompare: return count_binary(node, kFloatCompare, statement);
+      case Kind::kMin:
+      case Kind::kMax:
+      case Kind::kCompare:
+        return count_binary(node, kFloatCompare, statement);
       case Kind::kLoad: {
         ++counts[kLoad];
         auto [buffer, forms] = place(f_.load_source.object(node), f_.load_indices.array(node));
         return note(statement, buffer, false, std::move(forms));
       }
-      case Kind::kAnd: case Kind::kOr: {
+      case Kind::kAnd:
+      case Kind::kOr: {
         ++counts[kLogic];
         const auto [a, b] = f_.operands(node);
         count(a, statement);
         return count(b, statement);
       }
-      case Kind::kNot: ++counts[kLogic]; return count(f_.not_operand.object(node), statement);
-      case Kind::kCast: ++counts[kCast]; return count(f_.cast_value.object(node), statement);
+      case Kind::kNot:
+        ++counts[kLogic];
+        return count(f_.not_operand.object(node), statement);
+      case Kind::kCast:
+        ++counts[kCast];
+        return count(f_.cast_value.object(node), statement);
       case Kind::kSelect:
         ++counts[kSelect];
         count(f_.condition.object(node), statement);
@@ -214,10 +260,14 @@ class Walk {
         variables_[f_.let_var.object(node)] = form(f_.let_value.object(node));
         count(f_.let_value.object(node), statement);
         return count(f_.let_body.object(node), statement);
-      case Kind::kBroadcast: return count(f_.broadcast_value.object(node), statement);
-      case Kind::kRamp: return count(f_.ramp_base.object(node), statement);
-      case Kind::kCall: return count_call(node, statement);
-      default: return;
+      case Kind::kBroadcast:
+        return count(f_.broadcast_value.object(node), statement);
+      case Kind::kRamp:
+        return count(f_.ramp_base.object(node), statement);
+      case Kind::kCall:
+        return count_call(node, statement);
+      default:
+        return;
     }
   }
 

@@ -37,7 +37,8 @@ void layout_search(TensorView first, TensorView last, TensorView nbytes, TensorV
   const Control control(seconds, as_span<const int32_t>(interrupt, "interrupt").data());
   const auto option = as_span<const int64_t>(options, "options");
   const Problem problem = problem_of(buffers_of(first, last, nbytes, chain), option[0]);
-  const Task task{option[1], option[2], static_cast<uint64_t>(option[3]), static_cast<int>(option[4]), option[5], option[6]};
+  const Task task{option[1], option[2], static_cast<uint64_t>(option[3]), static_cast<int>(option[4]),
+                  option[5], option[6]};
   const Found found = solve(problem, task, control);
   const bool any = found.arena != INT64_MAX && (task.capacity < 0 || found.arena <= task.capacity);
   if (any) write_offsets(problem, found.offsets, as_span<int64_t>(offsets, "offsets"));

@@ -168,11 +168,16 @@ inline Order sorted_by(const Problem& p, Rule rule, const std::vector<int64_t>& 
   const auto key = [&](int32_t i) {
     const int64_t life = p.hi[i] - p.lo[i], z = p.size[i];
     switch (rule) {
-      case Rule::kSize: return std::tuple(-z, -life, int64_t{p.lo[i]}, i);
-      case Rule::kArea: return std::tuple(-p.area[i], -z, int64_t{p.lo[i]}, i);
-      case Rule::kBreadth: return std::tuple(-load[i], -z, int64_t{p.lo[i]}, i);
-      case Rule::kLifetime: return std::tuple(-life, -z, int64_t{p.lo[i]}, i);
-      case Rule::kStart: break;
+      case Rule::kSize:
+        return std::tuple(-z, -life, int64_t{p.lo[i]}, i);
+      case Rule::kArea:
+        return std::tuple(-p.area[i], -z, int64_t{p.lo[i]}, i);
+      case Rule::kBreadth:
+        return std::tuple(-load[i], -z, int64_t{p.lo[i]}, i);
+      case Rule::kLifetime:
+        return std::tuple(-life, -z, int64_t{p.lo[i]}, i);
+      case Rule::kStart:
+        break;
     }
     return std::tuple(int64_t{p.lo[i]}, -z, int64_t{-p.hi[i]}, i);
   };

@@ -42,8 +42,11 @@ template <typename N>
 class Rung {
  public:
   Rung(const Problem& p, int64_t capacity, const Task& task, const Control& control)
-      : capacity(capacity), p_(p), task_(task),
-        search_(p, capacity, task.disabled, task.memory_nbytes / (3 * task.threads), control), offsets_(p.items()),
+      : capacity(capacity),
+        p_(p),
+        task_(task),
+        search_(p, capacity, task.disabled, task.memory_nbytes / (3 * task.threads), control),
+        offsets_(p.items()),
         components_(p.components()) {}
 
   // Components that `offsets` already fits below the capacity need no search.
@@ -94,9 +97,15 @@ class Rung {
     for (int32_t i = 0; i < p_.items(); ++i) {
       const double width = p_.hi[i] - p_.lo[i], height = static_cast<double>(p_.size[i]);
       switch (run % kPreferences) {
-        case 0: priority[i] = width * height; break;
-        case 1: priority[i] = width + height * 1e-12; break;
-        default: priority[i] = height + width * 1e-6; break;
+        case 0:
+          priority[i] = width * height;
+          break;
+        case 1:
+          priority[i] = width + height * 1e-12;
+          break;
+        default:
+          priority[i] = height + width * 1e-6;
+          break;
       }
     }
     const double tightness = kTightnesses[run / kPreferences % std::size(kTightnesses)];
@@ -153,7 +162,8 @@ class Ladder {
       return nullptr;
     }
     const auto capacities = wanted(goal);
-    std::erase_if(rungs, [&](const auto& rung) { return std::ranges::find(capacities, rung->capacity) == capacities.end(); });
+    std::erase_if(rungs,
+                  [&](const auto& rung) { return std::ranges::find(capacities, rung->capacity) == capacities.end(); });
     for (const int64_t capacity : capacities) {
       if (std::ranges::any_of(rungs, [&](const auto& rung) { return rung->capacity == capacity; })) continue;
       rungs.push_back(std::make_unique<Rung<N>>(p_, capacity, task_, control_));

@@ -19,13 +19,13 @@ struct Problem {
   int64_t alignment = 1;
   int64_t unit = 1;  // bytes
   int32_t sections = 0;
-  std::vector<int32_t> lo, hi;          // item -> sections [lo, hi)
-  std::vector<int64_t> size;            // item -> largest height, in units
-  std::vector<int64_t> nbytes;          // item -> largest member, in bytes, not padded
-  std::vector<int64_t> area;            // item -> sum of height * time, saturated
-  std::vector<int64_t> profile_begin;   // item -> place in `profile`, or -1 where the height is `size` throughout
-  std::vector<int64_t> profile;         // heights per section of the items whose height changes
-  std::vector<int32_t> item_of;         // buffer -> item, -1 where it has no bytes
+  std::vector<int32_t> lo, hi;         // item -> sections [lo, hi)
+  std::vector<int64_t> size;           // item -> largest height, in units
+  std::vector<int64_t> nbytes;         // item -> largest member, in bytes, not padded
+  std::vector<int64_t> area;           // item -> sum of height * time, saturated
+  std::vector<int64_t> profile_begin;  // item -> place in `profile`, or -1 where the height is `size` throughout
+  std::vector<int64_t> profile;        // heights per section of the items whose height changes
+  std::vector<int32_t> item_of;        // buffer -> item, -1 where it has no bytes
 
   int32_t items() const { return static_cast<int32_t>(lo.size()); }
 

@@ -262,12 +262,12 @@ class Search {
     for (const int32_t i : items) {
       if (p_.lo[i] > section) break;
       if (section >= p_.hi[i] || !lies(i)) continue;
-      const bool twin = on(kTwins) && std::any_of(ranked, ranked + count, [&](const Ranked& r) { return twins(r.item, i); });
+      const bool twin =
+          on(kTwins) && std::any_of(ranked, ranked + count, [&](const Ranked& r) { return twins(r.item, i); });
       if (!twin) ranked[count++] = {-priority_[i] * (1.0 + noise_ * random_.uniform()), i};
     }
-    std::sort(ranked, ranked + count, [](const Ranked& a, const Ranked& b) {
-      return a.rank != b.rank ? a.rank < b.rank : a.item < b.item;
-    });
+    std::sort(ranked, ranked + count,
+              [](const Ranked& a, const Ranked& b) { return a.rank != b.rank ? a.rank < b.rank : a.item < b.item; });
     int32_t* chosen = stack_.take<int32_t>(count);
     for (size_t k = 0; k < count; ++k) chosen[k] = ranked[k].item;
     return {chosen, count};
@@ -304,7 +304,8 @@ class Search {
   N least_height(int32_t j, int32_t from, int32_t to) const {
     if (p_.profile_begin[j] < 0) return size_[j];
     int64_t least = size_[j];
-    for (int32_t s = std::max(from, p_.lo[j]); s < std::min(to, p_.hi[j]); ++s) least = std::min(least, p_.height(j, s));
+    for (int32_t s = std::max(from, p_.lo[j]); s < std::min(to, p_.hi[j]); ++s)
+      least = std::min(least, p_.height(j, s));
     return static_cast<N>(least);
   }
 
@@ -369,7 +370,7 @@ class Search {
   int64_t nodes_ = 0, last_node_ = 0;
   std::vector<int64_t> initial_slack_, offset_, cover_begin_;
   std::vector<N> top_, size_, floor_, slack_, lowest_;  // lowest_: the least offset each item can take
-  std::vector<char> supported_, valley_, placed_;                // supported_: something ends at the floor
+  std::vector<char> supported_, valley_, placed_;       // supported_: something ends at the floor
   std::vector<int32_t> sum_, count_, witness_, cover_;
   std::vector<double> priority_;
 };

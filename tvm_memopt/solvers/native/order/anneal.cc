@@ -9,10 +9,10 @@ namespace memopt {
 namespace {
 
 constexpr int64_t kNothing = std::numeric_limits<int64_t>::min() / 4;
-constexpr double kForgotten = 30.0;  // e^-30 of a peak no longer counts
-constexpr int64_t kSpreadEvery = 32; // moves per op between two even spreads
-constexpr int32_t kNear = 12;        // slots that a short move spans
-constexpr int32_t kTries = 8;        // slots tried for a free one
+constexpr double kForgotten = 30.0;   // e^-30 of a peak no longer counts
+constexpr int64_t kSpreadEvery = 32;  // moves per op between two even spreads
+constexpr int32_t kNear = 12;         // slots that a short move spans
+constexpr int32_t kTries = 8;         // slots tried for a free one
 
 // Ops sit in more slots than there are ops, so that a move shifts nobody. Over the slots stands a tree: each
 // node knows the change of live bytes across it, the largest step counted from its start, and the sum of
@@ -201,7 +201,8 @@ class Slots {
     const int64_t a = largest_[left], b = change_[left] + largest_[right];
     change_[node] = change_[left] + change_[right];
     largest_[node] = std::max(a, std::max(b, kNothing));
-    weight_[node] = a >= b ? weight_[left] + fade(b - a) * weight_[right] : weight_[right] + fade(a - b) * weight_[left];
+    weight_[node] =
+        a >= b ? weight_[left] + fade(b - a) * weight_[right] : weight_[right] + fade(a - b) * weight_[left];
   }
 
   double fade(int64_t below) const {
@@ -307,7 +308,8 @@ class Annealing {
     if (to < 0) return false;
     slots_.shift(neighbour, to);
     const auto [new_low, new_high] = slots_.room(op);
-    for (int32_t s = up ? new_high - 1 : new_low + 1; up ? s > slots_.slot(op) : s < slots_.slot(op); s += up ? -1 : 1) {
+    for (int32_t s = up ? new_high - 1 : new_low + 1; up ? s > slots_.slot(op) : s < slots_.slot(op);
+         s += up ? -1 : 1) {
       if (slots_.op_at(s) < 0) {
         slots_.shift(op, s);
         break;
@@ -328,7 +330,8 @@ class Annealing {
 
 }  // namespace
 
-std::vector<int32_t> anneal(const Problem& problem, const AnnealOptions& options, const Control& control, int64_t& made) {
+std::vector<int32_t> anneal(const Problem& problem, const AnnealOptions& options, const Control& control,
+                            int64_t& made) {
   return Annealing(problem, options, control).run(made);
 }
 

@@ -17,10 +17,11 @@ struct AnnealOptions {
   double hot = 0.01;        // first and last temperature, as parts of the starting peak
   double cold = 0.00003;
   uint64_t seed = 0;
-  int64_t target = 0;       // stop at this peak
+  int64_t target = 0;  // stop at this peak
 };
 
 // The best order that was seen; `made` counts the moves tried.
-std::vector<int32_t> anneal(const Problem& problem, const AnnealOptions& options, const Control& control, int64_t& made);
+std::vector<int32_t> anneal(const Problem& problem, const AnnealOptions& options, const Control& control,
+                            int64_t& made);
 
 }  // namespace memopt

@@ -22,7 +22,8 @@ class Window {
         first_(static_cast<int32_t>(first)) {
     const int64_t n = packed_.ops;
     if (static_cast<int64_t>(order_.size()) != n || first < 0 || last < first || last > n) {
-      TVM_FFI_THROW(ValueError) << "window " << first << " to " << last << " of an order of " << order_.size() << " ops, expected " << n;
+      TVM_FFI_THROW(ValueError) << "window " << first << " to " << last << " of an order of " << order_.size()
+                                << " ops, expected " << n;
     }
     problem = problem_in_order(packed_, order_);
     if (first != 0 || last != n) problem = window_of(problem, first_, static_cast<int32_t>(last));
@@ -48,7 +49,8 @@ void order_profile(TensorView index, TensorView bytes, TensorView order, TensorV
   const Window window(index, bytes, order, 0, order.size(0));
   const auto found = profile_of(window.problem, identity_order(window.problem.ops));
   const auto out = as_span<int64_t>(held, "held");
-  if (out.size() != found.size()) TVM_FFI_THROW(ValueError) << "held: expected " << found.size() << " steps, got " << out.size();
+  if (out.size() != found.size())
+    TVM_FFI_THROW(ValueError) << "held: expected " << found.size() << " steps, got " << out.size();
   std::copy(found.begin(), found.end(), out.begin());
 }
 
@@ -63,8 +65,8 @@ int64_t order_cuts(TensorView index, TensorView bytes, TensorView order, TensorV
 }
 
 // The best of `repeats` orders (seeds seed, seed + 1, …), as far as the time goes; returns its peak.
-int64_t order_construct(TensorView index, TensorView bytes, TensorView order, int64_t how, int64_t seed, int64_t repeats,
-                        double seconds, TensorView flag) {
+int64_t order_construct(TensorView index, TensorView bytes, TensorView order, int64_t how, int64_t seed,
+                        int64_t repeats, double seconds, TensorView flag) {
   Window window(index, bytes, order, 0, order.size(0));
   const Control control(seconds, flag_of(flag));
   std::vector<int32_t> best;
@@ -125,12 +127,14 @@ int64_t order_decide(TensorView index, TensorView bytes, TensorView order, int64
 
 // Anneals the window. `options`: smooth, block moves (0 or 1), moves, seed, target peak.
 // `results`: moves tried. Returns the window's peak.
-int64_t order_anneal(TensorView index, TensorView bytes, TensorView order, int64_t first, int64_t last, TensorView options,
-                     double hot, double cold, double seconds, TensorView flag, TensorView results) {
+int64_t order_anneal(TensorView index, TensorView bytes, TensorView order, int64_t first, int64_t last,
+                     TensorView options, double hot, double cold, double seconds, TensorView flag, TensorView results) {
   Window window(index, bytes, order, first, last);
   const auto option = as_span<const int64_t>(options, "options");
-  const AnnealOptions chosen{{option[0] != 0, option[1] != 0}, option[2], hot, cold, static_cast<uint64_t>(option[3]), option[4]};
-  const auto found = anneal(window.problem, chosen, Control(seconds, flag_of(flag)), as_span<int64_t>(results, "results")[0]);
+  const AnnealOptions chosen{{option[0] != 0, option[1] != 0}, option[2], hot, cold,
+                             static_cast<uint64_t>(option[3]), option[4]};
+  const auto found =
+      anneal(window.problem, chosen, Control(seconds, flag_of(flag)), as_span<int64_t>(results, "results")[0]);
   const int64_t peak = peak_of(window.problem, found);
   window.write(found);
   return peak;

@@ -174,7 +174,8 @@ bool Forcing::run(size_t most, const Control& control) {
   return true;
 }
 
-// Takes the bounds of the ops again that were tightest, where the ops beside them changed; false if one exceeds the budget.
+// Takes the bounds of the ops again that were tightest, where the ops beside them changed; false if one exceeds the
+// budget.
 bool Forcing::refresh(size_t most, StepCut& cut, const Control& control) {
   const size_t count = std::min(order_.size(), kRefreshed * most);
   for (size_t i = 0; i < count && !control.stopped(); ++i) {

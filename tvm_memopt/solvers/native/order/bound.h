@@ -101,8 +101,8 @@ class Forcing {
   int64_t budget_;
   Precedence precedence_;
   std::vector<int64_t> bound_;
-  std::vector<int32_t> order_;         // ops, tightest first
-  std::vector<int32_t> free_at_bound_; // ops without a fixed place beside the op, when its bound was taken
+  std::vector<int32_t> order_;          // ops, tightest first
+  std::vector<int32_t> free_at_bound_;  // ops without a fixed place beside the op, when its bound was taken
   std::vector<size_t> arcs_at_probe_;
   std::pair<int32_t, int32_t> open_pair_{-1, -1};
   int64_t open_score_ = 0;

@@ -9,12 +9,13 @@ namespace {
 constexpr int64_t kStatesAtNode = 2'000;
 constexpr size_t kReachAtRoot = 256;
 constexpr size_t kReach = 16;
-constexpr int64_t kOpsCopied = 32;  // precedences copied in one unit of work
+constexpr int64_t kOpsCopied = 32;   // precedences copied in one unit of work
 constexpr int64_t kFirstNodes = 32;  // before the first restart
 
 class Branching {
  public:
-  Branching(const Problem& problem, int64_t budget, BranchSwitches switches, SearchLimits limits, const Control& control)
+  Branching(const Problem& problem, int64_t budget, BranchSwitches switches, SearchLimits limits,
+            const Control& control)
       : problem_(problem), budget_(budget), switches_(switches), limits_(limits), control_(control) {}
 
   BranchDecision run() {
@@ -65,7 +66,8 @@ class Branching {
     Pair best = forcing.open_pair();
     int64_t most = 0;
     for (const auto& [pair, count] : blame_) {
-      const bool open = !forcing.precedence().before(pair.first, pair.second) && !forcing.precedence().before(pair.second, pair.first);
+      const bool open = !forcing.precedence().before(pair.first, pair.second) &&
+                        !forcing.precedence().before(pair.second, pair.first);
       if (open && count > most) {
         most = count;
         best = pair;
@@ -98,7 +100,8 @@ class Branching {
 
 }  // namespace
 
-BranchDecision branch(const Problem& problem, int64_t budget, BranchSwitches switches, SearchLimits limits, const Control& control) {
+BranchDecision branch(const Problem& problem, int64_t budget, BranchSwitches switches, SearchLimits limits,
+                      const Control& control) {
   return Branching(problem, budget, switches, limits, control).run();
 }
 

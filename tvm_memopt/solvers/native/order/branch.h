@@ -20,6 +20,7 @@ struct BranchDecision {
 
 // Is there an order within the budget? Where forcing and a limited search leave it open, one of two ops runs
 // first: both cases are tried, each with its arc.
-BranchDecision branch(const Problem& problem, int64_t budget, BranchSwitches switches, SearchLimits limits, const Control& control);
+BranchDecision branch(const Problem& problem, int64_t budget, BranchSwitches switches, SearchLimits limits,
+                      const Control& control);
 
 }  // namespace memopt

@@ -99,13 +99,20 @@ std::vector<int32_t> greedy(const Problem& problem, bool by_peak) {
 
 std::vector<int32_t> construct(const Problem& problem, Construction how, uint64_t seed) {
   switch (how) {
-    case Construction::kKahn: return kahn(problem);
-    case Construction::kDfs: return dfs(problem);
-    case Construction::kGreedyPeak: return greedy<false>(problem, true);
-    case Construction::kGreedyDelta: return greedy<false>(problem, false);
-    case Construction::kReversePeak: return greedy<true>(problem, true);
-    case Construction::kReverseDelta: return greedy<true>(problem, false);
-    case Construction::kRandom: return random_order(problem, seed);
+    case Construction::kKahn:
+      return kahn(problem);
+    case Construction::kDfs:
+      return dfs(problem);
+    case Construction::kGreedyPeak:
+      return greedy<false>(problem, true);
+    case Construction::kGreedyDelta:
+      return greedy<false>(problem, false);
+    case Construction::kReversePeak:
+      return greedy<true>(problem, true);
+    case Construction::kReverseDelta:
+      return greedy<true>(problem, false);
+    case Construction::kRandom:
+      return random_order(problem, seed);
   }
   throw std::runtime_error("ordering: no such construction");
 }

@@ -160,7 +160,8 @@ class Flow {
 template <bool kReverse>
 class LatticeCut {
  public:
-  explicit LatticeCut(const Problem& problem) : problem_(problem), number_(problem.ops, -1), stamp_(problem.tensors, 0) {}
+  explicit LatticeCut(const Problem& problem)
+      : problem_(problem), number_(problem.ops, -1), stamp_(problem.tensors, 0) {}
 
   int64_t take_work() { return flow_.take_work(); }
 

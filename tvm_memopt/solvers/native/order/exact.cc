@@ -14,7 +14,8 @@ struct Attempt {
 };
 
 template <bool kReverse>
-Attempt attempt(const Problem& problem, int64_t budget, SearchSwitches switches, const SearchLimits& limits, const Control& control) {
+Attempt attempt(const Problem& problem, int64_t budget, SearchSwitches switches, const SearchLimits& limits,
+                const Control& control) {
   DownsetSearch<kReverse> search(problem, budget, switches);
   const Verdict verdict = search.run(limits, control);
   return {verdict, search.trail(), search.states()};
@@ -56,7 +57,8 @@ class Middle {
 
 }  // namespace
 
-Decision decide(const Problem& problem, int64_t budget, SearchSwitches switches, SearchLimits limits, const Control& control) {
+Decision decide(const Problem& problem, int64_t budget, SearchSwitches switches, SearchLimits limits,
+                const Control& control) {
   Middle middle(problem);
   Decision decision;
   bool reverse = false;

@@ -14,6 +14,7 @@ struct Decision {
 
 // Whether some order of `problem` holds at most `budget` bytes at every step. What one end settles for good
 // is cut off before the other end is searched, with growing limits, until `limits` are spent.
-Decision decide(const Problem& problem, int64_t budget, SearchSwitches switches, SearchLimits limits, const Control& control);
+Decision decide(const Problem& problem, int64_t budget, SearchSwitches switches, SearchLimits limits,
+                const Control& control);
 
 }  // namespace memopt

@@ -111,7 +111,8 @@ double PolicyState::unlock(int32_t op) const {
     if (state_.waiting(p) != 1) continue;
     int64_t delta = state_.delta(p);
     for (int32_t t : problem_->reads[p]) {
-      if (state_.count(t) == 0 && std::find(opened.begin(), opened.end(), t) != opened.end()) delta -= problem_->nbytes[t];
+      if (state_.count(t) == 0 && std::find(opened.begin(), opened.end(), t) != opened.end())
+        delta -= problem_->nbytes[t];
     }
     sum += std::min<int64_t>(0, delta);
   }
@@ -146,8 +147,10 @@ void draw_order(PolicyState& state, std::span<const float> noise, Random* random
     double top = 0;
     for (int32_t op : ready) {
       double score = state.score(op);
-      if (!noise.empty()) score += noise[op];
-      else if (random != nullptr) score += gumbel(*random);
+      if (!noise.empty())
+        score += noise[op];
+      else if (random != nullptr)
+        score += gumbel(*random);
       if (best < 0 || score > top) {
         best = op;
         top = score;
@@ -157,8 +160,8 @@ void draw_order(PolicyState& state, std::span<const float> noise, Random* random
   }
 }
 
-double follow_order(PolicyState& state, std::span<const int32_t> order, std::span<const float> importance, const PolicyGradient& gradient,
-                    int64_t& decisions) {
+double follow_order(PolicyState& state, std::span<const int32_t> order, std::span<const float> importance,
+                    const PolicyGradient& gradient, int64_t& decisions) {
   Softmax softmax;
   double log_probability = 0;
   decisions = 0;
@@ -186,7 +189,8 @@ double follow_order(PolicyState& state, std::span<const int32_t> order, std::spa
   return log_probability;
 }
 
-std::vector<int32_t> beam_order(const PolicyState& start, int64_t width, int64_t branches, double peak_weight, const Control& control) {
+std::vector<int32_t> beam_order(const PolicyState& start, int64_t width, int64_t branches, double peak_weight,
+                                const Control& control) {
   struct Child {
     size_t parent;
     int32_t op;
@@ -210,7 +214,8 @@ std::vector<int32_t> beam_order(const PolicyState& start, int64_t width, int64_t
       softmax.fill(states[i]);
       std::vector<size_t> likeliest(softmax.ready.size());
       std::iota(likeliest.begin(), likeliest.end(), 0);
-      std::stable_sort(likeliest.begin(), likeliest.end(), [&](size_t a, size_t b) { return softmax.score[a] > softmax.score[b]; });
+      std::stable_sort(likeliest.begin(), likeliest.end(),
+                       [&](size_t a, size_t b) { return softmax.score[a] > softmax.score[b]; });
       likeliest.resize(std::min<size_t>(likeliest.size(), branches));
       for (size_t r : likeliest) {
         const int32_t op = softmax.ready[r];

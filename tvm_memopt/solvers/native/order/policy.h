@@ -16,15 +16,15 @@ enum StateFeature : int32_t {
   kUnlock,   // summed net changes, where negative, of the ops that only wait for this one
   kRecency,  // when it became ready: executed ops by the square root of all
   kValley,   // least net change on the way through the op and the moves that free memory after it
-  kStateFeatures,
+  kStateFeatures
 };
 
 using StateVector = std::array<double, kStateFeatures>;
 
 // Fixed priority of each op, and weights of its state features (ops x kStateFeatures, or none: priorities alone).
 // `safe_moves`: run at once what fits below the peak so far and leaves no more live bytes than it found. No order gets
-// worse by that (ordering/downsets.py has the proof, which reads the same from the end), unless arena inputs that nobody
-// reads are held in the program's first step, whichever op that is.
+// worse by that (ordering/downsets.py has the proof, which reads the same from the end), unless arena inputs that
+// nobody reads are held in the program's first step, whichever op that is.
 struct Policy {
   std::span<const float> priority;
   std::span<const float> weights;
@@ -90,12 +90,13 @@ struct PolicyGradient {
 
 // Follows `order` (first op first) as far as safe moves leave decisions, and returns the log-probability of those.
 // `importance`: of the decision before each step from the end.
-double follow_order(PolicyState& state, std::span<const int32_t> order, std::span<const float> importance, const PolicyGradient& gradient,
-                    int64_t& decisions);
+double follow_order(PolicyState& state, std::span<const int32_t> order, std::span<const float> importance,
+                    const PolicyGradient& gradient, int64_t& decisions);
 
-// A beam over executed sets, `width` wide: of each set's `branches` likeliest ops those are kept whose log-probability less
-// `peak_weight` times the peak, in units of mean kept bytes, is largest. Returns the newest op first; narrows to one when
-// the time is up.
-std::vector<int32_t> beam_order(const PolicyState& start, int64_t width, int64_t branches, double peak_weight, const Control& control);
+// A beam over executed sets, `width` wide: of each set's `branches` likeliest ops those are kept whose log-probability
+// less `peak_weight` times the peak, in units of mean kept bytes, is largest. Returns the newest op first; narrows to
+// one when the time is up.
+std::vector<int32_t> beam_order(const PolicyState& start, int64_t width, int64_t branches, double peak_weight,
+                                const Control& control);
 
 }  // namespace memopt

@@ -19,7 +19,8 @@ Problem problem_of(const TensorView& index, const TensorView& bytes) {
 template <typename T>
 std::span<T> sized(const TensorView& array, const char* name, size_t size) {
   const auto span = as_span<T>(array, name);
-  if (span.size() != size) TVM_FFI_THROW(ValueError) << name << ": expected " << size << " numbers, got " << span.size();
+  if (span.size() != size)
+    TVM_FFI_THROW(ValueError) << name << ": expected " << size << " numbers, got " << span.size();
   return span;
 }
 
@@ -29,7 +30,8 @@ Policy policy_of(const Problem& problem, const TensorView& priority, const Tenso
 }
 
 // `ancestors`: ops x words of 64 bits; `redundant`: per edge; `forced`: per op.
-void order_relations(TensorView index, TensorView bytes, TensorView ancestors, TensorView redundant, TensorView forced) {
+void order_relations(TensorView index, TensorView bytes, TensorView ancestors, TensorView redundant,
+                     TensorView forced) {
   const Problem problem = problem_of(index, bytes);
   const auto found = ancestors_of(problem, sized<int32_t>(redundant, "redundant", problem.before.items.size()));
   const auto out = sized<int64_t>(ancestors, "ancestors", found.words() * problem.ops);
@@ -45,7 +47,8 @@ void order_relations(TensorView index, TensorView bytes, TensorView ancestors, T
 // order and op, or empty: fresh noise seeded by `seed`, unless that is negative. `lower`: 1 to treat, in later orders,
 // peaks below the best so far as equal. Returns the number of the best order.
 int64_t policy_draw(TensorView index, TensorView bytes, TensorView priority, TensorView weights, int64_t safe_moves,
-                    TensorView noise, int64_t seed, int64_t lower, TensorView orders, TensorView held, TensorView peaks) {
+                    TensorView noise, int64_t seed, int64_t lower, TensorView orders, TensorView held,
+                    TensorView peaks) {
   const Problem problem = problem_of(index, bytes);
   const size_t ops = problem.ops;
   const Policy policy = policy_of(problem, priority, weights, safe_moves);
@@ -67,8 +70,8 @@ int64_t policy_draw(TensorView index, TensorView bytes, TensorView priority, Ten
 }
 
 // Adds the gradients of the log-probabilities of the decisions along `orders`, weighted by `importance` (per order and
-// step from the end, or empty), to `priority_gradient` and `weights_gradient`. `limits`: per order, the peak up to which
-// safe moves count. `log_probabilities`, `decisions`: per order.
+// step from the end, or empty), to `priority_gradient` and `weights_gradient`. `limits`: per order, the peak up to
+// which safe moves count. `log_probabilities`, `decisions`: per order.
 void policy_follow(TensorView index, TensorView bytes, TensorView priority, TensorView weights, int64_t safe_moves,
                    TensorView orders, TensorView limits, TensorView importance, TensorView priority_gradient,
                    TensorView weights_gradient, TensorView log_probabilities, TensorView decisions) {
@@ -90,8 +93,9 @@ void policy_follow(TensorView index, TensorView bytes, TensorView priority, Tens
 }
 
 // The order that a beam finds; returns its peak.
-int64_t policy_beam(TensorView index, TensorView bytes, TensorView priority, TensorView weights, int64_t safe_moves, int64_t width,
-                    int64_t branches, double peak_weight, double seconds, TensorView flag, TensorView order) {
+int64_t policy_beam(TensorView index, TensorView bytes, TensorView priority, TensorView weights, int64_t safe_moves,
+                    int64_t width, int64_t branches, double peak_weight, double seconds, TensorView flag,
+                    TensorView order) {
   const Problem problem = problem_of(index, bytes);
   const Policy policy = policy_of(problem, priority, weights, safe_moves);
   const Control control(seconds, as_span<const int32_t>(flag, "flag").data());

@@ -9,7 +9,7 @@ namespace {
 
 struct Matching {
   std::span<const InplacePair> pairs;
-  std::vector<int32_t> sources, targets;  // distinct ids
+  std::vector<int32_t> sources, targets;      // distinct ids
   std::vector<int32_t> source_of, target_of;  // matched partners by rank, -1 when free
 
   explicit Matching(std::span<const InplacePair> all) : pairs(all) {
@@ -96,7 +96,8 @@ Problem problem_in_order(const PackedProblem& packed, std::span<const int32_t> o
   result.pair_start.push_back(0);
   for (int32_t op : order) {
     for (int32_t other : packed.before[op]) {
-      if (place[other] < 0 || place[other] >= place[op]) throw std::runtime_error("ordering problem: not a topological order");
+      if (place[other] < 0 || place[other] >= place[op])
+        throw std::runtime_error("ordering problem: not a topological order");
       result.before.add(place[other]);
     }
     result.before.close();

@@ -60,14 +60,14 @@ struct PackedProblem {
   int32_t tensors = 0;
   int64_t start_live = 0;
   int64_t orphans = 0;
-  RowsView before;             // per op: its predecessors
-  RowsView reads;              // per op: freed tensors that it reads
-  RowsView pairs;              // per op: (source, target) alternating
-  std::span<const int32_t> producer;  // per freed tensor: op, or -1
-  std::span<const int64_t> nbytes;    // per freed tensor
-  std::span<const int64_t> transient; // per op: written bytes and workspace
-  std::span<const int64_t> kept;      // per op: written bytes that outlive the step
-  std::span<const int64_t> shared;    // per in-place pair, in the order of `pairs`
+  RowsView before;                     // per op: its predecessors
+  RowsView reads;                      // per op: freed tensors that it reads
+  RowsView pairs;                      // per op: (source, target) alternating
+  std::span<const int32_t> producer;   // per freed tensor: op, or -1
+  std::span<const int64_t> nbytes;     // per freed tensor
+  std::span<const int64_t> transient;  // per op: written bytes and workspace
+  std::span<const int64_t> kept;       // per op: written bytes that outlive the step
+  std::span<const int64_t> shared;     // per in-place pair, in the order of `pairs`
 
   PackedProblem(std::span<const int32_t> index, std::span<const int64_t> bytes) {
     Cursor<int32_t> from{index};
@@ -115,11 +115,11 @@ int64_t best_sharing(std::span<const InplacePair> pairs);
 struct Problem {
   int32_t ops = 0;
   int32_t tensors = 0;
-  int64_t start_live = 0;  // bytes held before the first step and still needed
-  int64_t orphans = 0;     // further bytes held during the first step only
-  RowsOwned before, after; // predecessors and successors
+  int64_t start_live = 0;   // bytes held before the first step and still needed
+  int64_t orphans = 0;      // further bytes held during the first step only
+  RowsOwned before, after;  // predecessors and successors
   RowsOwned reads, readers;
-  RowsOwned writes;        // per op: the freed tensors that it produces
+  RowsOwned writes;  // per op: the freed tensors that it produces
   std::vector<int32_t> producer;
   std::vector<int64_t> nbytes, transient, kept;
   std::vector<int32_t> pair_start;

@@ -50,7 +50,8 @@ std::vector<int64_t> forced_bytes(const Problem& problem, const BitMatrix& ances
       for (size_t w = 0; w < steps.size(); ++w) steps[w] &= row[w];
     }
     for (size_t w = 0; w < steps.size(); ++w) {
-      for (uint64_t rest = steps[w]; rest != 0; rest &= rest - 1) forced[w * 64 + std::countr_zero(rest)] += problem.nbytes[t];
+      for (uint64_t rest = steps[w]; rest != 0; rest &= rest - 1)
+        forced[w * 64 + std::countr_zero(rest)] += problem.nbytes[t];
     }
   }
   return forced;

@@ -184,9 +184,8 @@ class DownsetSearch {
     for (int32_t op : state_.ready()) {
       if (state_.step_bytes(op) <= budget_) children_.push_back({state_.delta(op), op});
     }
-    std::sort(children_.begin() + start, children_.end(), [](const Child& a, const Child& b) {
-      return a.delta != b.delta ? a.delta < b.delta : a.op < b.op;
-    });
+    std::sort(children_.begin() + start, children_.end(),
+              [](const Child& a, const Child& b) { return a.delta != b.delta ? a.delta < b.delta : a.op < b.op; });
     frames_.push_back({trail_.size(), start, start, state_.live()});
   }
 
@@ -226,7 +225,8 @@ class DownsetSearch {
   bool cross_valley(bool hopeless) {
     size_t j = 0;
     bool base = true;
-    for (; j < frames_.size() && !(has_children(j) && frames_[j].live >= state_.live()); ++j) base = base && !has_children(j);
+    for (; j < frames_.size() && !(has_children(j) && frames_[j].live >= state_.live()); ++j)
+      base = base && !has_children(j);
     if (j == frames_.size()) return false;
     const std::span<const int32_t> ops(trail_.data() + frames_[j].trail, trail_.size() - frames_[j].trail);
     if (!cut_.is_least(state_, ops, least_)) return take_least(j, base);

@@ -163,7 +163,7 @@ class OrderState {
   int32_t steps_ = 0;
   std::vector<int64_t> touched_;  // forwards: inputs that would die in the op; from the end: inputs it would open
   std::vector<int32_t> count_;
-  std::vector<int32_t> rest_;     // exclusive or of the readers still to come: with one left, its id
+  std::vector<int32_t> rest_;  // exclusive or of the readers still to come: with one left, its id
   std::vector<int32_t> waiting_, place_, ready_;
   std::vector<uint64_t> executed_;
 };

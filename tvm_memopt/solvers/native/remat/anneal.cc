@@ -38,7 +38,8 @@ class RematAnnealing {
         if (control_.stopped() || (within_ && best_cost_ <= options_.target)) break;
         cool(static_cast<double>(found.made) / static_cast<double>(options_.moves));
       }
-      if (found.made >= respread || (mover_.cramped() && found.made + (kRespreadEvery - 4) * sequence_.steps() >= respread)) {
+      if (found.made >= respread ||
+          (mover_.cramped() && found.made + (kRespreadEvery - 4) * sequence_.steps() >= respread)) {
         sequence_.drop_useless();
         sequence_.respread();
         keep();
@@ -67,7 +68,8 @@ class RematAnnealing {
 
   void move() {
     within_count_ += sequence_.over() == 0;
-    // The luck of the move comes first: one that cannot be worth its runs even if all bytes fitted after it is not made.
+    // The luck of the move comes first: one that cannot be worth its runs even if all bytes fitted after it is not
+    // made.
     const double most = -std::log(1 - random_.uniform()) * temperature_;
     const double gain = byte_weight_ * sequence_.excess() + step_weight_ * sequence_.over();
     const Allowance allowance{base_ * (most + gain), base_ * kRunShare * temperature_};

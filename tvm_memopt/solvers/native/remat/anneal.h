@@ -7,14 +7,14 @@ namespace memopt {
 
 struct RematOptions {
   RematSwitches switches;
-  bool repeats = true;   // false: only the order changes
-  bool adapt = true;     // let the weight of bytes over the budget follow how often the search is within it
+  bool repeats = true;  // false: only the order changes
+  bool adapt = true;    // let the weight of bytes over the budget follow how often the search is within it
   int64_t moves = 0;
-  double hot = 0.01;     // first and last temperature, as parts of the cost with every op once
+  double hot = 0.01;  // first and last temperature, as parts of the cost with every op once
   double cold = 0.00001;
-  double weight = 0.1;   // of one budget's worth of bytes over the budget for one step, same unit
+  double weight = 0.1;  // of one budget's worth of bytes over the budget for one step, same unit
   uint64_t seed = 0;
-  double target = 0;     // stop within the budget at this cost
+  double target = 0;  // stop within the budget at this cost
 };
 
 struct RematFound {

@@ -11,12 +11,14 @@ namespace {
 using tvm::ffi::TensorView;
 
 RematProblem problem_of(const TensorView& index, const TensorView& bytes, const TensorView& costs) {
-  return {as_span<const int32_t>(index, "index"), as_span<const int64_t>(bytes, "bytes"), as_span<const double>(costs, "costs")};
+  return {as_span<const int32_t>(index, "index"), as_span<const int64_t>(bytes, "bytes"),
+          as_span<const double>(costs, "costs")};
 }
 
 int64_t write(const std::vector<int32_t>& schedule, const TensorView& out) {
   const auto room = as_span<int32_t>(out, "out");
-  if (room.size() < schedule.size()) TVM_FFI_THROW(ValueError) << "out: expected room for " << schedule.size() << " steps";
+  if (room.size() < schedule.size())
+    TVM_FFI_THROW(ValueError) << "out: expected room for " << schedule.size() << " steps";
   std::copy(schedule.begin(), schedule.end(), room.begin());
   return static_cast<int64_t>(schedule.size());
 }
@@ -33,8 +35,8 @@ void remat_profile(TensorView index, TensorView bytes, TensorView costs, TensorV
 
 // Makes `moves` random moves, keeping every other valid one, and writes the schedule, its bytes held at each step, and
 // (cost, steps over the budget, bytes over it) as the incremental state has them. Returns the number of steps.
-int64_t remat_walk(TensorView index, TensorView bytes, TensorView costs, TensorView schedule, int64_t budget, int64_t moves,
-                   int64_t seed, TensorView out, TensorView held, TensorView totals) {
+int64_t remat_walk(TensorView index, TensorView bytes, TensorView costs, TensorView schedule, int64_t budget,
+                   int64_t moves, int64_t seed, TensorView out, TensorView held, TensorView totals) {
   const auto problem = problem_of(index, bytes, costs);
   Sequence sequence(problem, budget, static_cast<int32_t>(out.size(0)));
   sequence.load(as_span<const int32_t>(schedule, "schedule"));
@@ -62,7 +64,8 @@ int64_t remat_walk(TensorView index, TensorView bytes, TensorView costs, TensorV
 // Anneals from `schedule` into `out`. `options`: repeats, adapt, guided, chains, block moves, exchange (0 or 1), moves,
 // seed; `scales`: hot, cold, weight, target cost. `made`: moves tried. Returns the number of steps.
 int64_t remat_anneal(TensorView index, TensorView bytes, TensorView costs, TensorView schedule, int64_t budget,
-                     TensorView options, TensorView scales, double seconds, TensorView flag, TensorView out, TensorView made) {
+                     TensorView options, TensorView scales, double seconds, TensorView flag, TensorView out,
+                     TensorView made) {
   const auto problem = problem_of(index, bytes, costs);
   const auto option = as_span<const int64_t>(options, "options");
   const auto scale = as_span<const double>(scales, "scales");

@@ -13,11 +13,13 @@ using tvm::ffi::TensorView;
 // `options`: budget, cost limit, safe moves (0 or 1), most bytes of memory. `results`: cost of the repeats, states
 // visited, steps of the schedule written to `schedule`. Returns 0 when no schedule is that cheap, 1 when `schedule`
 // is the cheapest, 2 when that stayed open.
-int64_t recompute_least(TensorView problem, TensorView options, double seconds, TensorView flag, TensorView schedule, TensorView results) {
+int64_t recompute_least(TensorView problem, TensorView options, double seconds, TensorView flag, TensorView schedule,
+                        TensorView results) {
   const RecomputeProblem unpacked(as_span<const int64_t>(problem, "problem"));
   const auto option = as_span<const int64_t>(options, "options");
   const Control control(seconds, as_span<const int32_t>(flag, "flag").data());
-  const auto answer = least_recompute(unpacked, option[0], option[1], option[2] != 0, static_cast<size_t>(option[3]), control);
+  const auto answer =
+      least_recompute(unpacked, option[0], option[1], option[2] != 0, static_cast<size_t>(option[3]), control);
   const auto out = as_span<int32_t>(schedule, "schedule");
   const auto result = as_span<int64_t>(results, "results");
   if (answer.schedule.size() > out.size()) return 2;

@@ -35,7 +35,9 @@ class CrossingBound {
         if (crosses && !problem.ops[o].reads.has(i) && !problem.ops[o].writes.has(i)) beyond_[o].add(i);
         if (storage.producer >= 0 && ancestors[o].has(storage.producer)) ready_[o].add(i);
       }
-      if (storage.producer >= 0) share_[i] = static_cast<double>(problem.ops[storage.producer].cost) / problem.ops[storage.producer].writes.count();
+      if (storage.producer >= 0)
+        share_[i] =
+            static_cast<double>(problem.ops[storage.producer].cost) / problem.ops[storage.producer].writes.count();
       by_ratio_.push_back(i);
     }
     for (int32_t o = 0; o < n; ++o) room_[o] = budget_ - problem.step_bytes(o, Bits(), false);
@@ -46,7 +48,8 @@ class CrossingBound {
 
   // Cost of repeats beyond those of the ops of `must`, which are counted already; more than `most` where that is
   // impossible. `produced`: storages whose producer ran. `never`: ops that cannot run again.
-  int64_t further_cost(const Bits& done, const Bits& kept, const Bits& produced, const Bits& must, const Bits& never, int64_t most) const {
+  int64_t further_cost(const Bits& done, const Bits& kept, const Bits& produced, const Bits& must, const Bits& never,
+                       int64_t most) const {
     double worst = 0;
     for (int32_t o = 0; o < static_cast<int32_t>(room_.size()); ++o) {
       if (done.has(o)) continue;
@@ -59,7 +62,8 @@ class CrossingBound {
         const int32_t producer = problem_.storages[i].producer;
         if (!crossing.has(i) || producer < 0 || never.has(producer)) continue;
         const int64_t nbytes = problem_.storages[i].nbytes;
-        if (!must.has(producer)) cost += nbytes > excess ? share_[i] * static_cast<double>(excess) / static_cast<double>(nbytes) : share_[i];
+        if (!must.has(producer))
+          cost += nbytes > excess ? share_[i] * static_cast<double>(excess) / static_cast<double>(nbytes) : share_[i];
         excess -= nbytes;
       }
       if (excess > 0) return most + 1;

@@ -145,7 +145,8 @@ class Search {
       const auto& op = problem_.ops[o];
       if (!op.reads.within(node.kept)) continue;
       const bool again = node.done.has(o);
-      const bool open = again ? may_rerun(o, must.ops, slack) && !op.writes.within(node.kept) : op.before.within(node.done);
+      const bool open =
+          again ? may_rerun(o, must.ops, slack) && !op.writes.within(node.kept) : op.before.within(node.done);
       if (!open) continue;
       Progress after = here;
       if (!again) {
@@ -157,7 +158,8 @@ class Search {
       }
       const size_t before = found.size();
       const bool whole = run_op(id, o, again, after, found);
-      if (whole && !again && safe_moves_ && found.size() > before && is_safe(o, node, must.ops, slack, found.back().kept)) {
+      if (whole && !again && safe_moves_ && found.size() > before &&
+          is_safe(o, node, must.ops, slack, found.back().kept)) {
         offer(found.back());
         return;
       }
@@ -186,7 +188,8 @@ class Search {
     (next.kept - stays).each([&](int32_t i) {
       if (problem_.storages[i].nbytes > 0) choices.push_back(i);
     });
-    std::sort(choices.begin(), choices.end(), [&](int32_t a, int32_t b) { return problem_.storages[a].nbytes > problem_.storages[b].nbytes; });
+    std::sort(choices.begin(), choices.end(),
+              [&](int32_t a, int32_t b) { return problem_.storages[a].nbytes > problem_.storages[b].nbytes; });
     std::vector<int64_t> rest(choices.size() + 1, 0);
     for (size_t i = choices.size(); i-- > 0;) rest[i] = rest[i + 1] + problem_.storages[choices[i]].nbytes;
     drop(o, first, after, next, Bits(), excess, choices, rest, 0, found);
@@ -211,7 +214,8 @@ class Search {
   // Every smallest set of `choices` from `from` on that, with `dropped`, makes the step fit. A storage frees at
   // most its bytes, so `excess` less what is dropped must not pass the rest.
   void drop(int32_t o, bool first, const Progress& after, const Node& whole, Bits dropped, int64_t excess,
-            const std::vector<int32_t>& choices, const std::vector<int64_t>& rest, size_t from, std::vector<Node>& found) const {
+            const std::vector<int32_t>& choices, const std::vector<int64_t>& rest, size_t from,
+            std::vector<Node>& found) const {
     if (!dropped.empty()) {
       Node next = whole;
       next.kept = whole.kept - dropped;

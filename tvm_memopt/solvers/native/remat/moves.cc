@@ -4,14 +4,14 @@ namespace memopt {
 
 namespace {
 
-constexpr int32_t kNear = 24;    // slots that a short move spans
-constexpr int32_t kTries = 8;    // slots tried for a free one
-constexpr int32_t kReach = 16;   // slots searched for a gap to close
+constexpr int32_t kNear = 24;     // slots that a short move spans
+constexpr int32_t kTries = 8;     // slots tried for a free one
+constexpr int32_t kReach = 16;    // slots searched for a gap to close
 constexpr int32_t kDeepest = 40;  // how far a chain of repeats goes back
-constexpr int32_t kMost = 40;    // runs that one move adds
+constexpr int32_t kMost = 40;     // runs that one move adds
 constexpr int32_t kLongestBlock = 8;
 constexpr int32_t kFarthestBlock = 30;  // steps
-constexpr int32_t kProbes = 16;  // steps, and tensors, looked at for a heavy one
+constexpr int32_t kProbes = 16;         // steps, and tensors, looked at for a heavy one
 
 }  // namespace
 
@@ -26,7 +26,8 @@ bool Mover::propose(bool repeats, Allowance most) {
   most_ = most;
   steps_ = sequence_.steps();
   const double dice = random_.uniform();
-  if (!repeats || again_.empty()) return switches_.block_moves && dice < 0.2 ? (dice < 0.1 ? push() : move_block()) : relocate();
+  if (!repeats || again_.empty())
+    return switches_.block_moves && dice < 0.2 ? (dice < 0.1 ? push() : move_block()) : relocate();
   if (dice < 0.35) return relocate();
   if (dice < 0.45) return switches_.block_moves ? (random_.below(2) ? push() : move_block()) : relocate();
   const bool drops = sequence_.steps() > problem_.ops;
@@ -112,7 +113,8 @@ bool Mover::move_block() {
   const bool up = random_.below(2) == 0;
   int32_t to = up ? last + 1 : first;
   int32_t passed = 0;
-  for (int32_t left = 1 + static_cast<int32_t>(random_.below(kFarthestBlock)), s = up ? last + 1 : first - 1; left > 0; s += up ? 1 : -1) {
+  for (int32_t left = 1 + static_cast<int32_t>(random_.below(kFarthestBlock)), s = up ? last + 1 : first - 1; left > 0;
+       s += up ? 1 : -1) {
     if (up ? s >= high : s <= low) break;
     if (sequence_.op_at(s) < 0) continue;
     to = up ? s + 1 : s;
@@ -168,7 +170,9 @@ Mover::Gap Mover::gap_at(int32_t tensor, int32_t slot) const {
       break;
     }
   }
-  return {tensor, use, problem_.cost[problem_.producer[tensor]] / static_cast<double>(std::max<int64_t>(1, problem_.nbytes[tensor]))};
+  return {
+      tensor, use,
+      problem_.cost[problem_.producer[tensor]] / static_cast<double>(std::max<int64_t>(1, problem_.nbytes[tensor]))};
 }
 
 // Runs the op right before `use`, and with probability `chain` each what makes an input that is no longer held there.

@@ -34,7 +34,8 @@ RowsOwned rows(Cursor<int32_t>& from, int32_t count) {
 
 }  // namespace
 
-RematProblem::RematProblem(std::span<const int32_t> index, std::span<const int64_t> bytes, std::span<const double> costs) {
+RematProblem::RematProblem(std::span<const int32_t> index, std::span<const int64_t> bytes,
+                           std::span<const double> costs) {
   Cursor<int32_t> from(index);
   ops = from.one();
   tensors = from.one();

@@ -18,10 +18,10 @@ struct RematProblem {
   int64_t orphans = 0;  // bytes of arena inputs that nobody reads: held during the first step only
   RowsOwned before, after;
   RowsOwned reads, writes;
-  std::vector<int32_t> producer;  // per tensor: op, or -1 for an arena input
-  std::vector<uint8_t> returned;  // per tensor
-  std::vector<uint8_t> shared_in; // per tensor: whether it is the source of a pair
-  std::vector<uint8_t> repeatable; // per op
+  std::vector<int32_t> producer;    // per tensor: op, or -1 for an arena input
+  std::vector<uint8_t> returned;    // per tensor
+  std::vector<uint8_t> shared_in;   // per tensor: whether it is the source of a pair
+  std::vector<uint8_t> repeatable;  // per op
   std::vector<int64_t> nbytes, workspace;
   std::vector<double> cost;
   std::vector<int32_t> pair_start;

@@ -259,7 +259,8 @@ double Sequence::sharing(int32_t op, int32_t slot) const {
   std::vector<InplacePair> usable;
   for (const auto& pair : problem_.pairs_of(op)) {
     const int32_t low = run_before(pair.source, slot);
-    if (exists(pair.source, low) && end_of(pair.source, low, run_after(pair.source, slot)) == slot) usable.push_back(pair);
+    if (exists(pair.source, low) && end_of(pair.source, low, run_after(pair.source, slot)) == slot)
+      usable.push_back(pair);
   }
   if (usable.size() < 2) return usable.empty() ? 0 : static_cast<double>(usable[0].shared);
   return static_cast<double>(best_sharing(usable));

@@ -7,7 +7,6 @@ from typing import Literal
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, given_order, peak_live
-from tvm_memopt.solvers.native import available
 from tvm_memopt.solvers.native.order import policy as native
 from tvm_memopt.solvers.native.order.problem import PackedProblem, packed_problem
 from tvm_memopt.solvers.order.learned.checkpoint import Checkpoint, shipped_checkpoint
@@ -62,10 +61,6 @@ def learned_order(
 
 def learned_policy(graph: Graph, checkpoint: Checkpoint | None = None) -> tuple[PackedProblem, native.Policy]:
     """The graph's ordering problem and the network's scores for its ops; errors as in learned_order."""
-    if not available():
-        raise MemoptError(
-            "learned orders need the native core: install g++ 11 or later, then install the package again"
-        )
     problem = packed_problem(graph) if len(graph.ops) <= MAX_OPS else None
     if problem is None:
         raise MemoptError(

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvm_memopt.graph import Graph
-from tvm_memopt.solvers.native import available
 from tvm_memopt.solvers.native.order import policy as native
 from tvm_memopt.solvers.native.order.problem import PackedProblem
 
@@ -54,11 +53,11 @@ class Relations:
 
 
 def relations_of(graph: Graph, problem: PackedProblem | None) -> Relations:
-    """The relations of ``graph``; in plain Python without the native library or ``problem``."""
+    """The relations of ``graph``; in plain Python without ``problem``."""
     counts = [len(before) for before in graph.predecessors]
     sources = np.array([p for before in graph.predecessors for p in before], np.int64)
     targets = np.repeat(np.arange(len(counts)), counts)
-    if problem is not None and available():
+    if problem is not None:
         return Relations(sources, targets, *_swapped(*native.relations(problem, len(sources))))
     return Relations(sources, targets, *_swapped(*plain_relations(graph)))
 

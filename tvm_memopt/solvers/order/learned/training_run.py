@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, read_graph
-from tvm_memopt.solvers.native import available
 from tvm_memopt.solvers.order.learned.checkpoint import read_checkpoint
 from tvm_memopt.solvers.order.learned.config import ModelConfig
 from tvm_memopt.solvers.order.learned.examples import Example, make_examples, training_graph, validation_graph
@@ -54,8 +52,6 @@ def run_training(
 
     ``targets``: folder of the orders to imitate, default within ``folder``.
     """
-    if not available():
-        raise MemoptError("training needs the native core: install g++ 11 or later, then install the package again")
     ends = time.monotonic() + (float("inf") if time_limit is None else time_limit)
     purpose = repr(asdict(graphs))
     state = open_training(folder, config, options, purpose)

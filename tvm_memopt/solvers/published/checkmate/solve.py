@@ -7,6 +7,7 @@ reference for given first-run orders; solved by HiGHS, the optional package high
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from tvm_memopt.solvers.published.checkmate.model import (
     size_of,
     stage_problem,
 )
-from tvm_memopt.solvers.remat.outcome import Incumbents, checked_order, finished, over_working_set, start
+from tvm_memopt.solvers.remat.outcome import Incumbents, checked_order, over_working_set, start
 from tvm_memopt.solvers.remat.result import RematResult
 from tvm_memopt.solvers.request import Deadline
 
@@ -55,13 +56,14 @@ def solve_checkmate(
     settled = _settled(graph, incumbents, stats)
     if settled is not None:
         return settled
-    proof, pressed = (0.0, False), None
+    proof, interrupted = (0.0, False), False
     try:
         proof = _branch_and_bound(problem, incumbents, clock, stats, threads=threads, seed=seed)
-    except KeyboardInterrupt as interrupt:
-        pressed = interrupt
+    except KeyboardInterrupt:
+        interrupted = True
     bound, infeasible = proof if problem.exact else (0.0, False)
-    return finished(incumbents.result(infeasible=infeasible, bound=bound, scope=SCOPE, stats=stats), pressed)
+    result = incumbents.result(infeasible=infeasible, bound=bound, scope=SCOPE, stats=stats)
+    return replace(result, interrupted=interrupted)
 
 
 def _branch_and_bound(
@@ -110,13 +112,13 @@ def round_checkmate(
     settled = _settled(graph, incumbents, stats)
     if settled is not None:
         return settled
-    pressed = None
+    interrupted = False
     try:
         _round(problem, incumbents, clock, stats, threads=threads, seed=seed)
-    except KeyboardInterrupt as interrupt:
-        pressed = interrupt
+    except KeyboardInterrupt:
+        interrupted = True
     result = incumbents.result(infeasible=False, bound=0.0, scope="every schedule", stats=stats)
-    return finished(result, pressed)
+    return replace(result, interrupted=interrupted)
 
 
 def _round(

@@ -7,13 +7,14 @@ measured against. First runs keep the input order, as in the paper; only repeats
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.cp_sat import CpSatOutcome, run_cp_sat
 from tvm_memopt.solvers.published.moccasin.model import Encoding, MoccasinModel, build_moccasin, copies_per_op
-from tvm_memopt.solvers.remat.outcome import Incumbents, finished, over_working_set, start
+from tvm_memopt.solvers.remat.outcome import Incumbents, over_working_set, start
 from tvm_memopt.solvers.remat.result import RematResult
 from tvm_memopt.solvers.remat.scaling import scale_costs
 from tvm_memopt.solvers.request import Deadline, Progress
@@ -56,18 +57,14 @@ def solve_moccasin(
     built = build_moccasin(graph, incumbents.lowest[1], counts, encoding, log_lengths)
     stats["build_seconds"] = clock.elapsed
     tell = _reporter(incumbents, progress)
-    infeasible, units, pressed = False, 0, None
-    try:
-        infeasible, units = _two_phases(built, incumbents, clock, tell, stats, threads=threads, seed=seed)
-    except KeyboardInterrupt as interrupt:
-        pressed = interrupt
+    infeasible, units, interrupted = _two_phases(built, incumbents, clock, tell, stats, threads=threads, seed=seed)
     proved = not log_lengths
     bound = graph.base_cost + scale_costs(graph).cost(units) if proved else graph.base_cost
     if not proved:
         stats["model_infeasible"] = infeasible
         stats["model_bound"] = graph.base_cost + scale_costs(graph).cost(units)
     result = incumbents.result(infeasible=infeasible and proved, bound=bound, scope=scope, stats=stats)
-    return finished(result, pressed)
+    return replace(result, interrupted=interrupted)
 
 
 def _check(graph: Graph, copies: int | Sequence[int], encoding: str) -> None:
@@ -102,9 +99,11 @@ def _two_phases(
     *,
     threads: int,
     seed: int,
-) -> tuple[bool, int]:
-    """(whether the model has no solution, lower bound on the repeats' cost in units). First any schedule within
-    the budget, then, hinted by it, the cheapest."""
+) -> tuple[bool, int, bool]:
+    """First any schedule within the budget, then, hinted by it, the cheapest.
+
+    Returns whether the model has no solution, a lower bound on the repeats' cost in units, and whether Ctrl-C ended it.
+    """
     retention, model = built.retention, built.retention.model
     limit = incumbents.budget_nbytes // built.unit
 
@@ -117,8 +116,6 @@ def _two_phases(
         before = clock.elapsed
         found = run_cp_sat(model, clock, threads=threads, seed=seed, on_solution=offer)
         stats["phases"].append({"name": name, "status": found.status, "seconds": clock.elapsed - before})
-        if found.interrupted:
-            raise KeyboardInterrupt
         return found
 
     _hint_no_repeats(built)
@@ -126,8 +123,10 @@ def _two_phases(
     model.add(excess >= built.memory)
     model.minimize(excess)
     first = solve("phase 1, memory")
+    if first.interrupted:
+        return False, 0, True
     if first.objective is None or first.objective > limit:
-        return first.bound > limit or first.status == "infeasible", 0
+        return first.bound > limit or first.status == "infeasible", 0, False
     hints = [(v, first.value(v)) for v in map(model.get_int_var_from_proto_index, range(len(model.proto.variables)))]
     model.clear_hints()
     for variable, value in hints:
@@ -135,7 +134,7 @@ def _two_phases(
     model.add(built.memory <= limit)
     model.minimize(built.repeats)
     second = solve("phase 2, cost")
-    return second.status == "infeasible", second.bound
+    return second.status == "infeasible" and not second.interrupted, second.bound, second.interrupted
 
 
 def _hint_no_repeats(built: MoccasinModel) -> None:

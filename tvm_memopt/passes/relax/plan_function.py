@@ -1,0 +1,191 @@
+"""One function planned: the branches of each If first, then the function, with them as workspace of the If."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tvm.ir import Var
+
+from tvm_memopt.graph import Graph, Plan, check
+from tvm_memopt.passes.relax.branch_results import made_results
+from tvm_memopt.passes.relax.extract import Extraction, extract_program
+from tvm_memopt.passes.relax.plan_forms import (
+    FormedPlan,
+    follow_plan,
+    form_notes,
+    plan_in_smallest_forms,
+    plan_with_forms,
+)
+from tvm_memopt.passes.relax.program import Program, symbolic_variables
+from tvm_memopt.passes.relax.unfold import Unfolded
+from tvm_memopt.passes.tir.form_times import FormTimes
+from tvm_memopt.passes.tir.workspace import Kernel
+from tvm_memopt.solvers import Request
+
+if TYPE_CHECKING:
+    from tvm_memopt.passes.relax.planning import PlanOptions
+
+Solver = Callable[[Graph, Request], Plan]
+_BRANCHES_SHARE = 0.5  # of a function's time limit, for all branches together
+_LEAST_SHARE = 0.25  # of it, for the function itself, whatever its branches took
+
+
+@dataclass(frozen=True)
+class FunctionPlan:
+    """One function's graph, plan and what to know about them; also those of a branch of an If.
+
+    ``extraction`` ties them to the IR; ``unfolded``: kernels that run in a faster form, with the place
+    of their scratch; ``kernels``: the form in which each kernel is emitted; ``folds``: what each kernel that
+    does not run in TVM's own loops saves and costs.
+    """
+
+    graph: Graph
+    plan: Plan
+    notes: tuple[str, ...]
+    extraction: Extraction
+    unfolded: Mapping[str, Unfolded]
+    kernels: Mapping[str, Kernel]
+    folds: tuple[str, ...] = ()
+
+    def with_branches(self) -> Iterator[FunctionPlan]:
+        """This plan and those of all branches in it."""
+        yield self
+        for plans in self.extraction.branches.values():
+            for plan in plans:
+                yield from plan.with_branches()
+
+    @property
+    def beside_arena(self) -> bool:
+        """Whether a call may allocate more than the arena and what it returns."""
+        return any(_allocates_beside(plan.extraction) for plan in self.with_branches())
+
+    @property
+    def arena_position(self) -> int:
+        """Which storage of a call the arena is: the virtual machine keeps symbolic dimensions in one before it."""
+        program = self.extraction.program
+        matched = [op.matched for op in program.all_operations() if op.kind == "match"]
+        symbolic = [v for node in (*(p.ty for p in program.parameters), *matched) for v in symbolic_variables(node)]
+        return 1 if symbolic else 0
+
+
+def _allocates_beside(found: Extraction) -> bool:
+    graph, operations = found.graph, enumerate(found.operations)
+    calls = any(o.kind in ("reading", "other") and i not in found.branches for i, o in operations)
+    returned = {graph.root[tensor] for tensor in graph.outputs}
+    buffers = {found.tensor_of[v] for v in found.program.buffers if v in found.tensor_of} - returned
+    return calls or _returns_beside(found) or any(not graph.tensors[tensor].arena for tensor in buffers)
+
+
+def _returns_beside(found: Extraction) -> bool:
+    """Whether a branch makes a tensor of its result that has no place outside."""
+    for op_id, plans in found.branches.items():
+        made = [_made_variables(plan.extraction) for plan in plans]
+        result = found.operations[op_id].result
+        whole = [found.tensor_of[result]] if result in found.tensor_of else []
+        places = [t for key, t in found.fields.items() if key[0].same_as(result)] or whole
+        outputs = {found.graph.root[t] for t in found.graph.outputs}
+        placed = [t for t in places if found.graph.tensors[t].arena or t in outputs]
+        if any(len(variables) > len(placed) for variables in made):
+            return True
+    return False
+
+
+def _made_variables(branch: Extraction) -> list[Var]:
+    return [variable for variable in made_results(branch) if variable is not None]
+
+
+@dataclass(frozen=True)
+class FunctionPlanner:
+    """What planning a function of a module takes: ``kernels`` and ``costs`` by name, ``times`` of kernel forms."""
+
+    kernels: Mapping[str, Kernel]
+    costs: Mapping[str, float]
+    times: FormTimes
+    options: PlanOptions
+    solver: Solver
+
+    def extract(self, program: Program) -> Extraction:
+        """The graph of ``program``, the branches in it planned."""
+        count = sum(2 for operation in program.all_operations() if operation.branches is not None)
+        return self._extract(program, _BRANCHES_SHARE * self.options.time_limit / max(count, 1))
+
+    def _extract(self, program: Program, seconds: float) -> Extraction:
+        found: dict[int, tuple[FunctionPlan, FunctionPlan]] = {}
+        for op_id, operation in enumerate(program.operations):
+            if operation.branches is not None:
+                first, second = (self._extract(branch, seconds) for branch in operation.branches)
+                if not first.touches_outside and not second.touches_outside:
+                    found[op_id] = (self._plan_branch(first, seconds), self._plan_branch(second, seconds))
+        return extract_program(program, self.kernels, self.costs, inplace=self.options.inplace, branches=found)
+
+    def _plan_branch(self, extraction: Extraction, seconds: float) -> FunctionPlan:
+        request = replace(self.options, budget=None, time_limit=seconds).request(extraction.graph)
+        if self.options.fold_data_movement == "auto" and self.options.budget is not None:
+            found = plan_in_smallest_forms(extraction, self.times, self.solver, request, inplace=self.options.inplace)
+            return self._function_plan(found)
+        return self._function_plan(self._search(extraction, request))
+
+    def plan(self, extraction: Extraction) -> FunctionPlan:
+        """The plan of a whole function: the one that the options give, or one that is searched for."""
+        given, options = self.options.plan, self.options
+        if given is None or given.graph != extraction.graph.name:
+            return self._function_plan(self._search(extraction, self._request(extraction)))
+        extraction = _with_given_workspaces(extraction, given, self)
+        if options.fold_data_movement == "auto":
+            return self._function_plan(follow_plan(extraction, given, self.times, inplace=options.inplace))
+        check(extraction.graph, given)
+        return self._function_plan(FormedPlan(extraction, given, {}, {}, 1.0))
+
+    def _request(self, extraction: Extraction) -> Request:
+        """What is asked for the function, less the time that its branches took."""
+        request = self.options.request(extraction.graph)
+        plans = [plan.plan for pair in extraction.branches.values() for each in pair for plan in each.with_branches()]
+        spent = sum(float(plan.solver.get("seconds", 0.0)) for plan in plans)  # type: ignore[arg-type]
+        least = _LEAST_SHARE * request.time_limit
+        return replace(request, time_limit=max(request.time_limit - spent, least)) if plans else request
+
+    def _search(self, extraction: Extraction, request: Request) -> FormedPlan:
+        if self.options.fold_data_movement != "auto":
+            return FormedPlan(extraction, self.solver(extraction.graph, request), {}, {}, 1.0)
+        return plan_with_forms(extraction, self.times, self.solver, request, inplace=self.options.inplace)
+
+    def _function_plan(self, found: FormedPlan) -> FunctionPlan:
+        kernels = {**found.extraction.kernels, **{name: u.kernel for name, u in found.unfolded.items()}}
+        inner = [fold for pair in found.extraction.branches.values() for plan in pair for fold in plan.folds]
+        return FunctionPlan(
+            found.extraction.graph,
+            found.plan,
+            (*found.extraction.notes, *_kept_scratch(kernels)),
+            found.extraction,
+            found.unfolded,
+            kernels,
+            tuple(dict.fromkeys([*form_notes(found, self.times), *inner])),
+        )
+
+
+def _with_given_workspaces(extraction: Extraction, plan: Plan, planner: FunctionPlanner) -> Extraction:
+    """``extraction`` with the workspace that ``plan`` holds for each If, which may be more than its branches need."""
+    steps = range(len(plan.schedule))
+    held = {plan.schedule[a.first]: a.nbytes for a in plan.allocations if a.tensor is None and a.first in steps}
+    given = {op_id: held[op_id] for op_id in extraction.branches if op_id in held}
+    if not given:
+        return extraction
+    return extract_program(
+        extraction.program,
+        planner.kernels,
+        planner.costs,
+        inplace=planner.options.inplace,
+        branches=extraction.branches,
+        branch_nbytes=given,
+    )
+
+
+def _kept_scratch(kernels: Mapping[str, Kernel]) -> list[str]:
+    """What the arena does not hold: scratch that kernels still allocate while they run."""
+    return [
+        f"kernel {name} allocates {kernel.kept_nbytes} bytes of scratch itself, outside the arena"
+        for name, kernel in kernels.items()
+        if kernel.kept_nbytes
+    ]
