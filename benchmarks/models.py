@@ -108,8 +108,8 @@ def measure_model(name: str, time_limit: float, repeats: int) -> dict[str, Any]:
 
     from benchmarks import zoo
     from tvm_memopt.graph import find_violations
+    from tvm_memopt.passes.build import build_planned, build_unmodified
     from tvm_memopt.passes.relax.baseline import baseline_plan
-    from tvm_memopt.passes.relax.build import build_planned, build_unmodified
     from tvm_memopt.passes.relax.planning import PlanOptions
     from tvm_memopt.runtime import compare_times, measure_memory, outputs_equal, poison_run, run_module
     from tvm_memopt.testing import dead_after

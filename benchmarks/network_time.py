@@ -77,7 +77,7 @@ def _measure(name: str, folder: Path) -> None:
     from benchmarks import zoo
     from tvm_memopt.cost_model.data.model_calls import measure_calls, sample_of, write_sample
     from tvm_memopt.cost_model.measure.builds import host_target
-    from tvm_memopt.passes.relax.build import build_unmodified
+    from tvm_memopt.passes.build import build_unmodified
     from tvm_memopt.passes.relax.lowering import passes_before_plan
 
     target = host_target(1)

@@ -185,7 +185,7 @@ def measure(network: Network, fold: str, repeats: int) -> dict[str, Any]:
     import numpy as np
     import tvm
 
-    from tvm_memopt.passes.relax.build import build_planned, build_unmodified
+    from tvm_memopt.passes.build import build_planned, build_unmodified
     from tvm_memopt.passes.relax.planning import PlanOptions
     from tvm_memopt.runtime import compare_times, measure_memory, outputs_equal, run_module
 

@@ -94,7 +94,7 @@ def _unlimited(name: str, time_limit: float) -> _Unlimited:
 
     from benchmarks import zoo
     from tvm_memopt.api import optimize
-    from tvm_memopt.passes.relax.build import build_unmodified
+    from tvm_memopt.passes.build import build_unmodified
     from tvm_memopt.runtime import run_module
 
     mod, inputs = zoo.TRAINING[name].load(), zoo.load_inputs(name)

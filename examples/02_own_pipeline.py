@@ -6,8 +6,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from tvm_memopt.passes.pipeline import GRAPH_ATTR, extract_graphs, plan_arena, reorder_calls
 from tvm_memopt.passes.relax.lowering import passes_after_plan, passes_before_plan
-from tvm_memopt.passes.relax.pipeline import GRAPH_ATTR, extract_graphs, plan_arena, reorder_calls
 
 builder = relax.BlockBuilder()
 x = relax.Var("x", relax.TensorType([1, 3, 64, 64], "float32"))

@@ -28,8 +28,8 @@ _HOMES = {
     "extract": "tvm_memopt.api",
     "import_model": "tvm_memopt.frontends",
     "optimize": "tvm_memopt.api",
-    "pipeline": "tvm_memopt.passes.relax.pipeline",
-    "register_pipeline": "tvm_memopt.passes.relax.pipeline",
+    "pipeline": "tvm_memopt.passes.pipeline",
+    "register_pipeline": "tvm_memopt.passes.pipeline",
     "solve": "tvm_memopt.solvers",
 }
 
@@ -49,4 +49,4 @@ def __dir__() -> list[str]:
 
 
 if "tvm.relax" in sys.modules:
-    importlib.import_module("tvm_memopt.passes.relax.pipeline").register_pipeline()
+    importlib.import_module("tvm_memopt.passes.pipeline").register_pipeline()

@@ -9,33 +9,51 @@ from tvm_memopt.graph import Graph, Plan
 if TYPE_CHECKING:
     import tvm
 
+    from tvm_memopt.passes.relax.planning import KernelCosts
+
 
 def optimize(
     mod: tvm.IRModule,
     target: str | tvm.target.Target,
     budget: str | int | None = None,
     time_limit: float = 10.0,
-    **options: object,
+    *,
+    seed: int = 0,
+    threads: int | None = None,
+    caller_arena: bool = False,
+    fold_data_movement: str = "auto",
+    inplace: bool = True,
+    measure_costs: bool = False,
+    kernel_costs: KernelCosts | None = None,
+    plan: Plan | None = None,
+    strict: bool = False,
 ) -> tuple[tvm.IRModule, Plan | None]:
     """Lower ``mod`` for ``target`` and plan its memory: (the planned module, the plan of its main function).
 
-    The module compiles with ``tvm.compile(planned, target)`` as it is. ``options`` are those of PlanOptions.
-    The plan is None where no function can be planned: the module is then as TVM lowers it, and a warning names the
-    reason; with ``strict=True`` that is a MemoptError. Raises InfeasibleBudgetError or NoPlanError when the budget is
-    not met.
+    The module compiles with ``tvm.compile(planned, target)`` as it is. ``budget``: largest arena, ``"192KiB"``, bytes,
+    or ``"80%"`` of the given order's peak. ``time_limit``: seconds for the search of each function. The other arguments
+    are those of PlanOptions. ``plan.notes`` says what the plan does not cover. The plan is None where no function can
+    be planned: the module is then as TVM lowers it, and a warning names the reason; with ``strict`` that is a
+    MemoptError. Raises InfeasibleBudgetError or NoPlanError when the budget is not met.
     """
-    from tvm_memopt.passes.compile import lower, main_function
-    from tvm_memopt.passes.relax.pipeline import require_budget, with_documents
-    from tvm_memopt.passes.relax.planning import PlanOptions, plan_module
+    from tvm_memopt.passes.compile import compile_module, make_target
+    from tvm_memopt.passes.relax.planning import PlanOptions
 
-    lowered, chosen = lower(mod, target)
-    with chosen:
-        planned = plan_module(lowered, chosen, PlanOptions(budget, time_limit, **options))  # type: ignore[arg-type]
-    require_budget(planned)
-    if not planned.functions:
-        return planned.mod, None
-    plan = planned.functions[main_function(planned.functions)].plan
-    return with_documents(planned.mod, planned.functions), plan
+    options = PlanOptions(
+        budget=budget,
+        time_limit=time_limit,
+        seed=seed,
+        threads=threads,
+        caller_arena=caller_arena,
+        fold_data_movement=fold_data_movement,
+        inplace=inplace,
+        measure_costs=measure_costs,
+        kernel_costs=kernel_costs,
+        plan=plan,
+        strict=strict,
+    )
+    found = compile_module(mod, make_target(target), options)
+    return found.planned.mod, found.plan
 
 
 def extract(mod: tvm.IRModule, target: str | tvm.target.Target = "llvm", function: str | None = None) -> Graph:

@@ -57,8 +57,8 @@ def assert_same_outputs(
     from tvm import relax
 
     from tvm_memopt.frontends import random_inputs
+    from tvm_memopt.passes.build import build_unmodified
     from tvm_memopt.passes.compile import make_target
-    from tvm_memopt.passes.relax.build import build_unmodified
     from tvm_memopt.runtime import outputs_equal, run_module
 
     chosen = make_target(target)
@@ -128,7 +128,7 @@ def _graphs_and_plans(
         if graph is None:
             raise MemoptError("a plan is judged for a graph: pass it as the second argument")
         return [(graph, found)]
-    from tvm_memopt.passes.relax.pipeline import GRAPH_ATTR, PLAN_ATTR
+    from tvm_memopt.passes.relax.documents import GRAPH_ATTR, PLAN_ATTR
 
     pairs = []
     for _, function in _planned(found, target).functions_items():

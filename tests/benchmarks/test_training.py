@@ -30,7 +30,7 @@ def compiled(name):
     """TVM's own build without LLVM's optimiser, which takes most of the time."""
     import tvm
 
-    from tvm_memopt.passes.relax.build import build_unmodified
+    from tvm_memopt.passes.build import build_unmodified
 
     if name not in _machines:
         target = tvm.target.Target({"kind": "llvm", "opt-level": 0})

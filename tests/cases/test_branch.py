@@ -13,7 +13,7 @@ pytest.importorskip("onnx")
 from onnx.reference import ReferenceEvaluator
 
 from tvm_memopt import import_model
-from tvm_memopt.passes.relax.build import build_planned
+from tvm_memopt.passes.build import build_planned
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import measure_memory, run_module
 

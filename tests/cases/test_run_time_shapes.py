@@ -12,7 +12,7 @@ pytest.importorskip("onnx")
 
 from tvm_memopt import import_model
 from tvm_memopt.graph import find_violations
-from tvm_memopt.passes.relax.build import build_planned, build_unmodified
+from tvm_memopt.passes.build import build_planned, build_unmodified
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import measure_memory, outputs_equal, run_module
 

@@ -13,7 +13,7 @@ from tests.cases.make_cases import write_case
 pytest.importorskip("onnx")
 
 from tvm_memopt import import_model
-from tvm_memopt.passes.relax.build import build_planned, build_unmodified
+from tvm_memopt.passes.build import build_planned, build_unmodified
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import measure_memory, outputs_equal, run_module
 

@@ -182,8 +182,8 @@ def test_a_library_that_is_not_one_of_ours(refused, bad):
 def test_a_module_that_tvm_built_without_us(refused, bad):
     from tvm_memopt.frontends import import_model
     from tvm_memopt.native_output import native_stderr_discarded
+    from tvm_memopt.passes.build import build_unmodified
     from tvm_memopt.passes.compile import make_target
-    from tvm_memopt.passes.relax.build import build_unmodified
 
     with native_stderr_discarded():
         build_unmodified(import_model(bad / "model.onnx"), make_target("llvm")).export_library(str(bad / "stock.so"))

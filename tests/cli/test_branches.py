@@ -12,9 +12,11 @@ import tvm
 from tvm.script import ir as I
 from tvm.script import relax as R
 
+import tvm_memopt as mo
 from tests.cases.make_cases import write_case
 from tvm_memopt.cli.measured import Comparison
-from tvm_memopt.passes.relax.build import build_planned
+from tvm_memopt.graph import read_plan
+from tvm_memopt.passes.build import build_planned
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import measure_memory
 
@@ -88,3 +90,15 @@ def test_a_plan_of_a_model_with_an_if_is_written_and_followed(command, tmp_path)
     result = command("optimize", model, "-o", tmp_path / "branch.so", "--plan", plan, "--json")
     assert result.status == 0, result.err
     assert json.loads(result.out)["arena_nbytes"] == json.loads(plan.read_text())["arena_nbytes"]
+
+
+def test_the_plan_of_the_api_has_the_notes_that_the_command_prints(command, tmp_path):
+    model = tmp_path / "branches.py"
+    model.write_text(Branches.script())
+    result = command("optimize", model, "-o", tmp_path / "branches.so", "--plan", tmp_path / "plan.json")
+    assert result.status == 0, result.err
+    _, plan = mo.optimize(mo.import_model(str(model)), "llvm", time_limit=1)
+    assert any("not both branches make" in note for note in plan.notes)
+    for note in plan.notes:
+        assert note in result.err
+    assert read_plan(tmp_path / "plan.json").notes == plan.notes

@@ -16,8 +16,8 @@ OTHER_MACHINE = {"aarch64": ("x86_64-linux-gnu", 62)}.get(os.uname().machine, ("
 @pytest.fixture(scope="module")
 def expected(made):
     """Inputs of the model, and the outputs of TVM's own build."""
+    from tvm_memopt.passes.build import build_unmodified
     from tvm_memopt.passes.compile import make_target
-    from tvm_memopt.passes.relax.build import build_unmodified
 
     mod = import_model(made / "model.onnx")
     inputs = random_inputs(mod, 0)

@@ -31,8 +31,8 @@ class Example:
 def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
     pytest.importorskip("onnxruntime", reason="the example model is folded through onnxruntime")
     from tvm_memopt.frontends import import_model, random_inputs
+    from tvm_memopt.passes.build import build_planned, build_unmodified, export_module
     from tvm_memopt.passes.compile import make_target
-    from tvm_memopt.passes.relax.build import build_planned, build_unmodified, export_module
     from tvm_memopt.passes.relax.planning import PlanOptions
 
     mod, target = import_model(MODEL, SHAPE), make_target("llvm")

@@ -9,9 +9,9 @@ import pytest
 from tests.cli.small_models import two_branches
 from tvm_memopt.frontends import import_model, random_inputs
 from tvm_memopt.graph import find_violations, plan_from_json, plan_to_json
+from tvm_memopt.passes.build import build_planned, build_unmodified
 from tvm_memopt.passes.compile import make_target
 from tvm_memopt.passes.relax import plan_function, planning
-from tvm_memopt.passes.relax.build import build_planned, build_unmodified
 from tvm_memopt.runtime import poison_run, run_module
 from tvm_memopt.testing import dead_after
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +50,7 @@ def import_for_command(path: str, shapes: Sequence[str], override_shapes: Sequen
 
 def graph_of_model(path: str, options: Lowering) -> Graph:
     """The graph of a model's function after lowering; what to know about it goes to stderr."""
-    from tvm_memopt.passes.compile import lower, make_target
+    from tvm_memopt.passes.compile import lower, make_target, skipped_notes
 
     chosen = make_target(options.target)
     costs = kernel_costs(options.predict_costs, options.measure_costs, chosen)
@@ -66,7 +66,7 @@ def graph_of_model(path: str, options: Lowering) -> Graph:
         with chosen:
             extracted = extract_module(lowered, chosen, plan_options)
     found = extracted.functions[choose_function(path, options.function, extracted.functions, extracted.skipped)]
-    print_notes(found.notes, extracted.skipped)
+    print_notes([*found.notes, *skipped_notes(extracted.skipped)])
     graph: Graph = found.graph
     return graph
 
@@ -102,7 +102,7 @@ def choose_function(
     raise MemoptError(f"{path}: has no function {wanted!r} that can be planned{why}; those that can: {names}")
 
 
-def print_notes(notes: Sequence[str], skipped: Mapping[str, str]) -> None:
-    """On stderr: what the planner says of the function, and which functions it left alone."""
-    for text in (*notes, *(f"function {name}: left as it is: {reason}" for name, reason in skipped.items())):
+def print_notes(notes: Iterable[str]) -> None:
+    """Print the notes of a plan on stderr."""
+    for text in notes:
         note(text)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from tvm_memopt.cli.measured import Comparison
     from tvm_memopt.frontends.inputs import InputDocument
-    from tvm_memopt.passes.relax.build import Build
+    from tvm_memopt.passes.build import Build
     from tvm_memopt.passes.relax.plan_function import FunctionPlan
     from tvm_memopt.passes.relax.planning import KernelCosts, PlanOptions
     from tvm_memopt.runtime import Spread
@@ -157,7 +157,7 @@ class _Optimization:
         return target
 
     def _build(self, mod: tvm.IRModule, target: tvm.target.Target) -> Build:
-        from tvm_memopt.passes.relax.build import build_planned
+        from tvm_memopt.passes.build import build_planned
 
         if self.plan is not None and self.plan.graph not in (names := _function_names(mod)):
             raise PlanError(
@@ -173,13 +173,22 @@ class _Optimization:
 
         a = self.arguments
         return PlanOptions(
-            a.budget, a.time_limit, a.seed, a.threads, a.caller_arena, a.fold, not a.no_inplace, a.measure_costs,
-            self.plan, kernel_costs=self.costs, strict=a.strict,
-        )  # fmt: skip
+            budget=a.budget,
+            time_limit=a.time_limit,
+            seed=a.seed,
+            threads=a.threads,
+            caller_arena=a.caller_arena,
+            fold_data_movement=a.fold,
+            inplace=not a.no_inplace,
+            measure_costs=a.measure_costs,
+            kernel_costs=self.costs,
+            plan=self.plan,
+            strict=a.strict,
+        )
 
     @contextmanager
     def _plan_errors_named(self) -> Iterator[None]:
-        """A plan that the user gave and that does not fit is told by the name of its file."""
+        """A plan that the user gave and that does not fit is reported under its file's name."""
         try:
             yield
         except PlanError as error:
@@ -194,8 +203,8 @@ class _Optimization:
         return [*map(Path, files), *folder, *(f / name for f in folder for name in _REPORT_FILES)]
 
     def _write(self, mod: tvm.IRModule, target: tvm.target.Target, build: Build) -> None:
+        from tvm_memopt.passes.build import export_module
         from tvm_memopt.passes.compile import main_function
-        from tvm_memopt.passes.relax.build import export_module
 
         if not build.planned.functions:
             self._write_unplanned(mod, target, build)
@@ -206,7 +215,7 @@ class _Optimization:
         export_module(build.executable, self.output, target, self.arguments.cc)
         if self.plan_file is not None and self.plan is None:
             write_plan(found.plan, self.plan_file)
-        print_notes(found.notes, build.planned.skipped)
+        print_notes(found.plan.notes)
         note_interrupted(found.plan)
         beside = found.arena_position if found.beside_arena else None
         comparison = self._measure(mod, target, found.plan.arena_nbytes, arena_position=beside)
@@ -215,7 +224,7 @@ class _Optimization:
 
     def _write_unplanned(self, mod: tvm.IRModule, target: tvm.target.Target, build: Build) -> None:
         """The module as TVM builds it, and why."""
-        from tvm_memopt.passes.relax.build import export_module
+        from tvm_memopt.passes.build import export_module
         from tvm_memopt.passes.relax.planning import unplanned_reason
 
         export_module(build.executable, self.output, target, self.arguments.cc)
@@ -248,7 +257,7 @@ class _Optimization:
             return None
         from tvm_memopt.cli.measured import compare
         from tvm_memopt.frontends import random_inputs
-        from tvm_memopt.passes.relax.build import build_unmodified, export_module
+        from tvm_memopt.passes.build import build_unmodified, export_module
 
         with stage("building the unmodified module and measuring both"), TemporaryDirectory() as folder:
             # Both are linked: in memory, calls such as those that convert float16 reach other libraries.
@@ -282,7 +291,7 @@ class _Optimization:
             time_limit=self.arguments.time_limit,
             versions={"tvm-memopt": __version__, "apache-tvm": _tvm_version()},
             stage_seconds=dict(build.seconds),
-            notes=(*found.notes, *found.folds),
+            notes=(*found.plan.notes, *found.folds),
         )
         return write_report(str(self.report_dir), found.graph, found.plan, context)
 

@@ -40,7 +40,7 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
 
     existing_file(module)
     from tvm_memopt.cli.measured import compare, text
-    from tvm_memopt.passes.relax.build import build_unmodified, read_metadata
+    from tvm_memopt.passes.build import build_unmodified, read_metadata
     from tvm_memopt.runtime.loading import load_machine
 
     document = read_metadata(load_machine(module), module)

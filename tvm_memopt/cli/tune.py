@@ -137,17 +137,17 @@ def _search(mod: tvm.IRModule, target: tvm.target.Target, folder: Path, argument
 
 def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments: _Arguments) -> None:
     from tvm_memopt.cli.optimize import describe_model_inputs
+    from tvm_memopt.passes.build import build_planned, export_module
     from tvm_memopt.passes.compile import main_function
-    from tvm_memopt.passes.relax.build import build_planned, export_module
     from tvm_memopt.passes.relax.planning import PlanOptions, unplanned_reason
 
-    options = PlanOptions(arguments.budget, arguments.time_limit, arguments.seed)
+    options = PlanOptions(budget=arguments.budget, time_limit=arguments.time_limit, seed=arguments.seed)
     with stage("planning and compiling"):
         build = build_planned(mod, target, options, inputs=describe_model_inputs(mod), tuned=tuned.database)
     functions, skipped = build.planned.functions, build.planned.skipped
     found = functions[main_function(functions)] if functions else None
     arena_nbytes = None if found is None else found.plan.arena_nbytes
-    notes = [unplanned_reason(skipped)] if found is None else list(found.notes)
+    notes = [unplanned_reason(skipped)] if found is None else list(found.plan.notes)
     export_module(build.executable, arguments.output, target)
     document: dict[str, object] = {
         "module": arguments.output, "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
@@ -173,7 +173,7 @@ def _compare(
     build without tuned kernels."""
     from tvm_memopt.cli.measured import compare, largest_difference, text
     from tvm_memopt.frontends import random_inputs
-    from tvm_memopt.passes.relax.build import build_unmodified
+    from tvm_memopt.passes.build import build_unmodified
 
     with stage("building the default module and measuring both"):
         other, inputs = build_unmodified(mod, target), random_inputs(mod, arguments.seed)

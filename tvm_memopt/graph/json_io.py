@@ -79,6 +79,12 @@ class _Record:
             return tuple(value)
         return self.fail(key, "a list of integers", value)
 
+    def strings(self, key: str) -> tuple[str, ...]:
+        value = self.get(key, [])
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        return self.fail(key, "a list of strings", value)
+
     def pairs(self, key: str) -> tuple[tuple[int, int], ...]:
         value = self.get(key, [])
         if isinstance(value, list) and all(isinstance(p, list) and len(p) == 2 and all(map(_is_int, p)) for p in value):
@@ -146,6 +152,7 @@ def plan_from_json(text: str, source: str = "plan") -> Plan:
         budget_nbytes=record.integer("budget_nbytes", nullable=True),
         status=status,
         solver=dict(solver),
+        notes=record.strings("notes"),
     )
 
 
@@ -206,6 +213,8 @@ def plan_to_json(plan: Plan) -> str:
     """The ``memopt-plan/1`` document of ``plan``: one allocation a line."""
     fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
     rows = {"allocations": [asdict(a) for a in fields.pop("allocations")]}
+    if not plan.notes:
+        fields.pop("notes")  # optional, so that other readers of the format need not know it
     return _document({"format": PLAN_FORMAT, **fields}, rows, {})
 
 

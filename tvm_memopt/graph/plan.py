@@ -31,7 +31,10 @@ class Allocation:
 
 @dataclass(frozen=True)
 class Plan:
-    """Order, repetition and placement for one graph; field by field as in ``memopt-plan/1``."""
+    """Order, repetition and placement for one graph; field by field as in ``memopt-plan/1``.
+
+    ``notes``: what the plan does not cover, for people.
+    """
 
     graph: str
     schedule: tuple[int, ...]
@@ -46,6 +49,7 @@ class Plan:
     cost_bound: float | None = None
     budget_nbytes: int | None = None
     solver: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def gap_nbytes(self) -> int | None:

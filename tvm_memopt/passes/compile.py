@@ -1,14 +1,147 @@
-"""From a module to a planned one: lower, plan, emit."""
+"""From a module to a planned one: lower, plan, emit. Every way in ends here: API, pipelines, passes and commands."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import tvm
 
-from tvm_memopt.errors import MemoptError
+from tvm_memopt.errors import InfeasibleBudgetError, MemoptError, NoPlanError
+from tvm_memopt.graph import Graph, Plan, given_order
+from tvm_memopt.passes.relax.documents import with_documents
 from tvm_memopt.passes.relax.lowering import passes_before_plan
+from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_module, solve_module
+from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
+from tvm_memopt.solvers.portfolio.verdict import budget_message
+
+_log = logging.getLogger("tvm_memopt")
+
+
+class StageClock:
+    """Wall-clock seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap to ``stage``."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A module with its memory planned: ``planned.mod`` is the result, ``lowered`` what was planned.
+
+    ``clock``: seconds of the stages "lower", "plan" and "apply".
+    """
+
+    planned: PlannedModule
+    lowered: tvm.IRModule
+    clock: StageClock
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of the main function, with its notes; None where no function could be planned."""
+        functions = self.planned.functions
+        return functions[main_function(functions)].plan if functions else None
+
+
+def compile_module(
+    mod: tvm.IRModule,
+    target: tvm.target.Target,
+    options: PlanOptions,
+    *,
+    tuned: object | None = None,
+    on_planned: Callable[[PlannedModule], None] | None = None,
+) -> Compilation:
+    """Lower ``mod`` as TVM's fusing CPU pipeline does, plan its functions and rewrite them to follow their plans.
+
+    ``tuned``: a MetaSchedule database whose schedules the kernels get before they are planned. ``on_planned``: as for
+    plan_lowered, which says what is raised.
+    """
+    clock = StageClock()
+    with target:
+        lowered = tvm.transform.Sequential(passes_before_plan(target, tuned))(mod)
+        clock.lap("lower")
+        planned = plan_lowered(lowered, target, options, on_planned=on_planned, clock=clock)
+    return Compilation(planned, lowered, clock)
+
+
+def plan_lowered(
+    mod: tvm.IRModule,
+    target: tvm.target.Target,
+    options: PlanOptions,
+    *,
+    keep_order: bool = False,
+    on_planned: Callable[[PlannedModule], None] | None = None,
+    clock: StageClock | None = None,
+) -> PlannedModule:
+    """Plans of all functions of a lowered module, and the module that follows them, graphs and plans in its attributes.
+
+    ``keep_order``: search addresses only. ``on_planned`` receives the plans before their budgets are enforced. Raises
+    InfeasibleBudgetError or NoPlanError for a budget that is not met, BudgetError for a malformed one.
+    """
+    clock = clock or StageClock()
+    with target:
+        planned = _with_notes(solve_module(mod, target, options, _given if keep_order else solve))
+        clock.lap("plan")
+        _log_plans(planned)
+        if on_planned is not None:
+            on_planned(planned)
+        _require_budget(planned)
+        emitted = emit_module(mod, planned, caller_arena=options.caller_arena)
+        clock.lap("apply")
+    return replace(planned, mod=with_documents(emitted, planned.functions))
+
+
+def _given(graph: Graph, request: Request) -> Plan:
+    return plan_for_order(graph, given_order(graph), request, Deadline(request.time_limit))
+
+
+def _with_notes(planned: PlannedModule) -> PlannedModule:
+    """Each plan with the notes of its function and the reasons why other functions have no plan."""
+    skipped = skipped_notes(planned.skipped)
+    functions = {
+        name: replace(function, plan=replace(function.plan, notes=(*function.notes, *skipped)))
+        for name, function in planned.functions.items()
+    }
+    return replace(planned, functions=functions)
+
+
+def skipped_notes(skipped: Mapping[str, str]) -> list[str]:
+    """One line for each function that has no plan."""
+    return [f"function {name}: left as it is: {reason}" for name, reason in skipped.items()]
+
+
+def _log_plans(planned: PlannedModule) -> None:
+    """One line for each function and each note on the package's logger."""
+    for name, function in planned.functions.items():
+        plan = function.plan
+        _log.info(
+            "%s: %d ops, arena %d bytes, bound %s, %s", name, len(function.graph.ops), plan.arena_nbytes,
+            plan.lower_bound_nbytes, plan.status,
+        )  # fmt: skip
+        for note in function.notes:
+            _log.info("%s: %s", name, note)
+    for note in skipped_notes(planned.skipped):
+        _log.info("%s", note)
+
+
+def _require_budget(planned: PlannedModule) -> None:
+    """Raises InfeasibleBudgetError or NoPlanError for the first function whose plan is over its budget."""
+    for name, function in planned.functions.items():
+        message = f"function {name!r}: {budget_message(function.graph, function.plan)}"
+        if function.plan.status == "infeasible":
+            raise InfeasibleBudgetError(message)
+        if function.plan.status == "unknown":
+            raise NoPlanError(message)
 
 
 def lower(mod: tvm.IRModule, target: str | tvm.target.Target) -> tuple[tvm.IRModule, tvm.target.Target]:

@@ -8,7 +8,7 @@ import tvm
 from tests.passes.relax.networks import small_network
 from tvm_memopt.cost_model.data.model_calls import measure_calls, sample_of
 from tvm_memopt.cost_model.measure.builds import host_target
-from tvm_memopt.passes.relax.build import build_unmodified
+from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.passes.relax.lowering import passes_before_plan
 
 

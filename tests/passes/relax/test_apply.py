@@ -14,9 +14,9 @@ from tvm.script import relax as R
 
 from tvm_memopt import testing
 from tvm_memopt.graph import Graph, Plan, find_violations, graph_from_json
+from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.passes.relax.apply import ARENA_PARAMETER
-from tvm_memopt.passes.relax.build import build_unmodified
-from tvm_memopt.passes.relax.pipeline import GRAPH_ATTR
+from tvm_memopt.passes.relax.documents import GRAPH_ATTR
 from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
 
 from . import networks

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.passes.compile import lower
 from tvm_memopt.passes.relax.baseline import baseline_plan
-from tvm_memopt.passes.relax.build import build_unmodified
 from tvm_memopt.runtime import measure_memory
 
 from . import networks

@@ -7,7 +7,7 @@ from tvm import relax
 
 import tvm_memopt as mo
 from tvm_memopt.graph import Allocation
-from tvm_memopt.passes.relax.build import build_unmodified
+from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.runtime import measure_memory, outputs_equal, run_module
 from tvm_memopt.solvers import Deadline, Request, plan_for_order
 
@@ -37,13 +37,13 @@ def test_a_budget_below_the_largest_working_set_is_proved_infeasible(module):
 
 
 def test_a_budget_that_the_search_misses_is_no_plan(module, monkeypatch):
-    from tvm_memopt.passes.relax import planning
+    from tvm_memopt.passes import compile as compiling
 
     def beaten(graph, request):
         plan = mo.solve(graph, Request(time_limit=1))
         return replace(plan, status="unknown", budget_nbytes=plan.arena_nbytes - 1, lower_bound_nbytes=1)
 
-    monkeypatch.setattr(planning, "solve", beaten)
+    monkeypatch.setattr(compiling, "solve", beaten)
     with pytest.raises(mo.BudgetError, match="no plan within the budget") as raised:
         optimised(module, budget="1MiB")
     assert type(raised.value).__name__ == "NoPlanError"

@@ -11,7 +11,7 @@ from tvm.script import tirx as T
 
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations
-from tvm_memopt.passes.relax.build import build_unmodified
+from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.runtime import outputs_equal, run_module
 
 from .running import HOST, MODES, arena_tensors, extracted, optimised, random_arrays

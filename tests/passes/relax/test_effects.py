@@ -13,7 +13,7 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 from tvm.script import tirx as T
 
-from tvm_memopt.passes.relax.build import build_unmodified
+from tvm_memopt.passes.build import build_unmodified
 
 from .running import HOST, MODES, arena_tensors, assert_planned_right, extracted, optimised, outputs, random_arrays
 

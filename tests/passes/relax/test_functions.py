@@ -77,12 +77,12 @@ def _fusing():
 
 
 def _optimise_all(module: tvm.IRModule):
-    from tvm_memopt.passes.compile import lower
-    from tvm_memopt.passes.relax.planning import PlanOptions, plan_module
+    from tvm_memopt.passes.compile import lower, plan_lowered
+    from tvm_memopt.passes.relax.planning import PlanOptions
 
     lowered, target = lower(module, HOST)
     with target:
-        planned = plan_module(lowered, target, PlanOptions(time_limit=1))
+        planned = plan_lowered(lowered, target, PlanOptions(time_limit=1))
     return planned.mod, planned
 
 

@@ -6,9 +6,9 @@ import pytest
 from tvm import relax
 
 from tests.passes.tir.running import fused_target
-from tvm_memopt.passes.compile import lower
-from tvm_memopt.passes.relax.build import build_unmodified
-from tvm_memopt.passes.relax.planning import PlanOptions, plan_module
+from tvm_memopt.passes.build import build_unmodified
+from tvm_memopt.passes.compile import lower, plan_lowered
+from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import outputs_equal, run_module
 
 from . import networks
@@ -26,7 +26,7 @@ def test_random_networks_keep_their_outputs():
     inputs = random_arrays([(side, side)] * 2)
     lowered, _ = lower(module, target)
     with target:
-        planned = plan_module(lowered, target, PlanOptions(time_limit=0.5))
+        planned = plan_lowered(lowered, target, PlanOptions(time_limit=0.5))
     found, expected = relax.build(planned.mod, target), build_unmodified(module, target)
     for name in planned.functions:
         assert outputs_equal(*(run_module(m, inputs, function=name) for m in (found, expected))), name

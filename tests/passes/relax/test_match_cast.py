@@ -14,9 +14,10 @@ from tvm.script import tirx as T
 from tvm_memopt import testing
 from tvm_memopt.api import lower
 from tvm_memopt.graph import find_violations
-from tvm_memopt.passes.relax.build import build_planned, build_unmodified
-from tvm_memopt.passes.relax.pipeline import reorder_calls
-from tvm_memopt.passes.relax.planning import PlanOptions, plan_module
+from tvm_memopt.passes.build import build_planned, build_unmodified
+from tvm_memopt.passes.compile import plan_lowered
+from tvm_memopt.passes.pipeline import reorder_calls
+from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import measure_memory, outputs_equal, run_module
 
 from .running import HOST, MODES, arena_tensors, extracted, optimised, random_arrays
@@ -171,7 +172,7 @@ class Again:
 
 def test_the_value_that_is_matched_is_computed_once_and_shares_its_bytes():
     with HOST:
-        planned = plan_module(Again, HOST, PlanOptions(time_limit=1))
+        planned = plan_lowered(Again, HOST, PlanOptions(time_limit=1))
     found = planned.functions["main"].extraction
     (match,) = (i for i, o in enumerate(found.operations) if o.kind == "match")
     (source,) = found.graph.ops[match].inputs

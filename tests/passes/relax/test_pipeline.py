@@ -15,8 +15,9 @@ from tvm.script import relax as R
 import tvm_memopt as mo
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations, graph_from_json, plan_from_json
-from tvm_memopt.passes.relax import pipeline as stages
-from tvm_memopt.passes.relax.build import build_unmodified
+from tvm_memopt.passes import pipeline as stages
+from tvm_memopt.passes.build import build_unmodified
+from tvm_memopt.passes.relax import documents
 from tvm_memopt.passes.relax.lowering import passes_after_plan, passes_before_plan
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import measure_memory, outputs_equal, run_module
@@ -140,17 +141,17 @@ def finish(module):
 
 def test_the_extracting_stage_writes_the_graph_and_changes_no_code(module):
     before, after = run_stages(module, stages.extract_graphs())
-    graph = graph_from_json(str(after["main"].attrs[stages.GRAPH_ATTR]))
+    graph = graph_from_json(str(after["main"].attrs[documents.GRAPH_ATTR]))
     assert graph == mo.extract(module)
-    bare = after["main"].without_attr(stages.GRAPH_ATTR)
+    bare = after["main"].without_attr(documents.GRAPH_ATTR)
     tvm.ir.assert_structural_equal(bare, before["main"])
 
 
 def test_the_planning_stage_keeps_the_order_and_uses_one_arena(module, expected):
     _, after = run_stages(module, stages.plan_arena(PlanOptions(time_limit=1)))
     function = after["main"]
-    graph = graph_from_json(str(function.attrs[stages.GRAPH_ATTR]))
-    plan = plan_from_json(str(function.attrs[stages.PLAN_ATTR]))
+    graph = graph_from_json(str(function.attrs[documents.GRAPH_ATTR]))
+    plan = plan_from_json(str(function.attrs[documents.PLAN_ATTR]))
     assert plan.schedule == tuple(range(len(graph.ops)))
     assert not find_violations(graph, plan)
     assert testing.arena_nbytes(after) == {"main": plan.arena_nbytes}

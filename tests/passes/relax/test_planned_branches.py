@@ -13,8 +13,8 @@ from tvm.script import relax as R
 
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations
+from tvm_memopt.passes.build import build_planned, build_unmodified
 from tvm_memopt.passes.relax.apply import ARENA_PARAMETER
-from tvm_memopt.passes.relax.build import build_planned, build_unmodified
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import measure_memory, poison_run, run_module
 
@@ -282,7 +282,7 @@ def test_scratch_of_kernels_in_branches_is_in_the_arena(budget):
     from .test_branches import reference_convolutions
 
     (image,) = random_arrays([(1, 4, 12, 12)])
-    build = build_planned(Convolved, HOST, PlanOptions(budget, time_limit=1))
+    build = build_planned(Convolved, HOST, PlanOptions(budget=budget, time_limit=1))
     expected = reference_convolutions(image)
     for condition in (True, False):
         inputs = [image, np.array(condition)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tvm_memopt.graph import find_violations
-from tvm_memopt.passes.relax.build import build_planned
+from tvm_memopt.passes.build import build_planned
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import poison_run
 

@@ -7,9 +7,9 @@ from tvm import relax
 
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations
-from tvm_memopt.passes.compile import lower
-from tvm_memopt.passes.relax.build import build_unmodified
-from tvm_memopt.passes.relax.planning import PlanOptions, plan_module
+from tvm_memopt.passes.build import build_unmodified
+from tvm_memopt.passes.compile import lower, plan_lowered
+from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import outputs_equal, run_module
 
 from . import networks
@@ -29,7 +29,7 @@ def test_random_networks_keep_their_outputs(first, side, mode, options):
     inputs = random_arrays([(side, side)] * 2)
     lowered, target = lower(module, HOST)
     with target:
-        planned = plan_module(lowered, target, PlanOptions(time_limit=0.5, **options))
+        planned = plan_lowered(lowered, target, PlanOptions(time_limit=0.5, **options))
     assert len(planned.functions) == 10
     for function in planned.functions.values():
         assert not find_violations(function.graph, function.plan)

@@ -9,7 +9,7 @@ from tvm import relax
 from benchmarks.zoo import training
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations, given_order, peak_live
-from tvm_memopt.passes.relax.build import build_unmodified
+from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
 from tvm_memopt.solvers import Deadline, Request, plan_for_order
 

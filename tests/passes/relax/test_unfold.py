@@ -11,8 +11,8 @@ from tvm.relax import op
 
 import tvm_memopt as mo
 from tvm_memopt import testing
+from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.passes.compile import lower
-from tvm_memopt.passes.relax.build import build_unmodified
 from tvm_memopt.passes.relax.planning import FunctionPlan, PlanOptions, emit_module, solve_module
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.statements import nbytes_of

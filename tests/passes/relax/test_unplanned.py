@@ -10,8 +10,8 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 
 import tvm_memopt as mo
-from tvm_memopt.passes.relax.build import build_unmodified
-from tvm_memopt.passes.relax.pipeline import plan_arena, reorder_calls
+from tvm_memopt.passes.build import build_unmodified
+from tvm_memopt.passes.pipeline import plan_arena, reorder_calls
 from tvm_memopt.runtime import outputs_equal, run_module
 
 from .running import HOST, random_arrays

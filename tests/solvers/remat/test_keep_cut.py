@@ -166,7 +166,7 @@ def test_search_reports_the_bound_and_the_switch_turns_it_off() -> None:
 def test_a_plan_knows_that_no_order_keeps_the_budget() -> None:
     graph = training_chain(100)
     budget = peak_live(graph, given_order(graph)) // 2
-    plan = solve(graph, Request(budget, time_limit=3.0, threads=1))
+    plan = solve(graph, Request(budget_nbytes=budget, time_limit=3.0, threads=1))
     assert plan.solver["order_bound_nbytes"] > budget
     assert plan.cost_bound is not None
     assert graph.base_cost + 40 < plan.cost_bound <= plan.cost

@@ -11,7 +11,7 @@ import tvm_ffi
 from tvm import relax, tirx
 
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
-from tvm_memopt.graph import Graph, Plan, given_order, parse_budget
+from tvm_memopt.graph import Graph, Plan, parse_budget
 from tvm_memopt.passes.relax.apply import emit_function, inplace_form
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
@@ -20,14 +20,14 @@ from tvm_memopt.passes.relax.program import Program, UnsupportedFunctionError, p
 from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.workspace import Kernel, KernelForms, kernel_forms
-from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
+from tvm_memopt.solvers import Request, solve
 
 PLANNED_ATTR = "memopt.planned"
 _log = logging.getLogger("tvm_memopt")
 KernelCosts = Callable[[Mapping[str, tirx.PrimFunc], tvm.target.Target], dict[str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlanOptions:
     """What the pipeline is asked for.
 
@@ -135,21 +135,6 @@ def _require_function(plan: Plan | None, extracted: ExtractedModule) -> None:
     if plan is not None and plan.graph not in graphs:
         expected = " or ".join(graphs) or "none, since nothing is planned"
         raise PlanError(f"the plan is for graph {plan.graph!r}, expected {expected}")
-
-
-def plan_module(
-    mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, *, keep_order: bool = False
-) -> PlannedModule:
-    """Plans of all functions of a lowered module, and the module that follows them.
-
-    Raises BudgetError when a budget is malformed; a plan over the budget is returned with its status.
-    """
-    planned = solve_module(mod, target, options, _given if keep_order else solve)
-    return replace(planned, mod=emit_module(mod, planned, caller_arena=options.caller_arena))
-
-
-def _given(graph: Graph, request: Request) -> Plan:
-    return plan_for_order(graph, given_order(graph), request, Deadline(request.time_limit))
 
 
 def _parse_all(mod: tvm.IRModule) -> tuple[dict[str, Program], dict[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from tvm_memopt.atomic import atomic_path
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import graph_to_json, plan_to_json
 from tvm_memopt.native_output import native_stderr_discarded
-from tvm_memopt.passes.relax.lowering import passes_after_plan, passes_before_plan, unmodified_pipeline
-from tvm_memopt.passes.relax.pipeline import log_plans, require_budget
-from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_module, solve_module
+from tvm_memopt.passes.compile import compile_module
+from tvm_memopt.passes.relax.lowering import passes_after_plan, unmodified_pipeline
+from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions
 from tvm_memopt.targets.toolchain import linker_for
 
 METADATA_FUNCTION = "memopt_metadata"
@@ -37,37 +36,6 @@ class Build:
     seconds: Mapping[str, float]
 
 
-class StageClock:
-    """Wall-clock seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """Book the time since the last lap to ``stage``."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now
-
-
-def plan_model(
-    mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, tuned: Any | None = None
-) -> tuple[PlannedModule, tvm.IRModule, StageClock]:
-    """(plans, lowered module, clock) of a high-level module; budgets are not enforced.
-
-    ``tuned``: a MetaSchedule database whose schedules the kernels get before they are planned.
-    """
-    clock = StageClock()
-    with target:
-        lowered = tvm.transform.Sequential(passes_before_plan(target, tuned))(mod)
-        clock.lap("lower")
-        planned = solve_module(lowered, target, options)
-    clock.lap("plan")
-    log_plans(planned)
-    return planned, lowered, clock
-
-
 def build_planned(
     mod: tvm.IRModule,
     target: tvm.target.Target,
@@ -82,16 +50,14 @@ def build_planned(
 
     Raises InfeasibleBudgetError or NoPlanError when the budget is not met.
     """
-    planned, lowered, clock = plan_model(mod, target, options, tuned)
-    require_budget(planned)
-    emitted = emit_module(lowered, planned, caller_arena=options.caller_arena)
-    emitted = _with_metadata(emitted, metadata(planned, target, options, inputs))
-    clock.lap("apply")
+    found = compile_module(mod, target, options, tuned=tuned)
+    planned, clock = found.planned, found.clock
+    emitted = _with_metadata(planned.mod, metadata(planned, target, options, inputs))
     with target:
         final = tvm.transform.Sequential(passes_after_plan(target, planned=bool(planned.functions)))(emitted)
     executable = relax.build(final, target, relax_pipeline=None, exec_mode=exec_mode)
     clock.lap("compile")
-    return Build(executable, target, planned, lowered, clock.seconds)
+    return Build(executable, target, planned, found.lowered, clock.seconds)
 
 
 def build_unmodified(mod: tvm.IRModule, target: tvm.target.Target, *, exec_mode: str = "bytecode") -> Any:
