@@ -13,7 +13,7 @@ Each raises AssertionError with one line that says what was found; what cannot b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, Plan, find_violations, graph_from_json, plan_from_json
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import tvm
 
 
-def assert_valid(mod_or_plan: Any, graph: Graph | None = None, target: Any = "llvm") -> None:
+def assert_valid(
+    mod_or_plan: tvm.IRModule | Plan, graph: Graph | None = None, target: str | tvm.target.Target = "llvm"
+) -> None:
     """The plan is right: a Plan with its ``graph``, or a planned module with the plans it carries.
 
     A high-level module is planned first. A planned module is one that ``mo.optimize`` returned.
@@ -33,7 +35,7 @@ def assert_valid(mod_or_plan: Any, graph: Graph | None = None, target: Any = "ll
         assert not violations, f"plan of {plan.graph!r} breaks {len(violations)} rules: {violations[0]}"
 
 
-def assert_arena_below(mod: tvm.IRModule, nbytes: int, target: Any = "llvm") -> None:
+def assert_arena_below(mod: tvm.IRModule, nbytes: int, target: str | tvm.target.Target = "llvm") -> None:
     """Every function's arena has at most ``nbytes`` bytes, by the storage that the module itself allocates."""
     for name, arena in arena_nbytes(_planned(mod, target)).items():
         assert arena <= nbytes, f"function {name!r}: the arena has {arena} bytes, expected at most {nbytes}"
@@ -44,7 +46,7 @@ def assert_same_outputs(
     optimized: tvm.IRModule,
     inputs: Sequence[np.ndarray] | None = None,
     *,
-    target: Any = "llvm",
+    target: str | tvm.target.Target = "llvm",
     seeds: Sequence[int] = (0, 1),
     exec_modes: Sequence[str] = ("bytecode", "compiled"),
 ) -> None:
@@ -111,7 +113,7 @@ def _kernel_calls(graph: Graph, plan: Plan) -> list[int]:
     return calls
 
 
-def _planned(mod: tvm.IRModule, target: Any) -> tvm.IRModule:
+def _planned(mod: tvm.IRModule, target: str | tvm.target.Target) -> tvm.IRModule:
     from tvm_memopt.api import optimize
     from tvm_memopt.passes.relax.planning import PLANNED_ATTR
 
@@ -119,7 +121,9 @@ def _planned(mod: tvm.IRModule, target: Any) -> tvm.IRModule:
     return mod if is_planned else optimize(mod, target)[0]
 
 
-def _graphs_and_plans(found: Any, graph: Graph | None, target: Any) -> list[tuple[Graph, Plan]]:
+def _graphs_and_plans(
+    found: tvm.IRModule | Plan, graph: Graph | None, target: str | tvm.target.Target
+) -> list[tuple[Graph, Plan]]:
     if isinstance(found, Plan):
         if graph is None:
             raise MemoptError("a plan is judged for a graph: pass it as the second argument")

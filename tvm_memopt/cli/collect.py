@@ -6,12 +6,12 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -19,6 +19,26 @@ from tvm_memopt.cli.console import emit, note
 from tvm_memopt.cli.files import check_output_folder
 from tvm_memopt.cli.options import json_option, shape_option
 from tvm_memopt.errors import MemoptError
+
+if TYPE_CHECKING:
+    import tvm
+
+    from tvm_memopt.cost_model.data.collecting import Tally, Watch
+    from tvm_memopt.cost_model.data.programs import Task
+    from tvm_memopt.cost_model.measure.devices import Device
+
+
+class _Document(TypedDict):
+    programs: int
+    measured: int
+    known_before: int
+    duplicates: int
+    failures: dict[str, int]
+    first_cause: str | None
+    median_spread: float | None
+    seconds: float
+    cpu_seconds: float
+    interrupted: bool
 
 
 @click.command("collect")
@@ -80,7 +100,7 @@ def command(
     emit(as_json, document, _text(out, document))
 
 
-def tuning_target(text: str | None, cores: int) -> Any:
+def tuning_target(text: str | None, cores: int) -> tvm.target.Target:
     """A target that MetaSchedule can schedule for. Raises MemoptError for others.
 
     ``cores``: of this processor's target, which None stands for.
@@ -107,16 +127,18 @@ def tuning_target(text: str | None, cores: int) -> Any:
 
 def _imported(
     models: tuple[str, ...], shapes: tuple[str, ...], override_shapes: tuple[str, ...]
-) -> list[tuple[str, Any]]:
+) -> list[tuple[str, tvm.IRModule]]:
     from tvm_memopt.cli.models import import_for_command
 
     return [(Path(path).stem, import_for_command(path, shapes, override_shapes)) for path in models]
 
 
-def _tasks(programs: int, seed: int, imported: list[tuple[str, Any]], target: Any) -> Iterator[Any]:
+def _tasks(
+    programs: int, seed: int, imported: list[tuple[str, tvm.IRModule]], target: tvm.target.Target
+) -> Iterator[Task]:
     from tvm_memopt.cost_model.data.programs import model_tasks, random_task
 
-    def all_tasks() -> Iterator[Any]:
+    def all_tasks() -> Iterator[Task]:
         for name, mod in imported:
             for task in model_tasks(mod, target, name):
                 yield replace(task, name=f"{name}_{task.name}")  # tells folders of several models apart
@@ -126,7 +148,7 @@ def _tasks(programs: int, seed: int, imported: list[tuple[str, Any]], target: An
     return all_tasks()
 
 
-def _open(folder: Path, target: Any, tracker: str | None, key: str | None) -> None:
+def _open(folder: Path, target: tvm.target.Target, tracker: str | None, key: str | None) -> None:
     from tvm_memopt.cost_model.data.collection import open_folder
     from tvm_memopt.cost_model.data.manifest import Manifest
 
@@ -134,7 +156,7 @@ def _open(folder: Path, target: Any, tracker: str | None, key: str | None) -> No
     open_folder(folder, Manifest(str(target), device))
 
 
-def _device(tracker: str | None, key: str | None, workers: int, timeout: float) -> AbstractContextManager[Any]:
+def _device(tracker: str | None, key: str | None, workers: int, timeout: float) -> AbstractContextManager[Device]:
     from tvm_memopt.cost_model.measure.devices import local_device, rpc_device
 
     if tracker is None or key is None:
@@ -143,7 +165,7 @@ def _device(tracker: str | None, key: str | None, workers: int, timeout: float) 
 
 
 @contextmanager
-def _progress(models: int, programs: int, per_program: int) -> Iterator[Callable[[Any, str], None] | None]:
+def _progress(models: int, programs: int, per_program: int) -> Iterator[Watch | None]:
     """A bar on a terminal; its length is not known where models are among the programs."""
     if not sys.stderr.isatty():
         yield None
@@ -156,7 +178,7 @@ def _progress(models: int, programs: int, per_program: int) -> Iterator[Callable
         total = None if models else programs * per_program
         row = bar.add_task("collecting", total=total)
 
-        def watch(tally: Any, name: str) -> None:
+        def watch(tally: Tally, name: str) -> None:
             failed = f", {tally.failed} failed" if tally.failed else ""
             bar.update(row, completed=tally.known + tally.measured + tally.failed, description=f"{name}{failed}")
 
@@ -168,7 +190,7 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def _document(tally: Any, seconds: float, cpu_seconds: float) -> dict[str, Any]:
+def _document(tally: Tally, seconds: float, cpu_seconds: float) -> _Document:
     return {
         "programs": tally.programs,
         "measured": tally.measured,
@@ -183,7 +205,7 @@ def _document(tally: Any, seconds: float, cpu_seconds: float) -> dict[str, Any]:
     }
 
 
-def _text(out: str, document: dict[str, Any]) -> str:
+def _text(out: str, document: _Document) -> str:
     failures = ", ".join(f"{count} {kind}" for kind, count in document["failures"].items())
     lines = [
         f"{out}: {document['measured']:,} candidates of {document['programs']:,} programs measured, "
@@ -191,7 +213,7 @@ def _text(out: str, document: dict[str, Any]) -> str:
     ]
     if failures:
         lines.append(f"failed: {failures}; the first: {document['first_cause']}")
-    if document["measured"]:
+    if document["median_spread"] is not None:
         rate = document["measured"] / max(document["cpu_seconds"], 1e-9) * 60
         lines.append(
             f"spread of repeats {document['median_spread']:.2%} in the median; {document['seconds']:.0f} s, "

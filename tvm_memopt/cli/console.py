@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import click
 
@@ -15,7 +14,7 @@ from tvm_memopt.errors import MemoptError
 from tvm_memopt.solvers.request import Progress
 
 
-def emit(as_json: bool, document: dict[str, Any], text: str) -> None:
+def emit(as_json: bool, document: Mapping[str, object], text: str) -> None:
     """The result of a command: JSON for programs, text for people."""
     with printing():
         click.echo(json.dumps(document, indent=1) if as_json else text)
@@ -57,7 +56,7 @@ def stage(text: str) -> Iterator[None]:
 
 
 @contextmanager
-def search_progress() -> Iterator[Any]:
+def search_progress() -> Iterator[Callable[[Progress], None] | None]:
     """A callback for Request.progress that shows the best plan so far on a terminal."""
     if not sys.stderr.isatty():
         yield None

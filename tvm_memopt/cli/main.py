@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import NoReturn
 
 import click
 
@@ -83,7 +83,7 @@ def cli(verbose: int) -> None:
     set_up_logging(verbose)
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point of the console script; exits with the status of the command."""
     try:
         status = cli.main(arguments, prog_name="tvm-memopt", standalone_mode=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from tvm_memopt.runtime import (
     outputs_equal,
     run_module,
 )
+
+if TYPE_CHECKING:
+    from tvm_memopt.runtime.loading import CompiledModule
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Comparison:
         """As total_nbytes, the caller's arena counted in."""
         return total_nbytes(self.planned) + self.caller_arena_nbytes
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """Figures for programs."""
         return {
             "planned_arena_nbytes": self.planned_arena_nbytes,
@@ -83,14 +86,14 @@ class Comparison:
         }
 
 
-def _memory(measured: MemoryMeasurement) -> dict[str, Any]:
+def _memory(measured: MemoryMeasurement) -> dict[str, object]:
     figures = asdict(measured)
     figures.pop("storages")
     figures["total_nbytes"] = total_nbytes(measured)
     return figures
 
 
-def _times(times: TimeComparison) -> dict[str, Any]:
+def _times(times: TimeComparison) -> dict[str, object]:
     return {
         "cpu_median": {name: spread.median for name, spread in times.cpu_seconds.items()},
         "wall_median": {name: spread.median for name, spread in times.wall_seconds.items()},
@@ -104,8 +107,8 @@ def total_nbytes(measured: MemoryMeasurement) -> int:
 
 
 def compare(
-    module: Any,
-    unmodified: Any | None,
+    module: CompiledModule,
+    unmodified: CompiledModule | None,
     inputs: Sequence[np.ndarray],
     arena_nbytes: int | None,
     *,
@@ -127,7 +130,7 @@ def compare(
     return Comparison(arena_nbytes, passed, memory, other, times, equal, arena_position)
 
 
-def largest_difference(module: Any, other: Any, inputs: Sequence[np.ndarray]) -> float:
+def largest_difference(module: CompiledModule, other: CompiledModule, inputs: Sequence[np.ndarray]) -> float:
     """Largest absolute difference of two modules' outputs over the largest absolute value of the other's."""
     found, expected = (run_module(one, inputs) for one in (module, other))
     worst = 0.0

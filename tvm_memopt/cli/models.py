@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.cli.console import note, stage
 from tvm_memopt.errors import FrontendError, MemoptError
 from tvm_memopt.graph import Graph, read_graph
+
+if TYPE_CHECKING:
+    import tvm
+
+    from tvm_memopt.passes.relax.planning import KernelCosts
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ def read_graph_if_given(path: str) -> Graph | None:
     return read_graph(path) if detect_format(path) == "memopt-graph" else None
 
 
-def import_for_command(path: str, shapes: Sequence[str], override_shapes: Sequence[str] = ()) -> Any:
+def import_for_command(path: str, shapes: Sequence[str], override_shapes: Sequence[str] = ()) -> tvm.IRModule:
     """The Relax module of a model file, with the given input shapes."""
     from tvm_memopt.frontends import detect_format, import_model, parse_shapes
 
@@ -66,7 +71,7 @@ def graph_of_model(path: str, options: Lowering) -> Graph:
     return graph
 
 
-def kernel_costs(network: str | None, measured: bool, target: Any) -> Any:
+def kernel_costs(network: str | None, measured: bool, target: tvm.target.Target) -> KernelCosts | None:
     """The source of kernel times that --predict-costs names; None without it.
 
     Raises MemoptError where it cannot be read or predicts for another target, and beside --measure-costs.
@@ -83,7 +88,7 @@ def kernel_costs(network: str | None, measured: bool, target: Any) -> Any:
 
 
 def choose_function(
-    path: str, wanted: str | None, functions: Mapping[str, Any], skipped: Mapping[str, str] | None = None
+    path: str, wanted: str | None, functions: Mapping[str, object], skipped: Mapping[str, str] | None = None
 ) -> str:
     """The function to plan: ``wanted``, or else ``main`` or the only one. Raises MemoptError when there is none."""
     from tvm_memopt.passes.compile import main_function

@@ -6,9 +6,10 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +28,16 @@ from tvm_memopt.cli.options import (
 from tvm_memopt.cli.plan import make_request, note_interrupted, plan_summary, plan_text
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
 from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget, read_plan, write_plan
+
+if TYPE_CHECKING:
+    import tvm
+
+    from tvm_memopt.cli.measured import Comparison
+    from tvm_memopt.frontends.inputs import InputDocument
+    from tvm_memopt.passes.build import Build
+    from tvm_memopt.passes.relax.plan_function import FunctionPlan
+    from tvm_memopt.passes.relax.planning import KernelCosts, PlanOptions
+    from tvm_memopt.runtime import Spread
 
 _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.png")
 
@@ -61,20 +72,46 @@ def command(**arguments: Any) -> None:
       tvm-memopt optimize model.onnx -o model.so --shape input=1,3,224,224
       tvm-memopt optimize model.tflite -o model.so --budget 192KiB --report report/
     """
-    _Optimization(arguments).run()
+    _Optimization(_Arguments(**arguments)).run()
+
+
+@dataclass(frozen=True)
+class _Arguments:
+    """The command's arguments and options."""
+
+    model: str
+    output: str
+    plan_file: str | None
+    report_dir: str | None
+    measure: bool
+    exec_mode: str
+    caller_arena: bool
+    cc: str | None
+    budget: str | None
+    time_limit: float
+    threads: int | None
+    seed: int
+    shapes: tuple[str, ...]
+    override_shapes: tuple[str, ...]
+    target: str
+    fold: str
+    no_inplace: bool
+    measure_costs: bool
+    predict_costs: str | None
+    strict: bool
+    as_json: bool
 
 
 class _Optimization:
     """One call of the command; the stages share the arguments."""
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, arguments: _Arguments) -> None:
         self.arguments = arguments
-        self.model: str = arguments["model"]
-        self.output: str = arguments["output"]
-        self.plan_file: str | None = arguments["plan_file"] or None
-        self.report_dir: str | None = arguments["report_dir"] or None
+        self.model, self.output = arguments.model, arguments.output
+        self.plan_file = arguments.plan_file or None
+        self.report_dir = arguments.report_dir or None
         self.plan: Plan | None = None
-        self.costs: Any = None
+        self.costs: KernelCosts | None = None
 
     def run(self) -> None:
         self._check_arguments()
@@ -82,16 +119,16 @@ class _Optimization:
         if self.plan_file is not None and Path(self.plan_file).exists():
             self.plan = read_plan(self.plan_file)
         target = self._target()
-        self.costs = kernel_costs(self.arguments["predict_costs"], self.arguments["measure_costs"], target)
-        mod = import_for_command(self.model, self.arguments["shapes"], self.arguments["override_shapes"])
+        self.costs = kernel_costs(self.arguments.predict_costs, self.arguments.measure_costs, target)
+        mod = import_for_command(self.model, self.arguments.shapes, self.arguments.override_shapes)
         build = self._build(mod, target)
         with removed_on_failure(self._outputs()):
             self._write(mod, target, build)
 
     def _check_arguments(self) -> None:
-        if self.arguments["budget"] is not None:
-            check_budget_syntax(self.arguments["budget"])
-        make_request(self.arguments["time_limit"], self.arguments["threads"], self.arguments["seed"])
+        if self.arguments.budget is not None:
+            check_budget_syntax(self.arguments.budget)
+        make_request(self.arguments.time_limit, self.arguments.threads, self.arguments.seed)
         if not self.output.endswith(".so"):
             raise MemoptError(f"{self.output}: a compiled module is a shared library, expected a name that ends in .so")
 
@@ -104,22 +141,22 @@ class _Optimization:
             if Path(self.plan_file).absolute() == Path(self.output).absolute():
                 raise MemoptError(f"{self.output}: is to be both the module and the plan; name two files")
 
-    def _target(self) -> Any:
+    def _target(self) -> tvm.target.Target:
         """The target, once it is certain that it can be linked for, and measured on where that is asked."""
         from tvm_memopt.passes.compile import make_target
         from tvm_memopt.targets.toolchain import linker_for
 
-        target = make_target(self.arguments["target"])
-        linker = linker_for(target, self.arguments["cc"])
-        if self.arguments["measure"]:
-            if linker is not None and not self.arguments["cc"]:
+        target = make_target(self.arguments.target)
+        linker = linker_for(target, self.arguments.cc)
+        if self.arguments.measure:
+            if linker is not None and not self.arguments.cc:
                 raise MemoptError("--measure runs the module on this machine, but --target names another; leave it out")
             from tvm_memopt.runtime.interposer import build_interposer
 
             build_interposer()
         return target
 
-    def _build(self, mod: Any, target: Any) -> Any:
+    def _build(self, mod: tvm.IRModule, target: tvm.target.Target) -> Build:
         from tvm_memopt.passes.build import build_planned
 
         if self.plan is not None and self.plan.graph not in (names := _function_names(mod)):
@@ -127,26 +164,26 @@ class _Optimization:
                 f"{self.plan_file}: is a plan for {self.plan.graph!r}, but {self.model} has only {', '.join(names)}; "
                 "name another file to have a new plan written there"
             )
-        mode, inputs = self.arguments["exec_mode"], describe_model_inputs(mod)
+        mode, inputs = self.arguments.exec_mode, describe_model_inputs(mod)
         with stage("planning and compiling"), self._plan_errors_named():
             return build_planned(mod, target, self._options(), exec_mode=mode, inputs=inputs)
 
-    def _options(self) -> Any:
+    def _options(self) -> PlanOptions:
         from tvm_memopt.passes.relax.planning import PlanOptions
 
         a = self.arguments
         return PlanOptions(
-            budget=a["budget"],
-            time_limit=a["time_limit"],
-            seed=a["seed"],
-            threads=a["threads"],
-            caller_arena=a["caller_arena"],
-            fold_data_movement=a["fold"],
-            inplace=not a["no_inplace"],
-            measure_costs=a["measure_costs"],
+            budget=a.budget,
+            time_limit=a.time_limit,
+            seed=a.seed,
+            threads=a.threads,
+            caller_arena=a.caller_arena,
+            fold_data_movement=a.fold,
+            inplace=not a.no_inplace,
+            measure_costs=a.measure_costs,
             kernel_costs=self.costs,
             plan=self.plan,
-            strict=a["strict"],
+            strict=a.strict,
         )
 
     @contextmanager
@@ -165,7 +202,7 @@ class _Optimization:
         files = [self.output] if self.plan_file is None else [self.output, self.plan_file]
         return [*map(Path, files), *folder, *(f / name for f in folder for name in _REPORT_FILES)]
 
-    def _write(self, mod: Any, target: Any, build: Any) -> None:
+    def _write(self, mod: tvm.IRModule, target: tvm.target.Target, build: Build) -> None:
         from tvm_memopt.passes.build import export_module
         from tvm_memopt.passes.compile import main_function
 
@@ -175,7 +212,7 @@ class _Optimization:
         name = main_function(build.planned.functions)
         found = build.planned.functions[name]
         self._check_followed(found.graph)
-        export_module(build.executable, self.output, target, self.arguments["cc"])
+        export_module(build.executable, self.output, target, self.arguments.cc)
         if self.plan_file is not None and self.plan is None:
             write_plan(found.plan, self.plan_file)
         print_notes(found.plan.notes)
@@ -185,36 +222,38 @@ class _Optimization:
         report = self._report(build, found, comparison) if self.report_dir is not None else None
         self._print(found, comparison, report)
 
-    def _write_unplanned(self, mod: Any, target: Any, build: Any) -> None:
+    def _write_unplanned(self, mod: tvm.IRModule, target: tvm.target.Target, build: Build) -> None:
         """The module as TVM builds it, and why."""
         from tvm_memopt.passes.build import export_module
         from tvm_memopt.passes.relax.planning import unplanned_reason
 
-        export_module(build.executable, self.output, target, self.arguments["cc"])
+        export_module(build.executable, self.output, target, self.arguments.cc)
         reason = unplanned_reason(build.planned.skipped)
-        unused = [name for name in ("plan_file", "report_dir") if self.arguments[name]]
-        options = {"plan_file": "--plan", "report_dir": "--report"}
+        given = (("--plan", self.plan_file), ("--report", self.report_dir))
+        unused = [option for option, value in given if value]
         if unused:
-            note(f"{', '.join(options[name] for name in unused)}: left out, since there is no plan")
+            note(f"{', '.join(unused)}: left out, since there is no plan")
         comparison = self._measure(mod, target, None)
-        document = {"module": self.output, "plan": None, "notes": [reason]}
+        document: dict[str, object] = {"module": self.output, "plan": None, "notes": [reason]}
         lines = [f"{self.output}: compiled as TVM does: {reason}"]
-        emit(self.arguments["as_json"], *_with_measured(document, lines, comparison))
+        emit(self.arguments.as_json, *_with_measured(document, lines, comparison))
 
     def _check_followed(self, graph: Graph) -> None:
         """Raises BudgetError when a plan that was given breaks the budget that was given beside it."""
-        if self.plan is None or self.arguments["budget"] is None:
+        if self.plan is None or self.arguments.budget is None:
             return
-        budget = parse_budget(self.arguments["budget"], graph)
+        budget = parse_budget(self.arguments.budget, graph)
         if self.plan.arena_nbytes > budget:
             raise BudgetError(
                 f"{self.plan_file}: this plan needs {self.plan.arena_nbytes} bytes, more than the budget of {budget}; "
                 "delete the file to have a new plan written there"
             )
 
-    def _measure(self, mod: Any, target: Any, arena: int | None, *, arena_position: int | None = None) -> Any:
+    def _measure(
+        self, mod: tvm.IRModule, target: tvm.target.Target, arena: int | None, *, arena_position: int | None = None
+    ) -> Comparison | None:
         """The module beside the unmodified build, where that is asked for; ``arena``: bytes that a plan says."""
-        if not self.arguments["measure"]:
+        if not self.arguments.measure:
             return None
         from tvm_memopt.cli.measured import compare
         from tvm_memopt.frontends import random_inputs
@@ -223,15 +262,15 @@ class _Optimization:
         with stage("building the unmodified module and measuring both"), TemporaryDirectory() as folder:
             # Both are linked: in memory, calls such as those that convert float16 reach other libraries.
             other = str(Path(folder, "unmodified.so"))
-            unmodified = build_unmodified(mod, target, exec_mode=self.arguments["exec_mode"])
-            export_module(unmodified, other, target, self.arguments["cc"])
-            inputs = random_inputs(mod, self.arguments["seed"])
-            caller_arena = self.arguments["caller_arena"] and arena is not None
+            unmodified = build_unmodified(mod, target, exec_mode=self.arguments.exec_mode)
+            export_module(unmodified, other, target, self.arguments.cc)
+            inputs = random_inputs(mod, self.arguments.seed)
+            caller_arena = self.arguments.caller_arena and arena is not None
             return compare(
                 self.output, other, inputs, arena, caller_arena=caller_arena, repeats=10, arena_position=arena_position
             )
 
-    def _report(self, build: Any, found: Any, comparison: Any) -> Path:
+    def _report(self, build: Build, found: FunctionPlan, comparison: Comparison | None) -> Path:
         from tvm_memopt import __version__
         from tvm_memopt.cli.measured import figures
         from tvm_memopt.passes.relax.baseline import baseline_plan
@@ -240,33 +279,40 @@ class _Optimization:
         baseline = baseline_plan(build.lowered, build.target, found.graph.name)
         before = baseline.storage_nbytes + build.planned.scratch_before  # what the arena stands for, outputs apart
         after = found.plan.arena_nbytes
-        seconds = {} if comparison is None else comparison.times.cpu_seconds
+        times = None if comparison is None else comparison.times
+        seconds = {} if times is None else times.cpu_seconds
         memory = (None, None) if comparison is None else (comparison.unmodified, comparison.planned)
         passed = 0 if comparison is None else comparison.caller_arena_nbytes
         context = ReportContext(
             baseline=figures(memory[0], before, _median(seconds, "unmodified")),
             optimized=figures(memory[1], after, _median(seconds, "planned"), passed),
             command_line=shlex.join(["tvm-memopt", *sys.argv[1:]]),
-            seed=self.arguments["seed"],
-            time_limit=self.arguments["time_limit"],
+            seed=self.arguments.seed,
+            time_limit=self.arguments.time_limit,
             versions={"tvm-memopt": __version__, "apache-tvm": _tvm_version()},
             stage_seconds=dict(build.seconds),
             notes=(*found.plan.notes, *found.folds),
         )
         return write_report(str(self.report_dir), found.graph, found.plan, context)
 
-    def _print(self, found: Any, comparison: Any, report: Path | None) -> None:
-        document = {"module": self.output, "plan": self.plan_file, **plan_summary(found.graph, found.plan)}
+    def _print(self, found: FunctionPlan, comparison: Comparison | None, report: Path | None) -> None:
+        document: dict[str, object] = {
+            "module": self.output,
+            "plan": self.plan_file,
+            **plan_summary(found.graph, found.plan),
+        }
         document["folds"] = list(found.folds)
         source = "" if self.plan_file is None else f"plan: {'followed' if self.plan else 'written to'} {self.plan_file}"
         lines = [f"{self.output}: {plan_text(found.plan)}", *filter(None, [source])]
         if report is not None:
             document["report"] = str(report)
             lines.append(f"report: {report}")
-        emit(self.arguments["as_json"], *_with_measured(document, lines, comparison))
+        emit(self.arguments.as_json, *_with_measured(document, lines, comparison))
 
 
-def _with_measured(document: dict[str, Any], lines: list[str], comparison: Any) -> tuple[dict[str, Any], str]:
+def _with_measured(
+    document: dict[str, object], lines: list[str], comparison: Comparison | None
+) -> tuple[dict[str, object], str]:
     """The document and the text, with what was measured in both."""
     from tvm_memopt.cli.measured import text
 
@@ -275,13 +321,13 @@ def _with_measured(document: dict[str, Any], lines: list[str], comparison: Any) 
     return {**document, "measured": comparison.document()}, "\n".join([*lines, text(comparison)])
 
 
-def _function_names(mod: Any) -> list[str]:
+def _function_names(mod: tvm.IRModule) -> list[str]:
     from tvm import relax
 
     return [v.name_hint for v, function in mod.functions_items() if isinstance(function, relax.Function)]
 
 
-def _median(seconds: Mapping[str, Any], name: str) -> float | None:
+def _median(seconds: Mapping[str, Spread], name: str) -> float | None:
     return float(seconds[name].median) if name in seconds else None
 
 
@@ -291,8 +337,8 @@ def _tvm_version() -> str:
     return str(tvm.__version__)
 
 
-def describe_model_inputs(mod: Any) -> list[dict[str, Any]]:
+def describe_model_inputs(mod: tvm.IRModule) -> list[InputDocument]:
     """Name, shape and type of each input, for the metadata of a compiled module."""
     from tvm_memopt.frontends.inputs import describe_inputs
 
-    return list(describe_inputs(mod))
+    return describe_inputs(mod)

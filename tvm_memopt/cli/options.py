@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 import click
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_F = TypeVar("_F", bound=Callable[..., object])
 
 
-def _stack(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
+class _Decorator(Protocol):
+    def __call__(self, function: _F, /) -> _F: ...
+
+
+def _stack(*decorators: _Decorator) -> _Decorator:
     def apply(function: _F) -> _F:
         for decorator in reversed(decorators):
             function = decorator(function)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -13,9 +13,22 @@ from tvm_memopt.cli.plan import make_request
 from tvm_memopt.errors import InfeasibleBudgetError, NoPlanError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tvm_memopt.graph import Lifetimes
     from tvm_memopt.solvers.layout.exact import Found
     from tvm_memopt.solvers.request import Request
+
+
+class _Document(TypedDict):
+    buffers: int
+    arena_nbytes: int | None
+    lower_bound_nbytes: int
+    capacity_nbytes: int | None
+    status: str
+    seconds: float
+    nodes: int
+    seed: int
 
 
 @click.command("pack")
@@ -52,7 +65,7 @@ def command(
     seconds = time.monotonic() - started
     offsets = _offsets(buffers, found, capacity)
     write_placed(table, offsets, output)
-    document = {
+    document: _Document = {
         "buffers": len(table.rows),
         "arena_nbytes": found.arena_nbytes,
         "lower_bound_nbytes": found.bound_nbytes,
@@ -69,7 +82,7 @@ def _search(lives: Lifetimes, request: Request, capacity: int | None) -> Found:
     from tvm_memopt.solvers.layout.exact import Effort, search
     from tvm_memopt.solvers.native import call_interruptibly
 
-    def run(flag: Any) -> Found:
+    def run(flag: np.ndarray) -> Found:
         effort = Effort(request.time_limit, request.seed, request.threads, flag)
         return search(lives, 1, effort, capacity=capacity)
 
@@ -92,10 +105,10 @@ def _offsets(source: str, found: Found, capacity: int | None) -> tuple[int, ...]
     )
 
 
-def _text(document: dict[str, Any]) -> str:
-    bound = document["lower_bound_nbytes"]
-    gap = document["arena_nbytes"] - bound
+def _text(document: _Document) -> str:
+    arena, bound = document["arena_nbytes"] or 0, document["lower_bound_nbytes"]
+    gap = arena - bound
     return (
-        f"{document['buffers']:,} buffers, arena {document['arena_nbytes']:,} bytes, bound {bound:,}"
+        f"{document['buffers']:,} buffers, arena {arena:,} bytes, bound {bound:,}"
         f"{f' (gap {gap:,})' if gap else ''}, {document['status']}, {document['seconds']:.2f} s"
     )

@@ -101,7 +101,7 @@ def note_interrupted(plan: Plan) -> None:
         note("interrupted: this is the best plan so far")
 
 
-def plan_summary(graph: Graph, plan: Plan) -> dict[str, Any]:
+def plan_summary(graph: Graph, plan: Plan) -> dict[str, object]:
     """Figures of a plan for programs."""
     keys = (
         "arena_nbytes", "peak_live_nbytes", "lower_bound_nbytes", "budget_nbytes", "cost", "base_cost", "status",

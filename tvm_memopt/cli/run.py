@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from tvm_memopt.cli.console import emit, stage
 from tvm_memopt.cli.options import json_option
 from tvm_memopt.errors import FrontendError, MemoptError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tvm
+
+    from tvm_memopt.frontends.inputs import InputDocument
 
 
 @click.command("run")
@@ -43,11 +50,11 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
     arena_nbytes = main["plan"]["arena_nbytes"]
     position = main.get("arena_position", 0) if main.get("beside_arena", False) else None
     if against is None:
-        inputs, other = _inputs_of(document, seed), None
+        inputs, other = _inputs_of(document["inputs"], seed), None
     else:
         from tvm_memopt.passes.compile import make_target
 
-        mod, inputs = _model_and_inputs(against, module, document, seed)
+        mod, inputs = _model_and_inputs(against, module, document["inputs"], seed)
         with stage("building the unmodified module"):
             other = build_unmodified(mod, make_target(str(document["target"])))
     with stage("measuring"):
@@ -65,10 +72,12 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
         raise click.exceptions.Exit(1)
 
 
-def _model_and_inputs(path: str, module: str, document: dict[str, Any], seed: int) -> tuple[Any, list[Any]]:
+def _model_and_inputs(
+    path: str, module: str, inputs: Sequence[InputDocument], seed: int
+) -> tuple[tvm.IRModule, list[np.ndarray]]:
     from tvm_memopt.frontends import detect_format, import_model, model_inputs, random_inputs
 
-    wanted = {value["name"]: tuple(value["shape"]) for value in document["inputs"]}
+    wanted = {value["name"]: tuple(value["shape"]) for value in inputs}
     try:
         with stage(f"importing {path}"):
             if detect_format(path) == "onnx":  # the module may have been made with --override-shape
@@ -87,8 +96,8 @@ def _show(inputs: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name}={','.join(map(str, shape))}" for name, shape in inputs.items()) or "none"
 
 
-def _inputs_of(document: dict[str, Any], seed: int) -> list[Any]:
+def _inputs_of(inputs: Sequence[InputDocument], seed: int) -> list[np.ndarray]:
     from tvm_memopt.frontends.inputs import ModelInput, random_arrays
 
-    wanted = [ModelInput(v["name"], tuple(v["shape"]), v["dtype"]) for v in document["inputs"]]
-    return list(random_arrays(wanted, seed, {v["name"]: v["limit"] for v in document["inputs"]}))
+    wanted = [ModelInput(v["name"], tuple(v["shape"]), v["dtype"]) for v in inputs]
+    return random_arrays(wanted, seed, {v["name"]: v["limit"] for v in inputs})

@@ -99,7 +99,7 @@ def _check_files(source: str, output: str | None, plot: str | None) -> None:
         check_output(plot, source, *([output] if output is not None else []))
 
 
-def curve(graph: Graph, plans: Sequence[Plan]) -> dict[str, Any]:
+def curve(graph: Graph, plans: Sequence[Plan]) -> dict[str, object]:
     """The sweep for programs: one plan summary for each budget, with its schedule."""
     points = [{**plan_summary(graph, plan), "schedule": list(plan.schedule)} for plan in plans]
     given = plans[0].solver["given_order_peak_nbytes"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +16,10 @@ from tvm_memopt.cli.console import emit, note
 from tvm_memopt.cli.files import check_output
 from tvm_memopt.cli.options import json_option
 from tvm_memopt.errors import MemoptError
+
+if TYPE_CHECKING:
+    from tvm_memopt.cost_model.network.card import Card
+    from tvm_memopt.cost_model.network.training import Curve, Settings
 
 _NAMES = {
     "mean_error": "mean error", "median_error": "median error", "r2": "R2 of log time", "pairwise": "pairwise",
@@ -80,7 +85,7 @@ def command(
         raise MemoptError(f"training needs {error.name}: pip install 'tvm-memopt[learn]'") from error
     state = Path(f"{output}.state")
     try:
-        trained = train(samples, target, _settings(choices), state, _show)
+        trained = train(samples, target, _settings(_Choices(**choices)), state, _show)
     except KeyboardInterrupt:
         note(f"interrupted: {state} keeps what was learned; the same command goes on from there")
         raise
@@ -93,26 +98,40 @@ def command(
     emit(as_json, {"checkpoint": output, **trained.card}, _text(output, trained.card))
 
 
-def _settings(choices: dict[str, Any]) -> Any:
+@dataclass(frozen=True)
+class _Choices:
+    """The options that make the settings of a training."""
+
+    epochs: int
+    patience: int
+    seed: int
+    test_share: float
+    edges: str
+    width: int
+    rounds: int
+    device: str
+
+
+def _settings(choices: _Choices) -> Settings:
     import torch
 
     from tvm_memopt.cost_model.network.gcn import Architecture
     from tvm_memopt.cost_model.network.training import Settings
 
     try:
-        torch.zeros(1, device=choices["device"])
+        torch.zeros(1, device=choices.device)
     except (RuntimeError, AssertionError) as error:
         first = str(error).strip().splitlines()[0]
-        raise MemoptError(f"device {choices['device']!r} cannot be used ({first}): expected cpu or cuda") from error
-    shape = Architecture(choices["width"], max(choices["width"] // 2, 1), choices["rounds"], choices["edges"])
-    share = choices["test_share"]
+        raise MemoptError(f"device {choices.device!r} cannot be used ({first}): expected cpu or cuda") from error
+    shape = Architecture(choices.width, max(choices.width // 2, 1), choices.rounds, choices.edges)
+    share = choices.test_share
     return Settings(
-        seed=choices["seed"], epochs=choices["epochs"], patience=choices["patience"], device=choices["device"],
+        seed=choices.seed, epochs=choices.epochs, patience=choices.patience, device=choices.device,
         shares=(0.9 - share, 0.1), architecture=shape,
     )  # fmt: skip
 
 
-def _show(curve: Any, best: float) -> None:
+def _show(curve: Curve, best: float) -> None:
     metrics = curve.metrics
     note(
         f"epoch {curve.epoch}: loss {curve.train:.4f}, held-out {curve.valid:.4f} (best {best:.4f}), "
@@ -120,7 +139,7 @@ def _show(curve: Any, best: float) -> None:
     )
 
 
-def _text(output: str, card: dict[str, Any]) -> str:
+def _text(output: str, card: Card) -> str:
     programs, candidates = card["programs"], card["candidates"]
     lines = [
         f"{output}: {card['parameters']:,} parameters, {card['epochs']} epochs, trained on {candidates['train']:,} "

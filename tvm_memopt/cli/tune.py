@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,12 @@ from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_f
 from tvm_memopt.cli.models import import_for_command
 from tvm_memopt.cli.options import json_option, shape_option
 from tvm_memopt.errors import MemoptError
+
+if TYPE_CHECKING:
+    import tvm
+
+    from tvm_memopt.cost_model.tuner.tuning import Tuned
+    from tvm_memopt.passes.relax.plan_function import FunctionPlan
 
 
 @click.command("tune")
@@ -51,45 +58,71 @@ def command(**arguments: Any) -> None:
       tvm-memopt tune model.onnx -o model.so --work-dir tuning --trials 512
       tvm-memopt tune model.onnx -o model.so --work-dir tuning --cost-model xgb --measure
     """
-    output, folder = arguments["output"], Path(arguments["work_dir"])
+    _tune(_Arguments(**arguments))
+
+
+@dataclass(frozen=True)
+class _Arguments:
+    """The command's arguments and options."""
+
+    model: str
+    output: str
+    work_dir: str
+    cost_model: str
+    checkpoint: str | None
+    trials: int
+    seed: int
+    workers: int
+    timeout: float
+    target: str | None
+    budget: str | None
+    time_limit: float
+    measure: bool
+    shapes: tuple[str, ...]
+    override_shapes: tuple[str, ...]
+    as_json: bool
+
+
+def _tune(arguments: _Arguments) -> None:
+    output, folder = arguments.output, Path(arguments.work_dir)
     if not output.endswith(".so"):
         raise MemoptError(f"{output}: a compiled module is a shared library, expected a name that ends in .so")
-    check_output(output, arguments["model"])
+    check_output(output, arguments.model)
     check_output_folder(str(folder))
-    if arguments["checkpoint"] is not None and arguments["cost_model"] != "gcn":
+    if arguments.checkpoint is not None and arguments.cost_model != "gcn":
         raise MemoptError("--checkpoint is for --cost-model gcn: leave one of them out")
-    target = _target(arguments["target"])
-    mod = import_for_command(arguments["model"], arguments["shapes"], arguments["override_shapes"])
+    target = _target(arguments.target)
+    mod = import_for_command(arguments.model, arguments.shapes, arguments.override_shapes)
     tuned = _search(mod, target, folder, arguments)
     with removed_on_failure([Path(output)]):
         _build(mod, target, tuned, arguments)
 
 
-def _target(text: str | None) -> Any:
+def _target(text: str | None) -> tvm.target.Target:
     from tvm_memopt.cli.collect import tuning_target
 
     return tuning_target(text, cores=1)
 
 
-def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> Any:
+def _search(mod: tvm.IRModule, target: tvm.target.Target, folder: Path, arguments: _Arguments) -> Tuned:
     from tvm_memopt.cost_model.data.programs import model_tasks
     from tvm_memopt.cost_model.measure.devices import local_device
     from tvm_memopt.cost_model.tuner.cost_models import make_cost_model
     from tvm_memopt.cost_model.tuner.tuning import TuneOptions, tune_tasks
     from tvm_memopt.cost_model.tuner.untuned import keep_what_is_faster, read_untuned, untuned_seconds
 
-    checkpoint = None if arguments["checkpoint"] is None else Path(arguments["checkpoint"])
-    model, start = make_cost_model(arguments["cost_model"], str(target), arguments["seed"], checkpoint)
-    tasks = model_tasks(mod, target, arguments["model"])
-    note(f"{arguments['model']}: {len(tasks)} distinct kernels; {arguments['cost_model']} starts from {start}")
+    checkpoint = None if arguments.checkpoint is None else Path(arguments.checkpoint)
+    model, start = make_cost_model(arguments.cost_model, str(target), arguments.seed, checkpoint)
+    tasks = model_tasks(mod, target, arguments.model)
+    note(f"{arguments.model}: {len(tasks)} distinct kernels; {arguments.cost_model} starts from {start}")
 
     def show(task: str, measured: int, seconds: float | None) -> None:
         found = "none of them ran" if seconds is None else f"the fastest took {seconds * 1e6:.1f} us"
-        note(f"{measured} of {arguments['trials']} measured; {task}: {found}")
+        note(f"{measured} of {arguments.trials} measured; {task}: {found}")
 
-    options = TuneOptions(arguments["trials"], arguments["seed"])
+    options = TuneOptions(arguments.trials, arguments.seed)
     read_untuned(folder)  # a damaged file is told before the search
-    with local_device(arguments["workers"], arguments["timeout"]) as device:
+    with local_device(arguments.workers, arguments.timeout) as device:
         tuned = tune_tasks(tasks, target, device, model, folder, options, show)
         untuned = untuned_seconds(tuned, tasks, target, device, folder)
     keep_what_is_faster(tuned, tasks, target, untuned)
@@ -102,38 +135,40 @@ def _search(mod: Any, target: Any, folder: Path, arguments: dict[str, Any]) -> A
     return tuned
 
 
-def _build(mod: Any, target: Any, tuned: Any, arguments: dict[str, Any]) -> None:
+def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments: _Arguments) -> None:
     from tvm_memopt.cli.optimize import describe_model_inputs
     from tvm_memopt.passes.build import build_planned, export_module
     from tvm_memopt.passes.compile import main_function
     from tvm_memopt.passes.relax.planning import PlanOptions, unplanned_reason
 
-    options = PlanOptions(budget=arguments["budget"], time_limit=arguments["time_limit"], seed=arguments["seed"])
+    options = PlanOptions(budget=arguments.budget, time_limit=arguments.time_limit, seed=arguments.seed)
     with stage("planning and compiling"):
         build = build_planned(mod, target, options, inputs=describe_model_inputs(mod), tuned=tuned.database)
     functions, skipped = build.planned.functions, build.planned.skipped
     found = functions[main_function(functions)] if functions else None
     arena_nbytes = None if found is None else found.plan.arena_nbytes
     notes = [unplanned_reason(skipped)] if found is None else list(found.plan.notes)
-    export_module(build.executable, arguments["output"], target)
-    document: dict[str, Any] = {
-        "module": arguments["output"], "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
+    export_module(build.executable, arguments.output, target)
+    document: dict[str, object] = {
+        "module": arguments.output, "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
         "kernel_seconds": tuned.best, "untuned_seconds": tuned.untuned, "unscheduled": tuned.unscheduled,
         "arena_nbytes": arena_nbytes, "notes": notes,
     }  # fmt: skip
     lines = [
-        f"{arguments['output']}: {len(tuned.best) - len(tuned.unscheduled)} kernels tuned with "
+        f"{arguments.output}: {len(tuned.best) - len(tuned.unscheduled)} kernels tuned with "
         f"{tuned.measured + tuned.known} candidates, {tuned.failed} failed; "
         + (f"no arena: {notes[0]}" if arena_nbytes is None else f"arena {arena_nbytes:,} bytes")
     ]
-    if arguments["measure"]:
+    if arguments.measure:
         compared, told = _compare(mod, target, found, arguments)
         document["compared"] = compared
         lines.append(told)
-    emit(arguments["as_json"], document, "\n".join(lines))
+    emit(arguments.as_json, document, "\n".join(lines))
 
 
-def _compare(mod: Any, target: Any, planned: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _compare(
+    mod: tvm.IRModule, target: tvm.target.Target, planned: FunctionPlan | None, arguments: _Arguments
+) -> tuple[dict[str, object], str]:
     """Outputs, memory and time of the ``planned`` main function, or of what was not planned (None), beside TVM's own
     build without tuned kernels."""
     from tvm_memopt.cli.measured import compare, largest_difference, text
@@ -141,13 +176,13 @@ def _compare(mod: Any, target: Any, planned: Any, arguments: dict[str, Any]) -> 
     from tvm_memopt.passes.build import build_unmodified
 
     with stage("building the default module and measuring both"):
-        other, inputs = build_unmodified(mod, target), random_inputs(mod, arguments["seed"])
+        other, inputs = build_unmodified(mod, target), random_inputs(mod, arguments.seed)
         arena_nbytes = None if planned is None else planned.plan.arena_nbytes
         position = planned.arena_position if planned is not None and planned.beside_arena else None
         found = compare(
-            arguments["output"], other, inputs, arena_nbytes, caller_arena=False, repeats=10, arena_position=position
+            arguments.output, other, inputs, arena_nbytes, caller_arena=False, repeats=10, arena_position=position
         )
-        difference = largest_difference(arguments["output"], other, inputs)
+        difference = largest_difference(arguments.output, other, inputs)
     told = text(found).rpartition("\n")[0]  # the last line asks for equal bits, which other schedules do not give
     document = {**found.document(), "largest_difference": difference}
     return document, f"{told}\noutputs: largest difference {difference:.1e} of the largest value"

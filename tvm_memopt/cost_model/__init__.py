@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tvm_memopt.cost_model.tuner.gcn_cost_model import GCNCostModel
 
 __all__ = ["GCNCostModel"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> type[GCNCostModel]:
     if name not in __all__:
         raise AttributeError(f"module 'tvm_memopt.cost_model' has no attribute {name!r}")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.frontends.relax_types import tensor_dims
 
@@ -27,12 +27,12 @@ def index_limits(main: relax.Function) -> dict[str, int]:
     return limits
 
 
-def _indexed_by(value: Any, sources: Mapping[Any, frozenset[str]]) -> frozenset[str]:
+def _indexed_by(value: relax.Expr, sources: Mapping[relax.Var, frozenset[str]]) -> frozenset[str]:
     is_look_up = getattr(getattr(value, "op", None), "name", None) in _LOOK_UPS
     return _origins([value.args[1]], sources) if is_look_up else frozenset()
 
 
-def _origins(read: Iterable[Any], sources: Mapping[Any, frozenset[str]]) -> frozenset[str]:
+def _origins(read: Iterable[relax.Expr], sources: Mapping[relax.Var, frozenset[str]]) -> frozenset[str]:
     from tvm import relax
 
     found: frozenset[str] = frozenset()
@@ -46,7 +46,7 @@ def _origins(read: Iterable[Any], sources: Mapping[Any, frozenset[str]]) -> froz
     return found
 
 
-def _rows(look_up: Any) -> int:
+def _rows(look_up: relax.Call) -> int:
     """The extent that indices range over; 1, which is always safe, where it is not known."""
     dims = tensor_dims(look_up.args[0].ty)
     sizes = [int(dim) if hasattr(dim, "value") else 1 for dim in dims or ()]
@@ -56,6 +56,6 @@ def _rows(look_up: Any) -> int:
     return sizes[int(axis)] if axis is not None else min(sizes)
 
 
-def _is_integer(variable: Any) -> bool:
+def _is_integer(variable: relax.Var) -> bool:
     dtype = str(getattr(variable.ty, "dtype", ""))
     return dtype.startswith(("int", "uint"))

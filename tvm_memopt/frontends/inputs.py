@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
 
 from tvm_memopt.errors import FrontendError
 from tvm_memopt.frontends.index_limits import index_limits
@@ -25,6 +25,15 @@ class ModelInput:
     name: str
     shape: tuple[int, ...]
     dtype: str
+
+
+class InputDocument(TypedDict):
+    """A ModelInput as JSON has it, with what its integers must stay below."""
+
+    name: str
+    shape: Sequence[int]
+    dtype: str
+    limit: int
 
 
 def model_inputs(mod: tvm.IRModule) -> list[ModelInput]:
@@ -52,10 +61,13 @@ def integer_limits(mod: tvm.IRModule) -> dict[str, int]:
     return {one.name: min(rows.get(one.name, _INTEGER_LIMIT), _INTEGER_LIMIT) for one in model_inputs(mod)}
 
 
-def describe_inputs(mod: tvm.IRModule) -> list[dict[str, Any]]:
+def describe_inputs(mod: tvm.IRModule) -> list[InputDocument]:
     """Name, shape, dtype and integer limit of each input of ``main``, ready for JSON."""
     limits = integer_limits(mod)
-    return [{**asdict(one), "limit": limits[one.name]} for one in model_inputs(mod)]
+    return [
+        {"name": one.name, "shape": one.shape, "dtype": one.dtype, "limit": limits[one.name]}
+        for one in model_inputs(mod)
+    ]
 
 
 def _model_input(parameter: relax.Var, bounds: dict[str, int]) -> ModelInput:
@@ -70,7 +82,7 @@ def _model_input(parameter: relax.Var, bounds: dict[str, int]) -> ModelInput:
     return ModelInput(str(parameter.name), shape, str(parameter.ty.dtype))
 
 
-def _size(name: str, dim: Any, bounds: dict[str, int]) -> int:
+def _size(name: str, dim: tvm.ir.Expr, bounds: dict[str, int]) -> int:
     value = evaluate(dim, bounds)
     if value is None:
         raise FrontendError(f"input {name!r}: dimension {dim} is symbolic and has no upper bound")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tvm_memopt.frontends.onnx_values import Values
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import ArrayLike
+
+Attribute: TypeAlias = Any
+"""A number, a text, a tensor, a graph or a list of them: the definition of the operator says which."""
+Attributes: TypeAlias = "dict[str, Attribute]"
 
 _AXES_AS_INPUT = 13
 _SLICE_BY_INPUTS = 10
@@ -23,15 +31,15 @@ class Emitter:
     values: Values
     opset: int
     prefix: str
-    nodes: list[Any] = field(default_factory=list)
-    tensors: list[Any] = field(default_factory=list)
-    names: dict[Any, str] = field(default_factory=dict)
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    tensors: list[onnx.TensorProto] = field(default_factory=list)
+    names: dict[Hashable, str] = field(default_factory=dict)
 
     def fresh(self, stem: str) -> str:
         """A name that nothing else in the model has."""
         return f"{self.prefix}/{stem}_{len(self.nodes) + len(self.tensors) + len(self.names)}"
 
-    def constant(self, array: Any) -> str:
+    def constant(self, array: ArrayLike) -> str:
         """The name of a constant; equal small ones are kept once."""
         import numpy as np
         from onnx import numpy_helper
@@ -54,7 +62,7 @@ class Emitter:
 
         return self.constant(np.array(numbers, np.int64))
 
-    def add(self, op_type: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+    def add(self, op_type: str, *inputs: str, output: str = "", **attributes: Attribute) -> str:
         """The output of a new node; a node whose inputs are all constant becomes a constant itself."""
         from onnx import helper
 
@@ -101,17 +109,17 @@ class Emitter:
         return self.add("Concat", *(self.unsqueeze(value, axis) for value in values), axis=axis)
 
 
-Rule: TypeAlias = "Callable[[Any, Emitter], None]"
+Rule: TypeAlias = "Callable[[onnx.NodeProto, Emitter], None]"
 
 
-def attributes_of(node: Any) -> dict[str, Any]:
+def attributes_of(node: onnx.NodeProto) -> Attributes:
     """Attributes by name, strings as text."""
     from onnx import helper
 
     return {one.name: _text(helper.get_attribute_value(one)) for one in node.attribute}
 
 
-def _text(value: Any) -> Any:
+def _text(value: Attribute) -> Attribute:
     if isinstance(value, bytes):
         return value.decode()
     return [_text(one) for one in value] if isinstance(value, list) else value

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import FrontendError
 from tvm_memopt.frontends.failures import reason, require, show_places
+
+if TYPE_CHECKING:
+    import onnx
 
 INSTALL = "pip install 'tvm-memopt[onnx]'"
 _KNOWN_DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
 _RESIZE_SIZED_INPUTS = (1, 2)
 
 
-def load(path: Path) -> Any:
+def load(path: Path) -> onnx.ModelProto:
     """The ModelProto in ``path``, weights in side files included, ready for TVM's importer."""
     onnx = require("onnx", INSTALL)
     try:
@@ -32,7 +35,7 @@ def load(path: Path) -> Any:
     return model
 
 
-def graphs(graph: Any) -> Iterator[Any]:
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """``graph`` and the graphs inside its nodes (branches of If, bodies of Loop), outermost first."""
     yield graph
     for node in graph.node:
@@ -41,19 +44,19 @@ def graphs(graph: Any) -> Iterator[Any]:
                 yield from graphs(inner)
 
 
-def nodes(model: Any) -> Iterator[Any]:
+def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Every node of the model, those in nested graphs included."""
     for graph in graphs(model.graph):
         yield from graph.node
 
 
-def place(node: Any) -> tuple[str, str]:
+def place(node: onnx.NodeProto) -> tuple[str, str]:
     """The operator of a node, and the node by name or else by its first output."""
     name = f"node {node.name!r}" if node.name else f"the unnamed node that makes {node.output[0]!r}"
     return f"{node.domain}::{node.op_type}" if node.domain else str(node.op_type), name
 
 
-def blank_empty_resize_inputs(model: Any) -> None:
+def blank_empty_resize_inputs(model: onnx.ModelProto) -> None:
     """Exporters pass empty ``roi`` and ``scales`` beside ``sizes``; TVM counts them as given unless they are blank."""
     empty = _empty_constants(model)
     for node in nodes(model):
@@ -63,7 +66,7 @@ def blank_empty_resize_inputs(model: Any) -> None:
                     node.input[position] = ""
 
 
-def _empty_constants(model: Any) -> set[str]:
+def _empty_constants(model: onnx.ModelProto) -> set[str]:
     empty = {tensor.name for graph in graphs(model.graph) for tensor in graph.initializer if 0 in tensor.dims}
     for node in nodes(model):
         if node.op_type == "Constant" and any(a.HasField("t") and 0 in a.t.dims for a in node.attribute):
@@ -71,7 +74,7 @@ def _empty_constants(model: Any) -> set[str]:
     return empty
 
 
-def _check_domains(model: Any) -> None:
+def _check_domains(model: onnx.ModelProto) -> None:
     """TVM looks operators up by name alone, so another domain's operator would pass for the standard one."""
     foreign = [node for node in nodes(model) if node.domain not in _KNOWN_DOMAINS]
     if foreign:

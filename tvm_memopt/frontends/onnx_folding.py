@@ -5,17 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.frontends.failures import require
 from tvm_memopt.frontends.onnx_file import INSTALL
+
+if TYPE_CHECKING:
+    import onnx
 
 _INLINE_NBYTES = 1 << 30
 """Protocol buffers end at 2 GiB: weights of larger models go to a side file."""
 _ONLY_FATAL = 4
 
 
-def fold_with_onnxruntime(model: Any) -> Any:
+def fold_with_onnxruntime(model: onnx.ModelProto) -> onnx.ModelProto:
     """``model`` after ONNX Runtime's basic optimisations, which leave standard operators only."""
     onnx, runtime = require("onnx", INSTALL), require("onnxruntime", INSTALL)
     large = model.ByteSize() > _INLINE_NBYTES
@@ -33,13 +36,13 @@ def fold_with_onnxruntime(model: Any) -> Any:
         return onnx.load(after)
 
 
-def fold_with_onnxslim(model: Any) -> Any:
+def fold_with_onnxslim(model: onnx.ModelProto) -> onnx.ModelProto:
     """``model`` after onnxslim, for models that ONNX Runtime cannot load."""
     onnxslim = require("onnxslim", INSTALL)
     return onnxslim.slim(model)
 
 
-FOLDERS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+FOLDERS: tuple[tuple[str, Callable[[onnx.ModelProto], onnx.ModelProto]], ...] = (
     ("folded by onnxruntime", fold_with_onnxruntime),
     ("folded by onnxslim", fold_with_onnxslim),
 )

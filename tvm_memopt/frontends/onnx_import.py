@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import FrontendError
 from tvm_memopt.frontends import onnx_file
@@ -19,7 +19,9 @@ from tvm_memopt.frontends.relax_types import main_function, tensor_dims, tensor_
 from tvm_memopt.frontends.shapes import Dim
 
 if TYPE_CHECKING:
+    import onnx
     import tvm
+    from tvm import relax
 
 logger = logging.getLogger(__name__)
 _UNSUPPORTED = re.compile(r"not supported for frontend ONNX: (.+)|Operator (\w+) not implemented")
@@ -51,7 +53,7 @@ class _Attempt:
     folded: bool = True
 
 
-def _convert_or_fold(model: Any, symbolic: frozenset[str]) -> tvm.IRModule:
+def _convert_or_fold(model: onnx.ModelProto, symbolic: frozenset[str]) -> tvm.IRModule:
     attempts: list[_Attempt] = []
     for how, prepare in (("as it is", lambda unchanged: unchanged), *FOLDERS):
         attempt = _attempt(model, how, prepare, symbolic)
@@ -67,7 +69,9 @@ def _convert_or_fold(model: Any, symbolic: frozenset[str]) -> tvm.IRModule:
     return best.mod
 
 
-def _attempt(model: Any, how: str, prepare: Callable[[Any], Any], symbolic: frozenset[str]) -> _Attempt:
+def _attempt(
+    model: onnx.ModelProto, how: str, prepare: Callable[[onnx.ModelProto], onnx.ModelProto], symbolic: frozenset[str]
+) -> _Attempt:
     try:
         prepared = run_importer(lambda: prepare(model), reason)
     except FrontendError as error:
@@ -89,7 +93,7 @@ def _why_none(attempts: Sequence[_Attempt]) -> str:
     return f"{first.failure} (making its shapes static first did not work: {not_folded})"
 
 
-def _convert(model: Any) -> tvm.IRModule:
+def _convert(model: onnx.ModelProto) -> tvm.IRModule:
     from tvm.relax.frontend.onnx import from_onnx
 
     ready = run_importer(lambda: rewrite(model), lambda error: f"rewriting its operators failed: {reason(error)}")
@@ -103,7 +107,7 @@ def _count_unknown(mod: tvm.IRModule, symbolic: frozenset[str]) -> int:
 
     seen: dict[str, bool] = {}
 
-    def visit(expression: Any) -> None:
+    def visit(expression: relax.Expr) -> None:
         if isinstance(expression, relax.Var):
             seen[str(expression)] = all(_known(type_, symbolic) for type_ in tensor_types(expression.ty))
 
@@ -111,12 +115,12 @@ def _count_unknown(mod: tvm.IRModule, symbolic: frozenset[str]) -> int:
     return sum(not known for known in seen.values())
 
 
-def _known(type_: Any, symbolic: frozenset[str]) -> bool:
+def _known(type_: relax.TensorType, symbolic: frozenset[str]) -> bool:
     dims = tensor_dims(type_)
     return dims is not None and all(variables_in(dim) <= symbolic for dim in dims)
 
 
-def _explain(error: Exception, model: Any) -> str:
+def _explain(error: Exception, model: onnx.ModelProto) -> str:
     if found := _UNSUPPORTED.search(str(error)):
         named = set((found[1] or found[2]).split(", "))
         places = [onnx_file.place(node) for node in onnx_file.nodes(model) if node.op_type in named]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.frontends.onnx_emit import CannotRewriteError, Emitter, attributes_of, optional
 from tvm_memopt.frontends.onnx_file import graphs
 
+if TYPE_CHECKING:
+    import onnx
+
 _MAX_TRIPS = 10_000
 
 
-def unroll_loop(node: Any, emit: Emitter) -> None:
+def unroll_loop(node: onnx.NodeProto, emit: Emitter) -> None:
     """Write out a Loop. Raises CannotRewriteError when numbers of the run decide how often it repeats."""
     import numpy as np
 
@@ -32,7 +35,7 @@ def unroll_loop(node: Any, emit: Emitter) -> None:
     _finish(node, emit, states, rows, [0] * len(rows))
 
 
-def _most_trips(node: Any, emit: Emitter) -> int | None:
+def _most_trips(node: onnx.NodeProto, emit: Emitter) -> int | None:
     name = optional(node.input, 0)
     if not name:
         return None
@@ -56,7 +59,7 @@ def _goes_on(condition: str, emit: Emitter) -> bool:
     return bool(known.reshape(-1)[0])
 
 
-def unroll_scan(node: Any, emit: Emitter) -> None:
+def unroll_scan(node: onnx.NodeProto, emit: Emitter) -> None:
     """Write out a Scan. Raises CannotRewriteError when the length of what it scans is not known."""
     attributes = attributes_of(node)
     body, count = attributes["body"], attributes["num_scan_inputs"]
@@ -91,7 +94,7 @@ def _scan_steps(name: str, axis: int, emit: Emitter) -> int:
     return steps
 
 
-def _finish(node: Any, emit: Emitter, states: list[str], rows: list[list[str]], axes: list[int]) -> None:
+def _finish(node: onnx.NodeProto, emit: Emitter, states: list[str], rows: list[list[str]], axes: list[int]) -> None:
     if any(not collected for collected in rows):
         raise CannotRewriteError("it never runs, which leaves an empty output")
     results = [*states, *(emit.stack(collected, axis) for collected, axis in zip(rows, axes, strict=True))]
@@ -99,7 +102,7 @@ def _finish(node: Any, emit: Emitter, states: list[str], rows: list[list[str]], 
         emit.rename(result, output)
 
 
-def _one_trip(body: Any, inputs: list[str], emit: Emitter, trip: int) -> list[str]:
+def _one_trip(body: onnx.GraphProto, inputs: list[str], emit: Emitter, trip: int) -> list[str]:
     """The names of the body's outputs after one more copy of it, with ``inputs`` in place of its own."""
     from onnx import NodeProto
 
@@ -115,7 +118,7 @@ def _one_trip(body: Any, inputs: list[str], emit: Emitter, trip: int) -> list[st
     return [names.get(value.name, value.name) for value in body.output]
 
 
-def _constants(body: Any, emit: Emitter) -> dict[str, str]:
+def _constants(body: onnx.GraphProto, emit: Emitter) -> dict[str, str]:
     """The body's own constants, moved out of it once for all trips."""
     from onnx import numpy_helper
 
@@ -128,7 +131,7 @@ def _constants(body: Any, emit: Emitter) -> dict[str, str]:
     return moved
 
 
-def _made_in(body: Any) -> Iterator[str]:
+def _made_in(body: onnx.GraphProto) -> Iterator[str]:
     """Names that a copy of the body must not share with another: its nodes' outputs, and all names of inner graphs."""
     for graph in graphs(body):
         yield from (name for node in graph.node for name in node.output if name)
@@ -136,7 +139,7 @@ def _made_in(body: Any) -> Iterator[str]:
             yield from (value.name for value in (*graph.input, *graph.initializer))
 
 
-def _rename(node: Any, names: dict[str, str]) -> None:
+def _rename(node: onnx.NodeProto, names: dict[str, str]) -> None:
     node.name = names.get(node.output[0], node.name)
     node.input[:] = [names.get(name, name) for name in node.input]
     node.output[:] = [names.get(name, name) for name in node.output]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.frontends.onnx_emit import CannotRewriteError, Emitter, Rule, attributes_of, optional
+
+if TYPE_CHECKING:
+    import onnx
 
 _FLOAT, _INT32 = 1, 6
 _AXIS_SINCE = 13
@@ -52,7 +54,7 @@ def _quantize(emit: Emitter, value: str, scale: str, zero: str, output: str) -> 
 def _unary(op_type: str) -> Rule:
     """x, its scale and zero, then the output's scale and zero; attributes pass through."""
 
-    def rule(node: Any, emit: Emitter) -> None:
+    def rule(node: onnx.NodeProto, emit: Emitter) -> None:
         attributes = attributes_of(node)
         channels_last = attributes.pop("channels_last", 0)
         attributes.pop("opset", None)
@@ -71,20 +73,20 @@ def _unary(op_type: str) -> Rule:
 def _binary(op_type: str) -> Rule:
     """Two triples of numbers, scale and zero, then the output's scale and zero."""
 
-    def rule(node: Any, emit: Emitter) -> None:
+    def rule(node: onnx.NodeProto, emit: Emitter) -> None:
         a, b = _dequantize(emit, *node.input[:3]), _dequantize(emit, *node.input[3:6])
         _quantize(emit, emit.add(op_type, a, b), node.input[6], optional(node.input, 7), node.output[0])
 
     return rule
 
 
-def _matmul(node: Any, emit: Emitter) -> None:
+def _matmul(node: onnx.NodeProto, emit: Emitter) -> None:
     a = _dequantize(emit, *node.input[:3], axis=-2)
     b = _dequantize(emit, *node.input[3:6], axis=-1)
     _quantize(emit, emit.add("MatMul", a, b), node.input[6], node.input[7], node.output[0])
 
 
-def _conv(node: Any, emit: Emitter) -> None:
+def _conv(node: onnx.NodeProto, emit: Emitter) -> None:
     attributes = attributes_of(node)
     if attributes.pop("channels_last", 0):
         raise CannotRewriteError("channels come last in it; export the model with channels first")
@@ -96,13 +98,13 @@ def _conv(node: Any, emit: Emitter) -> None:
     _quantize(emit, emit.add("Conv", x, w, *bias, **attributes), node.input[6], node.input[7], node.output[0])
 
 
-def _conv_integer(node: Any, emit: Emitter) -> None:
+def _conv_integer(node: onnx.NodeProto, emit: Emitter) -> None:
     x, w = (_centred(node, emit, i) for i in range(2))
     result = emit.add("Conv", x, w, **attributes_of(node))
     emit.add("Cast", result, to=_INT32, output=node.output[0])
 
 
-def _centred(node: Any, emit: Emitter, position: int) -> str:
+def _centred(node: onnx.NodeProto, emit: Emitter, position: int) -> str:
     """An integer operand without its zero point, as float."""
     value = emit.add("Cast", node.input[position], to=_FLOAT)
     zero = optional(node.input, 2 + position)
@@ -116,13 +118,13 @@ def _centred(node: Any, emit: Emitter, position: int) -> str:
     return emit.add("Sub", value, emit.add("Cast", zero, to=_FLOAT))
 
 
-def _concat(node: Any, emit: Emitter) -> None:
+def _concat(node: onnx.NodeProto, emit: Emitter) -> None:
     scale, zero, *triples = node.input
     parts = [_dequantize(emit, *triples[i : i + 3]) for i in range(0, len(triples), 3)]
     _quantize(emit, emit.add("Concat", *parts, **attributes_of(node)), scale, zero, node.output[0])
 
 
-def _gemm(node: Any, emit: Emitter) -> None:
+def _gemm(node: onnx.NodeProto, emit: Emitter) -> None:
     import numpy as np
 
     attributes = attributes_of(node)
@@ -140,7 +142,7 @@ def _gemm(node: Any, emit: Emitter) -> None:
         emit.rename(result, node.output[0])
 
 
-def _where(node: Any, emit: Emitter) -> None:
+def _where(node: onnx.NodeProto, emit: Emitter) -> None:
     x, y = _dequantize(emit, *node.input[1:4]), _dequantize(emit, *node.input[4:7])
     result = emit.add("Where", node.input[0], x, y)
     _quantize(emit, result, node.input[7], optional(node.input, 8), node.output[0])
@@ -151,7 +153,7 @@ _UNARY = {
     "QLinearLeakyRelu": "LeakyRelu", "QLinearSigmoid": "Sigmoid",
     "QLinearSoftmax": "Softmax",
 }  # fmt: skip
-_OTHERS: dict[str, Callable[[Any, Emitter], None]] = {
+_OTHERS: dict[str, Rule] = {
     "ConvInteger": _conv_integer, "QGemm": _gemm, "QLinearConcat": _concat,
     "QLinearConv": _conv, "QLinearMatMul": _matmul, "QLinearWhere": _where,
     "QLinearAdd": _binary("Add"), "QLinearMul": _binary("Mul"),

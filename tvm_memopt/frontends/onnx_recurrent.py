@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
-from tvm_memopt.frontends.onnx_emit import CannotRewriteError, Emitter, attributes_of, optional
+from tvm_memopt.frontends.onnx_emit import Attributes, CannotRewriteError, Emitter, attributes_of, optional
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import DTypeLike
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _DEFAULT_ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
@@ -27,7 +31,7 @@ class _Activation:
     name: str
     parameters: dict[str, float]
 
-    def __call__(self, emit: Emitter, value: str, kind: Any) -> str:
+    def __call__(self, emit: Emitter, value: str, kind: DTypeLike) -> str:
         import numpy as np
 
         if self.name in _OPERATORS:
@@ -43,9 +47,9 @@ class _Cell:
     """One direction of a recurrent node: weights transposed for products from the left, by name."""
 
     emit: Emitter
-    kind: Any
+    kind: DTypeLike
     hidden: int
-    attributes: dict[str, Any]
+    attributes: Attributes
     activations: list[_Activation]
     recurrent: str
     bias: str
@@ -64,7 +68,7 @@ class _Cell:
         return self.activations[index](self.emit, value, self.kind)
 
 
-def unroll_recurrent(node: Any, emit: Emitter) -> None:
+def unroll_recurrent(node: onnx.NodeProto, emit: Emitter) -> None:
     """Write out all steps of an LSTM, GRU or RNN. Raises CannotRewriteError where their number is not known."""
     attributes = attributes_of(node)
     rows = bool(attributes.get("layout", 0))
@@ -83,7 +87,7 @@ def unroll_recurrent(node: Any, emit: Emitter) -> None:
         emit.rename(value, optional(node.output, position))
 
 
-def _steps(node: Any, emit: Emitter, axis: int) -> int:
+def _steps(node: onnx.NodeProto, emit: Emitter, axis: int) -> int:
     steps = emit.values.dims.get(node.input[0], (None,) * 3)[axis]
     if steps is None:
         raise CannotRewriteError(
@@ -92,7 +96,7 @@ def _steps(node: Any, emit: Emitter, axis: int) -> int:
     return steps
 
 
-def _activations(node: Any, attributes: dict[str, Any], index: int) -> list[_Activation]:
+def _activations(node: onnx.NodeProto, attributes: Attributes, index: int) -> list[_Activation]:
     """The activations of one direction; parameters are handed out in order to those that take them."""
     defaults = _DEFAULT_ACTIVATIONS[node.op_type]
     names = attributes.get("activations") or defaults * 2
@@ -107,7 +111,7 @@ def _activations(node: Any, attributes: dict[str, Any], index: int) -> list[_Act
 
 
 def _direction(
-    node: Any, emit: Emitter, attributes: dict[str, Any], x: str, steps: int, index: int, back: bool
+    node: onnx.NodeProto, emit: Emitter, attributes: Attributes, x: str, steps: int, index: int, back: bool
 ) -> tuple[list[str], list[str]]:
     """Hidden states in the order of the input, and the last states: hidden, and the cell's for an LSTM."""
     cell = _cell(node, emit, attributes, index)
@@ -129,7 +133,7 @@ def _direction(
     return [outputs[step] for step in range(steps)], states
 
 
-def _cell(node: Any, emit: Emitter, attributes: dict[str, Any], index: int) -> _Cell:
+def _cell(node: onnx.NodeProto, emit: Emitter, attributes: Attributes, index: int) -> _Cell:
     hidden = int(attributes.get("hidden_size", 0)) or emit.values.dims[node.input[2]][2]
     if hidden is None:
         raise CannotRewriteError("its hidden size is not known")
@@ -149,7 +153,7 @@ def _cell(node: Any, emit: Emitter, attributes: dict[str, Any], index: int) -> _
     return cell
 
 
-def _float_kind(node: Any, emit: Emitter) -> Any:
+def _float_kind(node: onnx.NodeProto, emit: Emitter) -> DTypeLike:
     import numpy as np
 
     weights = emit.values.known(node.input[1])
@@ -169,7 +173,7 @@ def _initial(cell: _Cell, name: str, index: int, rows: bool) -> str:
     return cell.emit.constant(np.zeros((1, cell.hidden), cell.kind))
 
 
-def _lengths(node: Any, emit: Emitter, steps: int) -> str:
+def _lengths(node: onnx.NodeProto, emit: Emitter, steps: int) -> str:
     """The name of the sequences' lengths, "" where all are full."""
     name = optional(node.input, 4)
     known = emit.values.known(name) if name else None

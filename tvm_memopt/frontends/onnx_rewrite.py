@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import FrontendError
 from tvm_memopt.frontends import onnx_file
@@ -14,6 +14,9 @@ from tvm_memopt.frontends.onnx_loops import unroll_loop, unroll_scan
 from tvm_memopt.frontends.onnx_quantized import QUANTIZED
 from tvm_memopt.frontends.onnx_recurrent import unroll_recurrent
 from tvm_memopt.frontends.onnx_values import Values, infer_dims
+
+if TYPE_CHECKING:
+    import onnx
 
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), unroll_recurrent),
@@ -31,7 +34,7 @@ _DEFAULT_OPSET = 17
 _MAX_NODES = 100_000
 
 
-def rewrite(model: Any) -> Any:
+def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
     """``model`` without quantised, recurrent and repeating operators; itself where it has none.
 
     Raises FrontendError that names what cannot be rewritten and why.
@@ -55,14 +58,14 @@ def rewrite(model: Any) -> Any:
     raise AssertionError
 
 
-def _opset(model: Any) -> int:
+def _opset(model: onnx.ModelProto) -> int:
     versions = [one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}]
     if not versions:
         model.opset_import.add(domain="", version=_DEFAULT_OPSET)
     return int(versions[0]) if versions else _DEFAULT_OPSET
 
 
-def _rewrite_once(model: Any, opset: int, turn: int) -> str | None:
+def _rewrite_once(model: onnx.ModelProto, opset: int, turn: int) -> str | None:
     """Apply the rules once: None when nothing is left to do, why when nothing could be done, else ""."""
     values = Values(infer_dims(model), {}, {}, tuple(model.opset_import))
     count = 0
@@ -79,7 +82,7 @@ def _rewrite_once(model: Any, opset: int, turn: int) -> str | None:
     return ""
 
 
-def _outer_graphs(graph: Any) -> Iterator[Any]:
+def _outer_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """``graph`` and the branches in it, but no bodies of loops, which are unrolled first."""
     yield graph
     for node in graph.node:
@@ -88,7 +91,7 @@ def _outer_graphs(graph: Any) -> Iterator[Any]:
                 yield from _outer_graphs(attribute.g)
 
 
-def _learn(graph: Any, values: Values) -> None:
+def _learn(graph: onnx.GraphProto, values: Values) -> None:
     from onnx import numpy_helper
 
     changeable = {value.name for value in graph.input}
@@ -98,7 +101,7 @@ def _learn(graph: Any, values: Values) -> None:
     values.producers.update({output: node for node in graph.node for output in node.output})
 
 
-def _rewrite_graph(graph: Any, values: Values, opset: int, prefix: str) -> tuple[int, list[str]]:
+def _rewrite_graph(graph: onnx.GraphProto, values: Values, opset: int, prefix: str) -> tuple[int, list[str]]:
     nodes, refused, done = [], [], 0
     for position, node in enumerate(graph.node):
         rule = _RULES.get(node.op_type)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import FrontendError
 from tvm_memopt.frontends.onnx_file import graphs
 from tvm_memopt.frontends.shapes import DeclaredDim, Dim, SymbolicDim, resolve_shapes
 
+if TYPE_CHECKING:
+    import onnx
+
 
 def apply_shapes(
-    model: Any, shapes: Mapping[str, Sequence[Dim]], overrides: Mapping[str, Sequence[Dim]] | None = None
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[Dim]], overrides: Mapping[str, Sequence[Dim]] | None = None
 ) -> dict[str, int]:
     """Write ``shapes`` into the model's inputs in place; returns the upper bounds of the dimensions left symbolic.
 
@@ -52,7 +55,7 @@ def _changes(
     return zip(declared[name] or (), resolved[name], strict=False)
 
 
-def _forget_outputs(model: Any) -> None:
+def _forget_outputs(model: onnx.ModelProto) -> None:
     """Clear the outputs' dimensions, which follow from the fixed inputs that were replaced; the ranks stay."""
     for graph in graphs(model.graph):
         for value in graph.output:
@@ -71,20 +74,20 @@ def _as_imported(name: str) -> str:
     return identifier if identifier[:1].isalpha() or identifier[:1] == "_" else f"input_{identifier}"
 
 
-def _declared(tensor_type: Any) -> tuple[DeclaredDim, ...] | None:
+def _declared(tensor_type: onnx.TypeProto.Tensor) -> tuple[DeclaredDim, ...] | None:
     if not tensor_type.HasField("shape"):
         return None
     return tuple(_declared_dim(dim) for dim in tensor_type.shape.dim)
 
 
-def _declared_dim(dim: Any) -> DeclaredDim:
+def _declared_dim(dim: onnx.TensorShapeProto.Dimension) -> DeclaredDim:
     # Some exporters write 0 or -1 for "unknown".
     if dim.dim_value > 0:
         return int(dim.dim_value)
     return str(dim.dim_param) or None
 
 
-def _write(shape: Any, dims: Sequence[Dim]) -> None:
+def _write(shape: onnx.TensorShapeProto, dims: Sequence[Dim]) -> None:
     shape.SetInParent()
     del shape.dim[:]
     for dim in dims:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from tvm_memopt.frontends.onnx_file import graphs
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
 
 logger = logging.getLogger(__name__)
 _MAX_INLINE_ELEMENTS = 1024
@@ -17,7 +21,7 @@ _RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "Rando
 Dims: TypeAlias = "tuple[int | None, ...]"
 
 
-def infer_dims(model: Any) -> dict[str, Dims]:
+def infer_dims(model: onnx.ModelProto) -> dict[str, Dims]:
     """Dimensions by tensor name, None for one that is unknown; empty where inference fails."""
     import onnx
 
@@ -37,7 +41,7 @@ def infer_dims(model: Any) -> dict[str, Dims]:
     return found
 
 
-def _without_weights(model: Any) -> Any:
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy with inputs in place of large weights: inference needs no numbers of theirs, and has a limit of 2 GiB."""
     import onnx
 
@@ -65,15 +69,15 @@ class Values:
     """Shapes and constants of one graph and of those around it."""
 
     dims: dict[str, Dims]
-    constants: dict[str, Any]
-    producers: dict[str, Any]
-    opsets: tuple[Any, ...]
+    constants: dict[str, np.ndarray]
+    producers: dict[str, onnx.NodeProto]
+    opsets: tuple[onnx.OperatorSetIdProto, ...]
 
-    def known(self, name: str) -> Any | None:
+    def known(self, name: str) -> np.ndarray | None:
         """The array that ``name`` always holds, or None."""
         return self._known(name, [_MAX_CHAIN])
 
-    def _known(self, name: str, left: list[int]) -> Any | None:
+    def _known(self, name: str, left: list[int]) -> np.ndarray | None:
         if name in self.constants or name not in self.producers:
             return self.constants.get(name)
         left[0] -= 1
@@ -84,7 +88,7 @@ class Values:
         self.constants.update(outputs)
         return self.constants.get(name)
 
-    def _shape(self, node: Any) -> dict[str, Any]:
+    def _shape(self, node: onnx.NodeProto) -> dict[str, np.ndarray]:
         import numpy as np
 
         dims = self.dims.get(node.input[0], (None,))
@@ -92,7 +96,7 @@ class Values:
             return {}
         return self.evaluate(node, [np.empty([dim or 0 for dim in dims], np.bool_)])
 
-    def _run(self, node: Any, left: list[int]) -> dict[str, Any]:
+    def _run(self, node: onnx.NodeProto, left: list[int]) -> dict[str, np.ndarray]:
         inputs = []
         for name in node.input:
             value = self._known(name, left) if name else None
@@ -101,12 +105,12 @@ class Values:
             inputs.append(value)
         return self.evaluate(node, inputs)
 
-    def evaluate(self, node: Any, inputs: list[Any]) -> dict[str, Any]:
+    def evaluate(self, node: onnx.NodeProto, inputs: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
         """The outputs of one node by name, computed by ONNX's reference; empty where that fails."""
         import numpy as np
         from onnx.reference import ReferenceEvaluator
 
-        feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
+        feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if name and value is not None}
         try:
             results = ReferenceEvaluator(_model_of(node, feeds, self.opsets)).run(None, feeds)
         except Exception as error:
@@ -116,7 +120,9 @@ class Values:
         return {name: np.asarray(value) for name, value in zip(names, results, strict=True)}
 
 
-def _model_of(node: Any, feeds: dict[str, Any], opsets: tuple[Any, ...]) -> Any:
+def _model_of(
+    node: onnx.NodeProto, feeds: Mapping[str, np.ndarray], opsets: tuple[onnx.OperatorSetIdProto, ...]
+) -> onnx.ModelProto:
     from onnx import helper
 
     inputs = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tvm_memopt.errors import FrontendError
 from tvm_memopt.frontends.failures import reason, run_importer
@@ -78,7 +78,7 @@ def _script_only(text: str) -> tuple[str, dict[str, str]]:
     return "\n".join(lines) + "\n", names
 
 
-def _script_names(names: Mapping[str, str]) -> dict[str, Any]:
+def _script_names(names: Mapping[str, str]) -> dict[str, object]:
     import tvm
     from tvm import script
     from tvm.script import ir, relax, tirx

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import FrontendError
 from tvm_memopt.frontends.shapes import DeclaredDim, Dim, SymbolicDim, resolve_shapes, show_dim
 
 if TYPE_CHECKING:
     import tvm
-    from tvm import relax
+    from tvm import relax, tirx
 
 UPPER_BOUND = "tir_var_upper_bound"
 LOWER_BOUND = "tir_var_lower_bound"
@@ -42,17 +42,17 @@ def with_upper_bounds(mod: tvm.IRModule, bounds: Mapping[str, int]) -> tvm.IRMod
     return mod
 
 
-def tensor_dims(type_: Any) -> tuple[Any, ...] | None:
+def tensor_dims(type_: tvm.ir.Type) -> tuple[tvm.ir.Expr, ...] | None:
     """The dimensions of a tensor type as TVM expressions; None when its shape is not known."""
     return tuple(type_.shape.values) if hasattr(type_.shape, "values") else None
 
 
-def variables_in(dim: Any) -> set[str]:
+def variables_in(dim: tvm.ir.Expr) -> set[str]:
     """Names of the symbolic variables in one dimension."""
     return set(_variables(dim))
 
 
-def evaluate(dim: Any, values: Mapping[str, int]) -> int | None:
+def evaluate(dim: tvm.ir.Expr, values: Mapping[str, int]) -> int | None:
     """The value of a dimension at ``values``; None when it holds a variable without one."""
     from tvm import sym, tirx
 
@@ -65,13 +65,13 @@ def evaluate(dim: Any, values: Mapping[str, int]) -> int | None:
     return int(analyzer.simplify(dim))
 
 
-def _variables(dim: Any) -> dict[str, Any]:
+def _variables(dim: tvm.ir.Expr) -> dict[str, tirx.Var]:
     from tvm import tirx
 
     return {str(variable.name): variable for variable in tirx.analysis.undefined_vars(dim, [])}
 
 
-def tensor_types(type_: Any) -> Iterator[Any]:
+def tensor_types(type_: tvm.ir.Type) -> Iterator[relax.TensorType]:
     """The tensor types in a type, those inside tuples included."""
     from tvm import relax
 
@@ -104,13 +104,13 @@ def specialise(mod: tvm.IRModule, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IR
 
 
 def _declare(
-    known: Sequence[Any], shapes: Mapping[str, Sequence[Dim]], dims: Mapping[str, Sequence[Any] | None]
+    known: Sequence[tvm.ir.Expr], shapes: Mapping[str, Sequence[Dim]], dims: Mapping[str, Sequence[tvm.ir.Expr] | None]
 ) -> tuple[DeclaredDim, ...]:
     given = {name: value for name, value in _values(dims, shapes).items() if isinstance(value, int)}
     return tuple(_declare_dim(dim, given) for dim in known)
 
 
-def _declare_dim(dim: Any, given: Mapping[str, int]) -> int | str:
+def _declare_dim(dim: tvm.ir.Expr, given: Mapping[str, int]) -> int | str:
     from tvm import tirx
 
     if isinstance(dim, tirx.IntImm):
@@ -121,13 +121,13 @@ def _declare_dim(dim: Any, given: Mapping[str, int]) -> int | str:
     return str(dim) if value is None else value
 
 
-def _derived_bounds(dims: Mapping[str, Sequence[Any] | None], upper: Mapping[str, int]) -> dict[str, int]:
+def _derived_bounds(dims: Mapping[str, Sequence[tvm.ir.Expr] | None], upper: Mapping[str, int]) -> dict[str, int]:
     """Bounds of dimensions such as ``2 * n``, taken where each variable is at its own bound."""
     known = [dim for one in dims.values() for dim in one or ()]
     return {str(dim): value for dim in known if variables_in(dim) and (value := evaluate(dim, upper)) is not None}
 
 
-def _values(dims: Mapping[str, Sequence[Any] | None], shapes: Mapping[str, Sequence[Dim]]) -> dict[str, Dim]:
+def _values(dims: Mapping[str, Sequence[tvm.ir.Expr] | None], shapes: Mapping[str, Sequence[Dim]]) -> dict[str, Dim]:
     from tvm import tirx
 
     values: dict[str, Dim] = {}

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import FrontendError
 from tvm_memopt.frontends.failures import locals_where, reason, require, run_importer, show_places
 from tvm_memopt.frontends.shapes import Dim, SymbolicDim, resolve_shapes
 
 if TYPE_CHECKING:
+    import tflite
     import tvm
 
 _INSTALL = "pip install 'tvm-memopt[tflite]'"
@@ -41,7 +42,7 @@ def read_model(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:
     return run_importer(lambda: _convert(model, shape_by_input), lambda error: _explain(error, model))
 
 
-def _input_shapes(model: Any, shapes: Mapping[str, Sequence[Dim]]) -> dict[str, tuple[int, ...]]:
+def _input_shapes(model: tflite.Model, shapes: Mapping[str, Sequence[Dim]]) -> dict[str, tuple[int, ...]]:
     if model.SubgraphsLength() < 1:
         raise FrontendError("the flatbuffer holds no subgraph")
     subgraph = model.Subgraphs(0)
@@ -59,7 +60,7 @@ def _numbers(name: str, dims: Sequence[Dim]) -> tuple[int, ...]:
     return tuple(dim for dim in dims if isinstance(dim, int))
 
 
-def _convert(model: Any, shape_by_input: Mapping[str, tuple[int, ...]]) -> tvm.IRModule:
+def _convert(model: tflite.Model, shape_by_input: Mapping[str, tuple[int, ...]]) -> tvm.IRModule:
     from tvm import relax
     from tvm.relax.frontend.tflite import from_tflite
 
@@ -78,7 +79,7 @@ def _without_copied_weights(mod: tvm.IRModule) -> tvm.IRModule:
     return mod
 
 
-def _explain(error: Exception, model: Any) -> str:
+def _explain(error: Exception, model: tflite.Model) -> str:
     name = "TVM's TFLite importer"
     if named := set(_QUOTED.findall(str(error))):
         places = [operator.place for operator in _operators(model) if operator.name in named]
@@ -96,13 +97,13 @@ def _unreadable(error: Exception) -> str:
     return f"the flatbuffer cannot be read (truncated, corrupt, or of a kind that TVM lacks): {reason(error)}"
 
 
-def _operators(model: Any) -> Iterator[_Operator]:
+def _operators(model: tflite.Model) -> Iterator[_Operator]:
     for index in range(model.Subgraphs(0).OperatorsLength()):
         if operator := _operator_at(model, index):
             yield operator
 
 
-def _operator_at(model: Any, index: int) -> _Operator | None:
+def _operator_at(model: tflite.Model, index: int) -> _Operator | None:
     """None where the flatbuffer is too broken to tell."""
     try:
         subgraph = model.Subgraphs(0)
@@ -115,7 +116,7 @@ def _operator_at(model: Any, index: int) -> _Operator | None:
         return None
 
 
-def _operator_name(code: Any) -> str:
+def _operator_name(code: tflite.OperatorCode) -> str:
     import tflite
 
     # Files written before the schema grew past 127 operators hold the code in the older, narrower field.
@@ -126,7 +127,7 @@ def _operator_name(code: Any) -> str:
     return str(names.get(value, f"builtin {value}"))
 
 
-def _tensor_name(subgraph: Any, index: int) -> str:
+def _tensor_name(subgraph: tflite.SubGraph, index: int) -> str:
     name = subgraph.Tensors(index).Name()
     # An unnamed tensor gets the name that TVM's importer makes up for it.
     return f"tvmgen_tensor_{index}" if name is None else name.decode("utf-8", "replace")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.frontends.failures import locals_where, reason, require, run_importer, show_places
 from tvm_memopt.frontends.relax_types import specialise
 from tvm_memopt.frontends.shapes import Dim
 
 if TYPE_CHECKING:
+    import torch
     import tvm
 
 _INSTALL = "pip install torch"  # the CPU build is enough
@@ -25,7 +26,7 @@ def read_model(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:
     return specialise(run_importer(lambda: _convert(program), _explain), shapes)
 
 
-def _convert(program: Any) -> tvm.IRModule:
+def _convert(program: torch.export.ExportedProgram) -> tvm.IRModule:
     from tvm.relax.frontend.torch import from_exported_program
 
     return from_exported_program(program)
@@ -48,5 +49,5 @@ def _unsupported_nodes(error: Exception) -> str:
     return show_places(_place(node) for node in calls if node.target.__name__ in missing)
 
 
-def _place(node: Any) -> tuple[str, str]:
+def _place(node: torch.fx.Node) -> tuple[str, str]:
     return str(getattr(node.target, "__name__", node.target)), f"node {node.name!r}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Literal, NoReturn, TypeGuard, TypeVar, overload
 
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.errors import GraphError, MemoptError, PlanError
@@ -18,7 +18,7 @@ from tvm_memopt.graph.plan import PLAN_STATUSES, Allocation, Plan
 GRAPH_FORMAT = "memopt-graph/1"
 PLAN_FORMAT = "memopt-plan/1"
 _T = TypeVar("_T")
-_REQUIRED: Any = object()
+_REQUIRED: object = object()
 
 
 class _Record:
@@ -36,7 +36,7 @@ class _Record:
     def fail(self, key: str, expected: str, found: object) -> NoReturn:
         raise self.error(f"key {self.path(key)!r}: expected {expected}, found {_kind(found)}")
 
-    def get(self, key: str, default: Any = _REQUIRED) -> Any:
+    def get(self, key: str, default: object = _REQUIRED) -> object:
         if key in self.value:
             return self.value[key]
         if default is _REQUIRED:
@@ -47,14 +47,22 @@ class _Record:
         value = self.get(key)
         return value if isinstance(value, str) else self.fail(key, "a string", value)
 
-    def integer(self, key: str, default: Any = _REQUIRED, *, nullable: bool = False) -> Any:
+    @overload
+    def integer(self, key: str, default: int = ...) -> int: ...
+    @overload
+    def integer(self, key: str, default: int | None = ..., *, nullable: Literal[True]) -> int | None: ...
+    def integer(self, key: str, default: object = _REQUIRED, *, nullable: bool = False) -> int | None:
         value = self.get(key, default)
         if value is None and nullable:
             return None
         return value if _is_int(value) else self.fail(key, "an integer" + " or null" * nullable, value)
 
-    def number(self, key: str, default: Any = _REQUIRED, *, nullable: bool = False) -> Any:
-        value = self.get(key, default)
+    @overload
+    def number(self, key: str) -> float: ...
+    @overload
+    def number(self, key: str, *, nullable: Literal[True]) -> float | None: ...
+    def number(self, key: str, *, nullable: bool = False) -> float | None:
+        value = self.get(key)
         if value is None and nullable:
             return None
         if (_is_int(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max:
@@ -95,7 +103,7 @@ class _Record:
             raise self.error(f"key 'format': expected {expected!r}, found {found!r}")
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -210,7 +218,7 @@ def plan_to_json(plan: Plan) -> str:
     return _document({"format": PLAN_FORMAT, **fields}, rows, {})
 
 
-def _document(head: Mapping[str, Any], rows: Mapping[str, list[Any]], tail: Mapping[str, Any]) -> str:
+def _document(head: Mapping[str, object], rows: Mapping[str, Sequence[object]], tail: Mapping[str, object]) -> str:
     parts = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     for key, items in rows.items():
         lines = ",\n".join(f"  {json.dumps(item)}" for item in items)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from tvm_memopt.atomic import atomic_path
 from tvm_memopt.errors import MemoptError
@@ -15,6 +16,11 @@ from tvm_memopt.report.chart_stack import draw_stack
 from tvm_memopt.report.summary import extra_compute, method
 from tvm_memopt.report.timeline import Timeline, build_timeline
 from tvm_memopt.report.units import byte_ticks, change, clip_text, percent, short_bytes, step_ticks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 FORMATS = ("png", "svg")
 _NAMED_STEPS = 24
@@ -62,7 +68,7 @@ def write_timeline_chart(timeline: Timeline, path: str | os.PathLike[str]) -> No
         save_figure(_draw(timeline), path)
 
 
-def save_figure(figure: Any, path: str | os.PathLike[str], dpi: int = 160) -> None:
+def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) -> None:
     """Write a figure of matplotlib as its extension says, by atomic rename; equal figures give equal bytes."""
     kind = chart_format(path)
     with atomic_path(path) as temporary:
@@ -70,7 +76,7 @@ def save_figure(figure: Any, path: str | os.PathLike[str], dpi: int = 160) -> No
         figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata, facecolor="white")
 
 
-def load_matplotlib() -> Any:
+def load_matplotlib() -> ModuleType:
     """The module. Raises MemoptError when it is absent."""
     try:
         import matplotlib as module
@@ -79,7 +85,7 @@ def load_matplotlib() -> Any:
     return module
 
 
-def _draw(timeline: Timeline) -> Any:
+def _draw(timeline: Timeline) -> Figure:
     from matplotlib.figure import Figure
 
     named = len(timeline.steps) <= _NAMED_STEPS
@@ -108,7 +114,7 @@ def _bottom_margin(timeline: Timeline, named: bool) -> float:
     return (62 + 14 * rows + (longest + 6) * 2.7 * named) / (7.4 * 72)
 
 
-def _byte_axis(axes: Any, limit: int, label: str) -> None:
+def _byte_axis(axes: Axes, limit: int, label: str) -> None:
     ticks = byte_ticks(limit, 6)
     axes.set_ylim(0, limit * 1.06)
     axes.set_yticks([value for value, _ in ticks], [text for _, text in ticks])
@@ -134,12 +140,15 @@ def _budget_level(timeline: Timeline) -> list[tuple[int, str, str]]:
     return [] if budget is None else [(budget, "budget", "budget")]
 
 
-def _step_axis(axes: Any, timeline: Timeline, named: bool) -> None:
+def _step_axis(axes: Axes, timeline: Timeline, named: bool) -> None:
     count = len(timeline.steps)
     if named and count:
         labels = [f"{s.index} {clip_text(s.name, 18)}{' (again)' if s.run else ''}" for s in timeline.steps]
-        turn = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if count > 5 else {}
-        axes.set_xticks([s + 0.5 for s in range(count)], labels, fontsize=8, **turn)
+        places = [s + 0.5 for s in range(count)]
+        if count > 5:
+            axes.set_xticks(places, labels, fontsize=8, rotation=35, ha="right", rotation_mode="anchor")
+        else:
+            axes.set_xticks(places, labels, fontsize=8)
         axes.tick_params(axis="x", length=0)
     elif count:
         ticks = step_ticks(0, count - 1, 12)
@@ -147,7 +156,7 @@ def _step_axis(axes: Any, timeline: Timeline, named: bool) -> None:
     axes.set_xlabel("step")
 
 
-def _title(figure: Any, timeline: Timeline) -> None:
+def _title(figure: Figure, timeline: Timeline) -> None:
     plan, before = timeline.plan, timeline.given_peak_nbytes
     figure.text(0.085, 0.957, clip_text(plan.graph, 80), fontsize=13, fontweight="bold", color=INK)
     delta = change(before, plan.peak_live_nbytes)
@@ -161,10 +170,10 @@ def _title(figure: Any, timeline: Timeline) -> None:
     figure.text(0.085, 0.92, " · ".join(parts), fontsize=9.5, color="#4a4a4a")
 
 
-def _legend(figure: Any, timeline: Timeline) -> None:
+def _legend(figure: Figure, timeline: Timeline) -> None:
     from matplotlib.patches import Patch
 
-    entries: list[Any] = []
+    entries: list[Patch] = []
     for holder in timeline.holders[:_LEGEND_ENTRIES]:
         block = timeline.blocks[holder.block]
         text = f"{clip_text(block.label, 22)}, {short_bytes(block.allocation.nbytes)}"

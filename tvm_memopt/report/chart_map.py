@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.graph import Allocation
 from tvm_memopt.report.chart_marks import INK, draw_blocks, fitting_label
 from tvm_memopt.report.timeline import Timeline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _EDGED_BLOCKS = 400
 _VECTOR_BLOCKS = 2500
 _LABELS = 150
 
 
-def draw_map(axes: Any, timeline: Timeline) -> None:
+def draw_map(axes: Axes, timeline: Timeline) -> None:
     """Arena bytes against steps; labels only where they fit. Call after the limits are set."""
     shapes = [(index, _corners(block.allocation)) for index, block in enumerate(timeline.blocks)]
     edge = 0.6 if len(shapes) <= _EDGED_BLOCKS else 0.1
@@ -26,7 +29,7 @@ def _corners(a: Allocation) -> list[tuple[float, float]]:
     return [(left, a.offset), (right, a.offset), (right, a.end), (left, a.end)]
 
 
-def _label(axes: Any, timeline: Timeline) -> None:
+def _label(axes: Axes, timeline: Timeline) -> None:
     box = axes.get_window_extent()
     points = 72 / axes.figure.dpi
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from tvm_memopt.report.colours import PALETTE, WORKSPACE, WORKSPACE_COLOUR
 from tvm_memopt.report.timeline import Block, Timeline
 from tvm_memopt.report.units import clip_text, short_bytes
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 INK = "#222222"
 EDGE = "#5a5a5a"
-_LINES: dict[str, dict[str, Any]] = {
+
+
+class Fill(TypedDict, total=False):
+    """How a block is filled, in matplotlib's words."""
+
+    facecolor: str
+    hatch: str
+
+
+class _LineStyle(TypedDict, total=False):
+    color: str
+    linestyle: tuple[float, tuple[float, ...]]
+    linewidth: float
+
+
+_LINES: dict[str, _LineStyle] = {
     "given": {"color": INK, "linestyle": (0, (4, 2)), "linewidth": 0.8},
     "peak": {"color": "#b0482f", "linewidth": 1.0},
     "arena": {"color": "#1f5f9e", "linewidth": 1.2},
@@ -22,15 +40,18 @@ _LABEL_POINTS = 19.0
 Polygon = Sequence[tuple[float, float]]
 
 
-def fill_of(block: Block) -> dict[str, Any]:
+def fill_of(block: Block) -> Fill:
     """Fill of a block: its palette colour; workspaces are grey and hatched, repeats hatched the other way."""
     if block.colour == WORKSPACE_COLOUR:
         return {"facecolor": WORKSPACE, "hatch": "/////"}
-    return {"facecolor": PALETTE[block.colour], **({"hatch": "\\\\"} if block.run else {})}
+    fill: Fill = {"facecolor": PALETTE[block.colour]}
+    if block.run:
+        fill["hatch"] = "\\\\"
+    return fill
 
 
 def draw_blocks(
-    axes: Any, timeline: Timeline, shapes: Sequence[tuple[int, Polygon]], edge: float, *, vector: bool
+    axes: Axes, timeline: Timeline, shapes: Sequence[tuple[int, Polygon]], edge: float, *, vector: bool
 ) -> None:
     """Fill one polygon for each (block, polygon); as pixels inside a vector file unless ``vector``."""
     from matplotlib.collections import PolyCollection
@@ -51,7 +72,7 @@ def draw_blocks(
         axes.add_collection(collection)
 
 
-def draw_levels(axes: Any, levels: Sequence[tuple[int, str, str]]) -> None:
+def draw_levels(axes: Axes, levels: Sequence[tuple[int, str, str]]) -> None:
     """Horizontal lines at (bytes, name, line style), labelled at the right without overlap."""
     limit = axes.get_ylim()[1]
     merged: dict[int, list[tuple[str, str]]] = {}

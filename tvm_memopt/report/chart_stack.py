@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.report.chart_marks import INK, draw_blocks
 from tvm_memopt.report.timeline import Band, Timeline
 from tvm_memopt.report.units import clip_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _PEAK = "#b0482f"
 _EDGED_BLOCKS = 150
@@ -16,7 +19,7 @@ _VECTOR_BANDS = 3000
 _DASHED_STEPS = 150
 
 
-def draw_stack(axes: Any, timeline: Timeline) -> None:
+def draw_stack(axes: Axes, timeline: Timeline) -> None:
     """Stack the blocks, draw the given order's live bytes as a line, and mark the peak step."""
     shapes = [(block, _outline(bands)) for block, bands in groupby(timeline.bands, key=lambda band: band.block)]
     edge = 0.5 if len(shapes) <= _EDGED_BLOCKS else 0.0
@@ -40,7 +43,7 @@ def _outline(bands: Iterable[Band]) -> list[tuple[float, float]]:
     return lower + upper[::-1]
 
 
-def _mark_peak(axes: Any, timeline: Timeline) -> None:
+def _mark_peak(axes: Axes, timeline: Timeline) -> None:
     peak, count = timeline.peak_step, len(timeline.steps)
     if peak is None:
         return

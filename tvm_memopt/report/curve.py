@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tvm_memopt.graph import Plan
 from tvm_memopt.report.chart import STYLE, chart_format, load_matplotlib, save_figure
 from tvm_memopt.report.units import byte_ticks, short_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MISSES = {"unknown": ("no plan found", "--"), "infeasible": ("proved impossible", "-")}
 _FOUND, _BOUND, _MISSED = "#2b6cb0", "#8a8a8a", "#c05621"
@@ -35,10 +39,7 @@ def extra_percent(cost: float, base_cost: float) -> float:
     return 100 * (cost / base_cost - 1) if base_cost else 0.0
 
 
-def _draw(axes: object, plans: Sequence[Plan]) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)
+def _draw(axes: Axes, plans: Sequence[Plan]) -> None:
     kept = sorted((p for p in plans if p.status in ("optimal", "feasible")), key=lambda p: p.budget_nbytes or 0)
     missed = [p for p in plans if p not in kept and p.budget_nbytes is not None]
     budgets = [p.budget_nbytes or 0 for p in kept]

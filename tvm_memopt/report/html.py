@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.errors import MemoptError
@@ -18,6 +18,10 @@ from tvm_memopt.report.html_tables import builds_table, holder_rows, making_rows
 from tvm_memopt.report.summary import moved_steps, repeated_steps, summary_line
 from tvm_memopt.report.timeline import Timeline, build_timeline
 from tvm_memopt.report.units import printable
+
+if TYPE_CHECKING:
+    import jinja2
+    from markupsafe import Markup
 
 TEMPLATE = "report.html.j2"
 
@@ -68,7 +72,7 @@ def render_report(timeline: Timeline, context: ReportContext) -> str:
     return str(page)
 
 
-def _environment() -> Any:
+def _environment() -> jinja2.Environment:
     try:
         import jinja2
     except ImportError:
@@ -82,7 +86,7 @@ def _environment() -> Any:
     )
 
 
-def _script_json(value: Any) -> Any:
+def _script_json(value: object) -> Markup:
     """JSON that cannot end its own script element, marked as safe for the template."""
     from markupsafe import Markup
 

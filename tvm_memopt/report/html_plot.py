@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import TypedDict
 
 from tvm_memopt.report.timeline import Block, Timeline
 from tvm_memopt.report.units import byte_ticks, short_bytes, step_ticks
@@ -16,7 +16,16 @@ _SPAN = WIDTH - LEFT - RIGHT
 _HEADROOM = 1.06
 
 
-def plot_view(timeline: Timeline) -> dict[str, Any]:
+class _Level(TypedDict):
+    """A labelled line; ``x`` is where the label ends."""
+
+    x: float
+    y: float
+    text: str
+    kind: str
+
+
+def plot_view(timeline: Timeline) -> dict[str, object]:
     """Static shapes in the coordinates of the SVG's view box."""
     steps = max(1, len(timeline.steps))
     stack, memory = _limits(timeline)
@@ -36,7 +45,7 @@ def plot_view(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def plot_data(timeline: Timeline) -> dict[str, Any]:
+def plot_data(timeline: Timeline) -> dict[str, object]:
     """What the script needs for hovering, pinning, zooming and the stack: short lists to keep the file small."""
     stack, memory = _limits(timeline)
     return {
@@ -50,7 +59,7 @@ def plot_data(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def _row(timeline: Timeline, block: Block) -> list[Any]:
+def _row(timeline: Timeline, block: Block) -> list[object]:
     a = block.allocation
     names = timeline.graph.ops
     producer = names[block.producer].name if block.producer is not None else "the caller"
@@ -80,24 +89,24 @@ def _map_levels(timeline: Timeline) -> list[tuple[int, str, str]]:
     return levels + ([(plan.budget_nbytes, "budget", "budget")] if plan.budget_nbytes is not None else [])
 
 
-def _panel(top: float, height: float, limit: int, levels: list[tuple[int, str, str]]) -> dict[str, Any]:
+def _panel(top: float, height: float, limit: int, levels: list[tuple[int, str, str]]) -> dict[str, object]:
     def place(nbytes: int) -> float:
         return round(top + height * (1 - nbytes / limit), 2)
 
     ticks = [(place(value), text) for value, text in byte_ticks(limit, 5) if value <= limit]
-    lines = []
+    lines: list[_Level] = []
     for nbytes, group in groupby(sorted(levels, key=lambda level: level[0]), key=lambda level: level[0]):
         found = list(group)
         text = f"{' = '.join(name for _, name, _ in found)} {short_bytes(nbytes)}"
-        lines.append({"y": place(nbytes), "text": text, "kind": found[-1][2]})
+        lines.append({"x": 0.0, "y": place(nbytes), "text": text, "kind": found[-1][2]})
     return {"top": top, "height": height, "ticks": ticks, "levels": _stagger(lines)}
 
 
-def _stagger(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _stagger(lines: list[_Level]) -> list[_Level]:
     """Labels of lines that lie close together stand side by side, not on each other."""
-    shift, before = 0, None
+    shift, before = 0, float("-inf")
     for line in lines:
-        shift = shift + 170 if before is not None and abs(line["y"] - before) < 13 else 0
+        shift = shift + 170 if abs(line["y"] - before) < 13 else 0
         line["x"], before = LEFT + _SPAN - 6 - shift, line["y"]
     return lines
 
@@ -127,7 +136,7 @@ def _number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _rectangle(index: int, block: Block, limit: int) -> dict[str, Any]:
+def _rectangle(index: int, block: Block, limit: int) -> dict[str, object]:
     a = block.allocation
     return {
         "index": index,

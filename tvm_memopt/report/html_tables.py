@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from tvm_memopt.report.context import BuildFigures, ReportContext
 from tvm_memopt.report.summary import extra_compute, method, repeated_steps
@@ -13,6 +13,8 @@ from tvm_memopt.report.timeline import Holder, Timeline
 from tvm_memopt.report.units import change, exact_bytes, percent, printable, seconds_text, short_bytes
 
 _NOT_MEASURED = "–"
+_T = TypeVar("_T")
+_Figure = TypeVar("_Figure", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ def tiles(timeline: Timeline, context: ReportContext) -> list[Tile]:
     return found + _measured_tiles(context)
 
 
-def _compared_tile(name: str, before: Any, after: Any, write: Callable[[Any], str], detail: str) -> Tile:
+def _compared_tile(
+    name: str, before: _Figure | None, after: _Figure, write: Callable[[_Figure], str], detail: str
+) -> Tile:
     if before is None:
         return Tile(name, write(after), detail)
     return Tile(name, write(after), detail, write(before), change(before, after))
@@ -78,24 +82,29 @@ def _measured_tiles(context: ReportContext) -> list[Tile]:
 def builds_table(context: ReportContext) -> list[tuple[str, str, str, str]]:
     """(quantity, TVM's build, ours, change) for every quantity that either build has."""
     old, new = context.baseline or BuildFigures(), context.optimized or BuildFigures()
-    rows: list[tuple[str, Any, Any, Callable[[Any], str]]] = [
-        ("planned arena", old.planned_nbytes, new.planned_nbytes, exact_bytes),
-        ("arena, measured", old.arena_nbytes, new.arena_nbytes, exact_bytes),
-        ("returned tensors, measured", old.returned_nbytes, new.returned_nbytes, exact_bytes),
-        ("kernel workspace, measured", old.workspace_nbytes, new.workspace_nbytes, exact_bytes),
-        ("all memory, measured", old.total_nbytes, new.total_nbytes, exact_bytes),
-        ("time of one run", old.seconds, new.seconds, seconds_text),
+    rows = [
+        _build_row("planned arena", old.planned_nbytes, new.planned_nbytes, exact_bytes),
+        _build_row("arena, measured", old.arena_nbytes, new.arena_nbytes, exact_bytes),
+        _build_row("returned tensors, measured", old.returned_nbytes, new.returned_nbytes, exact_bytes),
+        _build_row("kernel workspace, measured", old.workspace_nbytes, new.workspace_nbytes, exact_bytes),
+        _build_row("all memory, measured", old.total_nbytes, new.total_nbytes, exact_bytes),
+        _build_row("time of one run", old.seconds, new.seconds, seconds_text),
     ]
-    table = []
-    for name, before, after, write in rows:
-        if before is not None or after is not None:
-            figures = [write(value) if value is not None else _NOT_MEASURED for value in (before, after)]
-            delta = change(before, after) if before is not None and after is not None else ""
-            table.append((name, figures[0], figures[1], delta))
-    return table
+    return [row for row in rows if row is not None]
 
 
-def holder_rows(timeline: Timeline) -> list[dict[str, Any]]:
+def _build_row(
+    name: str, before: _Figure | None, after: _Figure | None, write: Callable[[_Figure], str]
+) -> tuple[str, str, str, str] | None:
+    """None where neither build has the quantity."""
+    if before is None and after is None:
+        return None
+    figures = [write(value) if value is not None else _NOT_MEASURED for value in (before, after)]
+    delta = change(before, after) if before is not None and after is not None else ""
+    return name, figures[0], figures[1], delta
+
+
+def holder_rows(timeline: Timeline) -> list[dict[str, object]]:
     """What holds the peak, largest first."""
     return [
         {
@@ -142,7 +151,7 @@ def _could_go(timeline: Timeline, holder: Holder) -> str:
     return f"one more run: cost {holder.remat_cost:.4g}{share}{per}"
 
 
-def step_rows(timeline: Timeline) -> list[dict[str, Any]]:
+def step_rows(timeline: Timeline) -> list[dict[str, object]]:
     """The schedule with its marks; ``bar`` is the share of the peak in percent."""
     peak = max(timeline.live, default=0) or 1
     return [
@@ -177,7 +186,7 @@ def making_rows(timeline: Timeline, context: ReportContext) -> list[tuple[str, s
     return [(printable(name), printable(text)) for name, text in rows if text]
 
 
-def _if_given(value: Any, write: Callable[[Any], str]) -> str:
+def _if_given(value: _T | None, write: Callable[[_T], str]) -> str:
     return "" if value is None else write(value)
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate, pairwise
-from typing import Any
 
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.graph import Graph, Plan
@@ -67,7 +66,7 @@ def _by_address(timeline: Timeline, index: int) -> tuple[int, int, int]:
     return allocation.offset, allocation.first, index
 
 
-def _names(timeline: Timeline) -> Iterator[dict[str, Any]]:
+def _names(timeline: Timeline) -> Iterator[dict[str, object]]:
     for process, name in ((_OPS, "schedule"), (_ARENA, "arena, lanes in address order")):
         yield {"ph": "M", "pid": process, "name": "process_name", "args": {"name": name}}
         yield {"ph": "M", "pid": process, "name": "process_sort_index", "args": {"sort_index": process}}
@@ -77,14 +76,14 @@ def _names(timeline: Timeline) -> Iterator[dict[str, Any]]:
         yield {"ph": "M", "pid": _ARENA, "tid": lane + 1, "name": "thread_sort_index", "args": {"sort_index": lane}}
 
 
-def _op_events(timeline: Timeline, starts: list[int]) -> Iterator[dict[str, Any]]:
+def _op_events(timeline: Timeline, starts: list[int]) -> Iterator[dict[str, object]]:
     for step, (start, end) in zip(timeline.steps, pairwise(starts), strict=True):
         args = {"step": step.index, "op": step.op, "cost": step.cost, "live_nbytes": step.live_nbytes}
         args |= {"moved": step.moved, "run": step.run + 1}
         yield _slice((_OPS, 1), step.name, (start, end), args)
 
 
-def _buffer_events(timeline: Timeline, starts: list[int]) -> Iterator[dict[str, Any]]:
+def _buffer_events(timeline: Timeline, starts: list[int]) -> Iterator[dict[str, object]]:
     for block, lane in zip(timeline.blocks, lanes(timeline), strict=True):
         a = block.allocation
         args = {"nbytes": a.nbytes, "offset": a.offset, "first": a.first, "last": a.last, "kind": block.kind}
@@ -94,7 +93,7 @@ def _buffer_events(timeline: Timeline, starts: list[int]) -> Iterator[dict[str, 
         yield _slice((_ARENA, lane + 1), block.label, (starts[a.first], starts[a.last + 1]), args)
 
 
-def _counter_events(timeline: Timeline, starts: list[int]) -> Iterator[dict[str, Any]]:
+def _counter_events(timeline: Timeline, starts: list[int]) -> Iterator[dict[str, object]]:
     tops = [0] * len(timeline.steps)
     for block in timeline.blocks:
         for step in range(block.allocation.first, block.allocation.last + 1):
@@ -104,6 +103,6 @@ def _counter_events(timeline: Timeline, starts: list[int]) -> Iterator[dict[str,
             yield {"ph": "C", "pid": _ARENA, "name": name, "ts": start / 1000, "args": {"bytes": value}}
 
 
-def _slice(track: tuple[int, int], name: str, span: tuple[int, int], args: dict[str, Any]) -> dict[str, Any]:
+def _slice(track: tuple[int, int], name: str, span: tuple[int, int], args: Mapping[str, object]) -> dict[str, object]:
     times = {"ts": span[0] / 1000, "dur": (span[1] - span[0]) / 1000}  # the format counts microseconds
     return {"ph": "X", "pid": track[0], "tid": track[1], "name": name, **times, "args": args}

@@ -13,6 +13,7 @@ import numpy as np
 def save_arrays(path: Path, arrays: Sequence[np.ndarray]) -> None:
     """Write the arrays' bytes, types and shapes."""
     header = json.dumps([{"dtype": a.dtype.name, "shape": a.shape} for a in arrays])
+    # Values of no type: numpy.savez has keywords of other types beside the arrays.
     raw: dict[str, Any] = {f"a{i}": np.frombuffer(a.tobytes(), np.uint8) for i, a in enumerate(arrays)}
     np.savez(path, header=np.array(header), **raw)
 

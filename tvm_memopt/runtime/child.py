@@ -22,7 +22,7 @@ JOBS = {"measure": "tvm_memopt.runtime.measure", "poison": "tvm_memopt.runtime.p
 REJECTED = 2
 
 
-def run_in_child(job: str, folder: Path, request: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
+def run_in_child(job: str, folder: Path, request: Mapping[str, object], environment: Mapping[str, str]) -> Any:
     """The result of a job's ``work(folder, **request)`` there; MemoptError if it failed or crashed."""
     (folder / "request.json").write_text(json.dumps({"job": job, **request}), encoding="utf-8")
     command = [sys.executable, "-m", "tvm_memopt.runtime.child", str(folder)]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.runtime.loading import Allocator, CompiledModule, entry, last_line, load_machine
+
+if TYPE_CHECKING:
+    import tvm
 
 
 def run_module(
@@ -22,7 +25,7 @@ def run_module(
     return to_arrays(call(entry(machine, function), to_tensors(inputs), function))
 
 
-def call(compiled: Any, tensors: Sequence[Any], name: str = "main") -> Any:
+def call(compiled: Callable[..., object], tensors: Sequence[tvm.runtime.Tensor], name: str = "main") -> object:
     """Call a compiled function; what TVM says of unfit inputs becomes a MemoptError of one line."""
     try:
         return compiled(*tensors)
@@ -30,14 +33,14 @@ def call(compiled: Any, tensors: Sequence[Any], name: str = "main") -> Any:
         raise MemoptError(f"{name}: the call failed: {last_line(error)}") from error
 
 
-def to_tensors(arrays: Iterable[np.ndarray]) -> list[Any]:
+def to_tensors(arrays: Iterable[np.ndarray]) -> list[tvm.runtime.Tensor]:
     """CPU tensors with copies of the arrays."""
     import tvm
 
     return [tvm.runtime.tensor(np.array(array, order="C", copy=True)) for array in arrays]
 
 
-def leaves(value: Any) -> Iterator[Any]:
+def leaves(value: object) -> Iterator[object]:
     """The members of nested tuples, depth first; a value that is no tuple is its own only member."""
     import tvm_ffi
 
@@ -48,12 +51,12 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def to_arrays(value: Any) -> tuple[np.ndarray, ...]:
+def to_arrays(value: object) -> tuple[np.ndarray, ...]:
     """The leaves of a returned value as numpy arrays of their own."""
     return tuple(_to_array(leaf) for leaf in leaves(value))
 
 
-def _to_array(leaf: Any) -> np.ndarray:
+def _to_array(leaf: object) -> np.ndarray:
     import tvm_ffi
 
     if hasattr(leaf, "numpy"):

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.native_output import native_stderr_discarded
 
+if TYPE_CHECKING:
+    import tvm
+    from tvm.runtime.vm import VirtualMachine
+
 Allocator: TypeAlias = Literal["naive", "pooled"]
-CompiledModule: TypeAlias = Any
+CompiledModule: TypeAlias = "str | os.PathLike[str] | tvm.runtime.Executable"
 """A path of an exported module (.so), or what ``relax.build`` or ``tvm.compile`` returned."""
 
 _loaded: dict[Path, tuple[int, ...]] = {}
 
 
-def load_machine(module: CompiledModule, allocator: Allocator = "pooled") -> Any:
+def load_machine(module: CompiledModule, allocator: Allocator = "pooled") -> VirtualMachine:
     """A virtual machine on the CPU for a file or an executable; raises MemoptError naming what is wrong."""
     import tvm
     from tvm.runtime.vm import VirtualMachine
@@ -33,18 +37,19 @@ def load_machine(module: CompiledModule, allocator: Allocator = "pooled") -> Any
         raise MemoptError(f"{what}: not a compiled Relax module for this machine: {last_line(error)}") from error
 
 
-def entry(machine: Any, function: str) -> Any:
+def entry(machine: VirtualMachine, function: str) -> Callable[..., object]:
     """The callable of that name; raises MemoptError if the module has none."""
     try:
-        return machine[function]
+        found: Callable[..., object] = machine[function]
     except AttributeError as error:
         raise MemoptError(f"the compiled module has no function {function!r}") from error
+    return found
 
 
 @contextmanager
 def module_file(module: CompiledModule) -> Iterator[Path]:
     """A file of the module: the path itself, or an export of the executable that is removed afterwards."""
-    if is_path(module):
+    if isinstance(module, str | os.PathLike):
         yield existing_file(module)
         return
     if not hasattr(module, "export_library"):
@@ -56,7 +61,7 @@ def module_file(module: CompiledModule) -> Iterator[Path]:
         yield path
 
 
-def is_path(module: CompiledModule) -> bool:
+def is_path(module: CompiledModule) -> TypeGuard[str | os.PathLike[str]]:
     """Whether the module is given by its file name."""
     return isinstance(module, str | os.PathLike)
 
@@ -74,7 +79,7 @@ def last_line(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _load_file(path: Path) -> Any:
+def _load_file(path: Path) -> tvm.runtime.Module:
     """Load a library; a copy of it where this process has loaded another of the same name.
 
     The loader compares names: it would hand out the old library even after an atomic replacement.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -49,6 +49,15 @@ class MemoryMeasurement:
     storages: tuple[Storage, ...]
 
 
+class _Result(TypedDict):
+    """What the child counted; an event is a list of the fields of Event, a counter an object with those of Counter."""
+
+    first: dict[str, dict[str, int]]
+    events: list[tuple[str, str, int, int, int]]
+    returned_addresses: list[int]
+    growth_nbytes: int
+
+
 def measure_memory(
     module: CompiledModule,
     inputs: Sequence[np.ndarray],
@@ -69,7 +78,7 @@ def measure_memory(
         folder = Path(name)
         save_arrays(folder / "inputs.npz", inputs)
         request = {"module": str(path), "function": function, "allocator": allocator}
-        raw = run_in_child("measure", folder, request, environment)
+        raw: _Result = run_in_child("measure", folder, request, environment)
     first = {name: Counter(**counter) for name, counter in raw["first"].items()}
     events = [Event(*fields) for fields in raw["events"]]
     return summarise(events, first, raw["returned_addresses"], raw["growth_nbytes"])
@@ -111,7 +120,7 @@ def _storages(events: Sequence[Event], returned_addresses: Sequence[int]) -> tup
     )
 
 
-def work(folder: Path, module: str, function: str, allocator: Allocator) -> dict[str, Any]:
+def work(folder: Path, module: str, function: str, allocator: Allocator) -> _Result:
     """The child's half: two calls under the meter; what it returns goes through JSON."""
     compiled = entry(load_machine(module, allocator), function)
     tensors = to_tensors(load_arrays(folder / "inputs.npz"))
@@ -128,7 +137,7 @@ def work(folder: Path, module: str, function: str, allocator: Allocator) -> dict
     meter.stop()
     return {
         "first": {name: asdict(counter) for name, counter in first.items()},
-        "events": [[e.kind, e.category, e.nbytes, e.alignment, e.address] for e in events],
+        "events": [(e.kind, e.category, e.nbytes, e.alignment, e.address) for e in events],
         "returned_addresses": addresses,
         "growth_nbytes": meter.counters()["aligned"].current - before,
     }

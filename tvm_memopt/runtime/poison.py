@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from tvm_memopt.runtime.dead_bytes import DeadAfter, Spots, planned_spots, trace
 from tvm_memopt.runtime.execute import call, differing_outputs, leaves, to_arrays, to_tensors
 from tvm_memopt.runtime.loading import CompiledModule, entry, load_machine, module_file
 from tvm_memopt.runtime.trace import Block, Conflict, Recorder, find_conflicts, is_tensor
+
+if TYPE_CHECKING:
+    from tvm.runtime.vm import VirtualMachine
 
 POISON = 0xFF  # NaN as a float of any width, -1 as an integer
 
@@ -41,6 +44,16 @@ class PoisonResult:
     def clean(self) -> bool:
         """Whether no output changed and no live byte was written over."""
         return not self.differing and not self.conflicts
+
+
+class _Result(TypedDict):
+    """A PoisonResult as the child writes it."""
+
+    differing: list[int]
+    conflicts: list[dict[str, int]]
+    kernels: list[str]
+    arena_nbytes: int
+    poisoned_nbytes: int
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ def _poison(job: _Job) -> PoisonResult:
     )
 
 
-def _run(machine: Any, job: _Job, recorder: Recorder) -> tuple[tuple[np.ndarray, ...], int | None]:
+def _run(machine: VirtualMachine, job: _Job, recorder: Recorder) -> tuple[tuple[np.ndarray, ...], int | None]:
     """Outputs, and the number of the block that is the arena."""
     tensors = to_tensors(job.inputs)
     if job.arena_input is not None:
@@ -122,7 +135,9 @@ def _holds(block: Block, addresses: Sequence[int]) -> bool:
     return block.address is not None and any(0 <= a - block.address < max(block.nbytes, 1) for a in addresses)
 
 
-def _poisoned_outputs(machine: Any, job: _Job, spots: Spots, arena: int | None) -> tuple[tuple[np.ndarray, ...], int]:
+def _poisoned_outputs(
+    machine: VirtualMachine, job: _Job, spots: Spots, arena: int | None
+) -> tuple[tuple[np.ndarray, ...], int]:
     """Outputs of a run with poison, and how many bytes were overwritten after kernels."""
     recorder, written = Recorder(), 0
 
@@ -152,14 +167,18 @@ def _isolated(job: _Job) -> PoisonResult:
             save_arrays(folder / "expected.npz", job.expected)
         events = None if job.dead_after is None else [list(event) for event in job.dead_after]
         request = {"dead_after": events, "function": job.function, "arena_input": job.arena_input}
-        raw = run_in_child("poison", folder, {"module": str(path), **request}, os.environ)
-    conflicts = tuple(Conflict(**conflict) for conflict in raw.pop("conflicts"))
-    return PoisonResult(tuple(raw.pop("differing")), conflicts, tuple(raw.pop("kernels")), **raw)
+        raw: _Result = run_in_child("poison", folder, {"module": str(path), **request}, os.environ)
+    conflicts = tuple(Conflict(**conflict) for conflict in raw["conflicts"])
+    return PoisonResult(
+        tuple(raw["differing"]), conflicts, tuple(raw["kernels"]), raw["arena_nbytes"], raw["poisoned_nbytes"]
+    )
 
 
-def work(folder: Path, **request: Any) -> dict[str, Any]:
+def work(
+    folder: Path, module: str, dead_after: list[tuple[int, int, int]] | None, function: str, arena_input: int | None
+) -> dict[str, object]:
     """The child's half of an isolated run; what it returns goes through JSON."""
-    job = _Job(inputs=load_arrays(folder / "inputs.npz"), expected=None, **request)
+    job = _Job(module, load_arrays(folder / "inputs.npz"), dead_after, function, None, arena_input)
     if (folder / "expected.npz").exists():
         job = replace(job, expected=load_arrays(folder / "expected.npz"))
     return asdict(_poison(job))

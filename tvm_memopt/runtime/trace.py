@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from tvm_memopt.runtime.execute import leaves
+
+if TYPE_CHECKING:
+    import tvm
 
 RUNTIME_PREFIXES = ("vm.builtin.", "runtime.")  # R.memory.view is runtime.TVMTensorCreateView
 CONTINUE = 0
@@ -17,7 +20,7 @@ CONTINUE = 0
 class Block:
     """A storage of the machine, made before kernel call ``made_before``; its address shows with its first tensor."""
 
-    handle: Any
+    handle: tvm.runtime.Object
     nbytes: int
     made_before: int
     address: int | None = None
@@ -70,9 +73,9 @@ class Recorder:
     blocks: list[Block] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
     _owner: dict[int, int] = field(default_factory=dict)
-    _adopted: Any = None
+    _adopted: tvm.runtime.Tensor | None = None
 
-    def __call__(self, callee: Any, name: str, before: bool, result: Any, *args: Any) -> int:
+    def __call__(self, callee: object, name: str, before: bool, result: Any, *args: Any) -> int:
         """Called by the machine around each call instruction."""
         if before:
             return CONTINUE
@@ -88,25 +91,25 @@ class Recorder:
             self._kernel(name, args)
         return CONTINUE
 
-    def _define(self, tensor: Any) -> None:
+    def _define(self, tensor: tvm.runtime.Tensor) -> None:
         self._owner[handle_of(tensor)] = len(self.buffers)
         self.buffers.append(Buffer(tensor.data_ptr(), nbytes_of(tensor)))
 
-    def _locate(self, storage: Any, address: int) -> None:
+    def _locate(self, storage: tvm.runtime.Object, address: int) -> None:
         for number, block in enumerate(self.blocks):
             if block.address is None and block.handle.same_as(storage):
                 block.address = address
                 if self.on_block:
                     self.on_block(number)
 
-    def adopt(self, arena: Any) -> None:
+    def adopt(self, arena: tvm.runtime.Tensor) -> None:
         """Take a tensor of the caller for a storage: views of it are tensors of the machine from here on."""
         self.blocks.append(Block(arena, nbytes_of(arena), len(self.kernels), arena.data_ptr()))
         self._adopted = arena
         if self.on_block:
             self.on_block(len(self.blocks) - 1)
 
-    def _view(self, result: Any, args: tuple[Any, ...]) -> None:
+    def _view(self, result: object, args: tuple[object, ...]) -> None:
         """A view shares its source's buffer; views of inputs and constants have none, and are nobody's to overwrite."""
         if not is_tensor(result):
             return
@@ -119,7 +122,7 @@ class Recorder:
         else:
             self._owner.pop(handle_of(result), None)
 
-    def _kernel(self, name: str, args: tuple[Any, ...]) -> None:
+    def _kernel(self, name: str, args: tuple[object, ...]) -> None:
         number = len(self.kernels)
         self.kernels.append(name)
         for tensor in filter(is_tensor, args):
@@ -131,7 +134,7 @@ class Recorder:
         if self.after_kernel:
             self.after_kernel(number)
 
-    def keep_returned(self, value: Any) -> None:
+    def keep_returned(self, value: object) -> None:
         """Let the buffers in which a returned value lies live past the last kernel."""
         for leaf in filter(is_tensor, leaves(value)):
             owner = self._owner.get(handle_of(leaf))
@@ -157,42 +160,42 @@ def find_conflicts(buffers: list[Buffer]) -> tuple[Conflict, ...]:
     return tuple(found)
 
 
-def storage_nbytes(shape: Any, dtype: Any) -> int:
+def storage_nbytes(shape: Iterable[int], dtype: tvm.DataType) -> int:
     """Bytes that ``vm.builtin.alloc_storage`` asks for."""
     return prod(int(d) for d in shape) * _item_bits(dtype) // 8
 
 
-def nbytes_of(tensor: Any) -> int:
+def nbytes_of(tensor: tvm.runtime.Tensor) -> int:
     """Bytes of a dense tensor; sub-byte types are packed."""
     return (prod(int(d) for d in tensor.shape) * _item_bits(tensor.dtype) + 7) // 8
 
 
-def _item_bits(dtype: Any) -> int:
+def _item_bits(dtype: tvm.DataType) -> int:
     import tvm
 
     data_type = tvm.DataType(str(dtype))
     return int(data_type.bits) * int(data_type.lanes)
 
 
-def is_tensor(value: Any) -> bool:
+def is_tensor(value: object) -> TypeGuard[tvm.runtime.Tensor]:
     """Whether a value of the machine is a tensor."""
     return hasattr(value, "data_ptr")
 
 
-def is_relax_function(callee: Any) -> bool:
+def is_relax_function(callee: object) -> bool:
     """Whether a call enters another Relax function, whose own kernels are counted."""
     return "Closure" in type(callee).__name__
 
 
-def handle_of(tensor: Any) -> int:
+def handle_of(tensor: tvm.runtime.Tensor) -> int:
     """The identity of the tensor object itself, the same through every Python wrapper of it."""
     return int(tensor.__chandle__())
 
 
-def _inside(tensor: Any, outer: Any) -> bool:
+def _inside(tensor: tvm.runtime.Tensor, outer: tvm.runtime.Tensor) -> bool:
     return _inside_buffer(tensor, Buffer(outer.data_ptr(), nbytes_of(outer)))
 
 
-def _inside_buffer(tensor: Any, buffer: Buffer) -> bool:
+def _inside_buffer(tensor: tvm.runtime.Tensor, buffer: Buffer) -> bool:
     address = int(tensor.data_ptr())
     return buffer.address <= address and address + nbytes_of(tensor) <= buffer.end

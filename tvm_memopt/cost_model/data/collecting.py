@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, pstdev
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import tvm
 from tvm.s_tir import meta_schedule as ms
@@ -72,7 +72,7 @@ class _Candidate:
     """A scheduled module with its structural hash and its line in a database."""
 
     key: int
-    mod: Any
+    mod: tvm.IRModule
     record: str
 
 
@@ -82,7 +82,7 @@ class _Run:
 
     folder: Path
     device: Device
-    target: Any
+    target: tvm.target.Target
     orders: Orders
     sampler: WorkerPool
     ends: float
@@ -96,7 +96,12 @@ class _Run:
 
 
 def collect(
-    folder: Path, tasks: Iterable[Task], device: Device, target: Any, orders: Orders, watch: Watch | None = None
+    folder: Path,
+    tasks: Iterable[Task],
+    device: Device,
+    target: tvm.target.Target,
+    orders: Orders,
+    watch: Watch | None = None,
 ) -> Tally:
     """Measure up to ``per_program`` candidates of each task into ``folder``; what is there already counts.
 
@@ -242,7 +247,9 @@ def _measure(run: _Run, store: Store, fresh: list[_Candidate]) -> None:
             return
 
 
-def _keep(run: _Run, store: Store, candidate: _Candidate, result: Any, build_error: str) -> None:
+def _keep(
+    run: _Run, store: Store, candidate: _Candidate, result: ms.runner.RunnerResult | None, build_error: str
+) -> None:
     if result is None or not result.run_secs:
         cause = str(build_error if result is None else result.error_msg or "no time came back")
         store.fail(candidate.key, cause)

@@ -13,7 +13,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tvm
@@ -61,7 +61,7 @@ class Store:
         self.lines = _lines(folder / RECORDS)
         self.failures = {int(e["hash"]): str(e["cause"]) for e in map(json.loads, _lines(folder / FAILURES))}
         self._rows: list[tuple[int, list[float]]] = []
-        self._mods: list[Any] = []
+        self._mods: list[tvm.IRModule] = []
         self._old = self._read_old()
         self.seen = set(self.failures)
         if self._old is None:
@@ -74,7 +74,7 @@ class Store:
         """Candidates with a time."""
         return len(self.lines)
 
-    def add(self, record: str, mod: Any, number: int, seconds: list[float]) -> None:
+    def add(self, record: str, mod: tvm.IRModule, number: int, seconds: list[float]) -> None:
         """Keep a measured candidate; ``record`` is its line in a database. It is on disk when this returns."""
         index_and_entry = json.loads(record)
         index_and_entry[0], index_and_entry[1][1] = 0, seconds
@@ -102,7 +102,7 @@ class Store:
         if self._rows:
             write_shard(self.folder / NAME, self._shard())
 
-    def _remember(self, mod: Any, number: int, seconds: list[float]) -> None:
+    def _remember(self, mod: tvm.IRModule, number: int, seconds: list[float]) -> None:
         self.seen.add(number)
         self._mods.append(mod)
         self._rows.append((number, seconds))
@@ -133,7 +133,7 @@ class Store:
         return Shard(padded(rows), hashes, asdict(self.notes), graphs)
 
 
-def open_database(folder: Path) -> Any:
+def open_database(folder: Path) -> ms.database.JSONDatabase:
     """TVM's database of one program."""
     return ms.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tvm_memopt.cost_model.data.shards import NAME, Shard, read_shard
 from tvm_memopt.cost_model.measure.timing import Timing
@@ -22,7 +21,7 @@ class Manifest:
 
     target: str
     device: str
-    timing: dict[str, Any] = field(default_factory=lambda: asdict(Timing()))
+    timing: dict[str, object] = field(default_factory=lambda: asdict(Timing()))
     format: str = FORMAT
 
 

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,12 @@ from tvm_memopt.cost_model.data.shards import graph_arrays, graphs_of
 from tvm_memopt.cost_model.features.columns import FEATURE_VERSION
 from tvm_memopt.cost_model.features.extract import Graphs, compress
 from tvm_memopt.errors import MemoptError
+
+if TYPE_CHECKING:
+    import tvm
+
+    from tvm_memopt.graph import Graph
+    from tvm_memopt.runtime.loading import CompiledModule
 
 CALL_COLUMNS = ("input_nbytes", "output_nbytes", "inputs", "outputs", "readers", "coldest_input_nbytes")
 """``coldest_input_nbytes``: bytes that other calls moved since the oldest input was written."""
@@ -47,7 +53,7 @@ class Calls:
 _CALL_ARRAYS = tuple(field.name for field in fields(Calls) if field.name != "names")
 
 
-def calls_of(graph: Any, callees: Sequence[str | None], seconds: Sequence[float] | None = None) -> Calls:
+def calls_of(graph: Graph, callees: Sequence[str | None], seconds: Sequence[float] | None = None) -> Calls:
     """The calls of a ``memopt-graph/1`` whose ops are calls of ``callees``; None: no kernel, but looked through.
 
     ``seconds``: of each kernel call, in order.
@@ -77,12 +83,12 @@ def calls_of(graph: Any, callees: Sequence[str | None], seconds: Sequence[float]
     )  # fmt: skip
 
 
-def _row(graph: Any, size: list[int], op: int) -> tuple[float, ...]:
+def _row(graph: Graph, size: list[int], op: int) -> tuple[float, ...]:
     inputs, outputs = graph.ops[op].inputs, graph.ops[op].outputs
     return sum(size[t] for t in inputs), sum(size[t] for t in outputs), len(inputs), len(outputs)
 
 
-def _kernels_behind(graph: Any, writer: dict[int, int], number: dict[int, int], tensor: int) -> list[int]:
+def _kernels_behind(graph: Graph, writer: dict[int, int], number: dict[int, int], tensor: int) -> list[int]:
     """The kernel that wrote a tensor, or those behind the view that made it."""
     op = writer.get(tensor)
     if op is None:
@@ -104,7 +110,9 @@ class NetworkSample:
     graphs: Graphs
 
 
-def sample_of(lowered: Any, target: Any, name: str, seconds: Sequence[float] | None = None) -> NetworkSample:
+def sample_of(
+    lowered: tvm.IRModule, target: tvm.target.Target, name: str, seconds: Sequence[float] | None = None
+) -> NetworkSample:
     """Of the main function of a module after CallTIRRewrite.
 
     Raises MemoptError for a kernel with symbolic dimensions.
@@ -128,7 +136,9 @@ def sample_of(lowered: Any, target: Any, name: str, seconds: Sequence[float] | N
     return NetworkSample(name, calls, graphs)
 
 
-def measure_calls(executable: Any, inputs: Sequence[np.ndarray], kernels: set[str], repeats: int = 5) -> list[float]:
+def measure_calls(
+    executable: CompiledModule, inputs: Sequence[np.ndarray], kernels: set[str], repeats: int = 5
+) -> list[float]:
     """CPU seconds of each kernel call in place, in order: the median over runs of the whole model.
 
     Meaningful with TVM_NUM_THREADS=1 in the environment before TVM starts threads.
@@ -145,8 +155,8 @@ def measure_calls(executable: Any, inputs: Sequence[np.ndarray], kernels: set[st
         clock = [0.0]
 
         def watch(
-            _function: Any, symbol: str, before: bool, _result: Any, *_arguments: Any, _times: list[float] = times,
-            _clock: list[float] = clock,
+            _function: object, symbol: str, before: bool, _result: object, *_arguments: object,
+            _times: list[float] = times, _clock: list[float] = clock,
         ) -> int:  # fmt: skip
             if symbol in kernels:
                 if before:
@@ -165,6 +175,7 @@ def measure_calls(executable: Any, inputs: Sequence[np.ndarray], kernels: set[st
 
 def write_sample(path: Path, sample: NetworkSample) -> None:
     """Write by atomic rename, as a numpy archive without pickles."""
+    # Values of no type: numpy.savez has keywords of other types beside the arrays.
     arrays: dict[str, Any] = {name: getattr(sample.calls, name) for name in _CALL_ARRAYS}
     arrays.update(graph_arrays(sample.graphs))
     header = {

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tvm import te
 
 _T = TypeVar("_T")
 
@@ -19,8 +22,8 @@ class Draft:
     is_float: bool
     budget: float
     largest: int
-    inputs: list[Any] = field(default_factory=list)
-    tensors: list[Any] = field(default_factory=list)
+    inputs: list[te.Tensor] = field(default_factory=list)
+    tensors: list[te.Tensor] = field(default_factory=list)
     consumed: set[int] = field(default_factory=set)
     stages: set[int] = field(default_factory=set)
 
@@ -32,7 +35,7 @@ class Draft:
         """True with that probability."""
         return bool(self.rng.random() < probability)
 
-    def placeholder(self, shape: Sequence[int]) -> Any:
+    def placeholder(self, shape: Sequence[int]) -> te.Tensor:
         """A new input of the program."""
         from tvm import te
 
@@ -40,7 +43,7 @@ class Draft:
         self.inputs.append(te.placeholder(tuple(shape), kind, name=f"p{len(self.inputs)}"))
         return self.inputs[-1]
 
-    def partner(self, x: Any, axis: int | None = None) -> Any | None:
+    def partner(self, x: te.Tensor, axis: int | None = None) -> te.Tensor | None:
         """Another tensor of the same type and shape, apart from ``axis``; None where there is none."""
         fitting = [t for t in self.tensors if t.dtype == x.dtype and _fits(t, x, axis) and not t.same_as(x)]
         if not fitting:
@@ -50,6 +53,6 @@ class Draft:
         return found
 
 
-def _fits(tensor: Any, other: Any, axis: int | None) -> bool:
+def _fits(tensor: te.Tensor, other: te.Tensor, axis: int | None) -> bool:
     a, b = list(map(int, tensor.shape)), list(map(int, other.shape))
     return len(a) == len(b) and all(i == axis or x == y for i, (x, y) in enumerate(zip(a, b, strict=True)))

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from tvm import te, tirx
+
     from tvm_memopt.cost_model.data.program_draft import Draft
 
-Stage: TypeAlias = "Callable[[Draft, Any], Any | None]"
+Stage: TypeAlias = "Callable[[Draft, te.Tensor], te.Tensor | None]"
 _UNARY = ("relu", "sigmoid", "tanh", "exp", "sqrt", "leaky_relu", "clip", "gelu", "hard_swish")
 
 
-def _shape(x: Any) -> tuple[int, ...]:
+def _shape(x: te.Tensor) -> tuple[int, ...]:
     return tuple(int(extent) for extent in x.shape)
 
 
@@ -24,20 +26,20 @@ def _accumulator(draft: Draft) -> str:
     return "float32" if draft.is_float else "int32"
 
 
-def _requantized(draft: Draft, x: Any) -> Any:
+def _requantized(draft: Draft, x: te.Tensor) -> te.Tensor:
     """int32 sums back to int8 by multiplier, shift and clip, as quantised networks do."""
     if draft.is_float:
         return x
     from tvm import te
 
-    def scale(*index: Any) -> Any:
+    def scale(*index: tirx.Var) -> tirx.Expr:
         scaled = x(*index) * 77 >> 12
         return te.max(te.min(scaled, 127), -128).astype("int8")
 
     return te.compute(x.shape, scale, name="requantize")
 
 
-def convolution(draft: Draft, x: Any) -> Any | None:
+def convolution(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Dense convolution, 1x1 to 5x5, at times with a stride."""
     from tvm import topi
 
@@ -57,7 +59,7 @@ def convolution(draft: Draft, x: Any) -> Any | None:
     return _requantized(draft, out)
 
 
-def depthwise(draft: Draft, x: Any) -> Any | None:
+def depthwise(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Depthwise convolution."""
     from tvm import topi
 
@@ -70,7 +72,7 @@ def depthwise(draft: Draft, x: Any) -> Any | None:
     return _requantized(draft, out)
 
 
-def pool(draft: Draft, x: Any) -> Any | None:
+def pool(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Maximum or average over a window."""
     from tvm import topi
 
@@ -81,14 +83,14 @@ def pool(draft: Draft, x: Any) -> Any | None:
     return topi.nn.pool2d(x, [window] * 2, [stride] * 2, [1, 1], [window // 2] * 4, kind)
 
 
-def squeeze_and_scale(_draft: Draft, x: Any) -> Any | None:
+def squeeze_and_scale(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Mean over the image, a sigmoid, and the image scaled by it."""
     from tvm import topi
 
     return topi.multiply(x, topi.sigmoid(topi.nn.global_pool(x, "avg")))
 
 
-def unary(draft: Draft, x: Any) -> Any | None:
+def unary(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """An activation or another function of each element."""
     from tvm import te, topi
 
@@ -107,7 +109,7 @@ def unary(draft: Draft, x: Any) -> Any | None:
     return topi.nn.relu(x) if name == "relu" else getattr(topi, name)(x)
 
 
-def binary(draft: Draft, x: Any) -> Any | None:
+def binary(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Sum, product, maximum or difference with another tensor of that shape, a new input where there is none."""
     from tvm import topi
 
@@ -120,7 +122,7 @@ def binary(draft: Draft, x: Any) -> Any | None:
     return getattr(topi, name)(x, other)
 
 
-def bias(draft: Draft, x: Any) -> Any | None:
+def bias(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """A scale or a bias for each channel or column."""
     from tvm import topi
 
@@ -129,7 +131,7 @@ def bias(draft: Draft, x: Any) -> Any | None:
     return draft.choose((topi.add, topi.multiply))(x, draft.placeholder(each))
 
 
-def concatenate(draft: Draft, x: Any) -> Any | None:
+def concatenate(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Channels or columns of two tensors beside each other."""
     from tvm import topi
 
@@ -139,7 +141,7 @@ def concatenate(draft: Draft, x: Any) -> Any | None:
     return topi.concatenate([x, other], axis=1)
 
 
-def pad(_draft: Draft, x: Any) -> Any | None:
+def pad(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """A border of zeros."""
     from tvm import topi
 
@@ -147,7 +149,7 @@ def pad(_draft: Draft, x: Any) -> Any | None:
     return topi.nn.pad(x, before, before)
 
 
-def upsample(draft: Draft, x: Any) -> Any | None:
+def upsample(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Each pixel four times."""
     from tvm import topi
 
@@ -157,7 +159,7 @@ def upsample(draft: Draft, x: Any) -> Any | None:
     return topi.nn.upsampling(x, 2, 2, "NCHW", "nearest_neighbor")
 
 
-def crop(draft: Draft, x: Any) -> Any | None:
+def crop(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Every row and column but the outermost, or every other one."""
     from tvm import topi
 
@@ -170,7 +172,7 @@ def crop(draft: Draft, x: Any) -> Any | None:
     return topi.strided_slice(x, begin, end, [1] * (len(shape) - 2) + [step, step])
 
 
-def blur(_draft: Draft, x: Any) -> Any | None:
+def blur(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """A separable stencil of three taps, along rows and then along columns: two stages that want to share tiles."""
     from tvm import te
 
@@ -186,7 +188,7 @@ def blur(_draft: Draft, x: Any) -> Any | None:
     )
 
 
-def transpose(draft: Draft, x: Any) -> Any | None:
+def transpose(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Rows and columns, or two axes of the image, swapped."""
     from tvm import topi
 
@@ -194,7 +196,7 @@ def transpose(draft: Draft, x: Any) -> Any | None:
     return topi.transpose(x, axes)
 
 
-def flatten(draft: Draft, x: Any) -> Any | None:
+def flatten(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """The image as a matrix: a row for each channel, or for each pixel row of each channel."""
     from tvm import topi
 
@@ -202,7 +204,7 @@ def flatten(draft: Draft, x: Any) -> Any | None:
     return topi.reshape(x, draft.choose(((c, h * w), (c * h, w))))
 
 
-def matrix_product(draft: Draft, x: Any) -> Any | None:
+def matrix_product(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """A dense layer."""
     rows, inner = _shape(x)
     columns = draft.choose((8, 16, 32, 64, 96, 128, 256))
@@ -213,13 +215,13 @@ def matrix_product(draft: Draft, x: Any) -> Any | None:
     return _requantized(draft, _product(draft, x, draft.placeholder((columns, inner))))
 
 
-def similarity(draft: Draft, x: Any) -> Any | None:
+def similarity(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """The product of a matrix with its own transpose, as in attention."""
     rows, inner = _shape(x)
     return _product(draft, x, x) if rows * rows * inner <= draft.budget and rows * rows <= draft.largest else None
 
 
-def _product(draft: Draft, x: Any, y: Any) -> Any:
+def _product(draft: Draft, x: te.Tensor, y: te.Tensor) -> te.Tensor:
     from tvm import te
 
     (rows, inner), columns, kind = _shape(x), _shape(y)[0], _accumulator(draft)
@@ -229,14 +231,14 @@ def _product(draft: Draft, x: Any, y: Any) -> Any:
     )
 
 
-def softmax(_draft: Draft, x: Any) -> Any | None:
+def softmax(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Softmax over the columns or the channels."""
     from tvm import topi
 
     return topi.nn.softmax(x, axis=1)
 
 
-def normalize(_draft: Draft, x: Any) -> Any | None:
+def normalize(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Each row, or channel, less its mean and over its deviation."""
     from tvm import te, topi
 
@@ -248,7 +250,7 @@ def normalize(_draft: Draft, x: Any) -> Any | None:
     return topi.multiply(centred, topi.rsqrt(topi.add(variance, te.const(1e-3, "float32"))))
 
 
-def subtract_extreme(draft: Draft, x: Any) -> Any | None:
+def subtract_extreme(draft: Draft, x: te.Tensor) -> te.Tensor | None:
     """Each row less its largest or smallest element."""
     from tvm import topi
 

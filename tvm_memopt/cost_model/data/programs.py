@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp, log, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from tvm_memopt.errors import MemoptError
 
 if TYPE_CHECKING:
     import tvm
+    import tvm.s_tir
+    from tvm import te
 
 FEWEST_STAGES, MOST_STAGES = 3, 30
 # Elementary operations of a whole program: 0.05 to 20 ms on a core that does one or two in a nanosecond.
@@ -76,7 +78,7 @@ def block_count(mod: tvm.IRModule) -> int:
     import tvm.s_tir
     import tvm_ffi
 
-    found: list[Any] = []
+    found: list[tvm.s_tir.SBlock] = []
     for function in mod.functions.values():
         tvm_ffi.structural_walk(function, [(tvm.s_tir.SBlock, found.append)])
     return sum(len(block.writes) > 0 for block in found)
@@ -109,10 +111,15 @@ def _grow(draft: Draft) -> None:
     chosen = newest if draft.chance(0.75) else int(draft.rng.integers(len(draft.tensors)))
     source, inputs, consumed = draft.tensors[chosen], len(draft.inputs), set(draft.consumed)
     stage = draft.choose(stages_for(len(source.shape), draft.is_float))
-    result: Any = stage(draft, source)
+    result = stage(draft, source)
     added = {} if result is None else _new_stages(result, draft.stages)
     work = sum(map(_work, added.values()))
-    fits = bool(added) and work <= draft.budget and prod(int(extent) for extent in result.shape) <= draft.largest
+    fits = (
+        result is not None
+        and bool(added)
+        and work <= draft.budget
+        and prod(int(extent) for extent in result.shape) <= draft.largest
+    )
     if not fits or len(draft.stages) + len(added) > MOST_STAGES:
         del draft.inputs[inputs:]
         draft.consumed = consumed
@@ -123,9 +130,9 @@ def _grow(draft: Draft) -> None:
     draft.tensors.append(result)
 
 
-def _new_stages(tensor: Any, known: set[int]) -> dict[int, Any]:
+def _new_stages(tensor: te.Tensor, known: set[int]) -> dict[int, te.tensor.Operation]:
     """The stages that computing a tensor adds to those known, by identity."""
-    added: dict[int, Any] = {}
+    added: dict[int, te.tensor.Operation] = {}
     waiting = [tensor.op]
     while waiting:
         op = waiting.pop()
@@ -135,7 +142,7 @@ def _new_stages(tensor: Any, known: set[int]) -> dict[int, Any]:
     return added
 
 
-def _work(op: Any) -> float:
+def _work(op: te.tensor.Operation) -> float:
     """Points of a stage times those that it reduces over."""
     from tvm import sym
 
@@ -144,6 +151,6 @@ def _work(op: Any) -> float:
     return float(prod(map(int, op.output(0).shape)) * max(reduced, 1))
 
 
-def _outputs(draft: Draft) -> list[Any]:
+def _outputs(draft: Draft) -> list[te.Tensor]:
     computed = [t for i, t in enumerate(draft.tensors) if i not in draft.consumed and t.op.input_tensors]
     return computed or [draft.tensors[-1]]

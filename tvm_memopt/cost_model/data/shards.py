@@ -18,7 +18,7 @@ import numpy as np
 
 from tvm_memopt.atomic import atomic_path
 from tvm_memopt.cost_model.features.columns import EDGE_COLUMNS, FEATURE_VERSION, NODE_COLUMNS
-from tvm_memopt.cost_model.features.extract import Graphs
+from tvm_memopt.cost_model.features.extract import EdgeType, Graphs
 from tvm_memopt.errors import MemoptError
 
 NAME = "graphs.npz"
@@ -31,7 +31,7 @@ class Times:
 
     seconds: np.ndarray
     hashes: np.ndarray
-    program: dict[str, Any]
+    program: dict[str, str | int]
 
     @property
     def median(self) -> np.ndarray:
@@ -59,6 +59,7 @@ def padded(samples: Sequence[Sequence[float]]) -> np.ndarray:
 
 def write_shard(path: Path, shard: Shard) -> None:
     """Write a shard by atomic rename."""
+    # Values of no type: numpy.savez has keywords of other types beside the arrays.
     arrays: dict[str, Any] = {"seconds": shard.seconds, "hashes": shard.hashes, **graph_arrays(shard.graphs)}
     header = {"feature_version": FEATURE_VERSION, "program": shard.program}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -78,7 +79,7 @@ def read_times(path: Path) -> Times:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, Any]]]:
+def _opened(path: Path) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, str | int]]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
@@ -106,14 +107,15 @@ def graph_arrays(graphs: Graphs) -> dict[str, np.ndarray]:
 
 def graphs_of(arrays: Mapping[str, np.ndarray]) -> Graphs:
     """The batch that graph_arrays took apart. Raises KeyError where a part is missing."""
-    return Graphs(**{
-        field.name: {key: arrays[_name(field.name, key)] for key in _keys(field.name)} for field in fields(Graphs)
-    })  # fmt: skip
+
+    def nodes(field: str) -> dict[str, np.ndarray]:
+        return {key: arrays[_name(field, key)] for key in NODE_COLUMNS}
+
+    def edges(field: str) -> dict[EdgeType, np.ndarray]:
+        return {key: arrays[_name(field, key)] for key in EDGE_COLUMNS}
+
+    return Graphs(nodes("nodes"), nodes("node_starts"), edges("edges"), edges("edge_values"), edges("edge_starts"))
 
 
-def _keys(field: str) -> Sequence[Any]:
-    return tuple(NODE_COLUMNS if field.startswith("node") else EDGE_COLUMNS)
-
-
-def _name(field: str, key: Any) -> str:
+def _name(field: str, key: str | EdgeType) -> str:
     return f"{field}.{key if isinstance(key, str) else '.'.join(key)}"

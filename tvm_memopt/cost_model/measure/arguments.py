@@ -7,13 +7,17 @@ where a compiler made a branch of a comparison with zero, data of one sign never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tvm
 
+if TYPE_CHECKING:
+    import tvm.rpc
+    from tvm import tirx
 
-def timing_arguments(function: Callable[..., Any], parameters: Sequence[Any]) -> list[Any]:
+
+def timing_arguments(function: Callable[..., object], parameters: Sequence[tirx.Var]) -> list[tvm.runtime.Tensor]:
     """Tensors for ``function``, the same in every process, after a call on them. A kernel that makes NaN or infinity
     of numbers of both signs (a root, a logarithm) gets them all above zero."""
     kinds = [(str(parameter.ty.dtype), parameter.ty.shape) for parameter in parameters]
@@ -26,14 +30,19 @@ def timing_arguments(function: Callable[..., Any], parameters: Sequence[Any]) ->
     return arguments
 
 
-def remote_arguments(_session: Any, device: Any, kinds: Sequence[Sequence[Any]], repeats: int) -> list[list[Any]]:
+def remote_arguments(
+    _session: tvm.rpc.RPCSession,
+    device: tvm.runtime.Device,
+    kinds: Sequence[tuple[str, str, Sequence[int]]],
+    repeats: int,
+) -> list[list[tvm.runtime.Tensor]]:
     """The same on a device behind RPC, always of both signs, as ``f_alloc_argument`` of MetaSchedule's RPCRunner.
     ``kinds``: ("TENSOR", dtype, shape) of each argument."""
     arrays = list(_values([(str(dtype), shape) for _, dtype, shape in kinds], signed=True))
     return [[tvm.runtime.tensor(values, device) for values in arrays] for _ in range(repeats)]
 
 
-def _values(kinds: Iterable[tuple[str, Sequence[Any]]], signed: bool) -> Iterable[np.ndarray]:
+def _values(kinds: Iterable[tuple[str, Sequence[int]]], signed: bool) -> Iterable[np.ndarray]:
     rng = np.random.default_rng(0)
     for dtype, extents in kinds:
         kind, shape = np.dtype(dtype).kind, tuple(int(extent) for extent in extents)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import tvm
@@ -13,7 +13,7 @@ def host_target(cores: int | None = None) -> tvm.target.Target:
     """A target for this processor with nothing newer than AVX2, so that data from like machines agree."""
     import tvm
 
-    description: dict[str, Any] = {"kind": "llvm", "num-cores": cores or os.cpu_count() or 1}
+    description: dict[str, str | int] = {"kind": "llvm", "num-cores": cores or os.cpu_count() or 1}
     if os.uname().machine in ("x86_64", "amd64"):
         description["mcpu"] = "x86-64-v3"
     return tvm.target.Target(description)
@@ -26,7 +26,7 @@ def with_packed_weights(mod: tvm.IRModule) -> tvm.IRModule:
     return RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)(mod)
 
 
-def build(mod: tvm.IRModule, target: tvm.target.Target, _params: Any = None) -> tvm.runtime.Module:
+def build(mod: tvm.IRModule, target: tvm.target.Target, _params: object = None) -> tvm.runtime.Module:
     """MetaSchedule's default build without its import of all intrinsics."""
     return build_packed(with_packed_weights(mod), target)
 

@@ -14,7 +14,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import tvm
 from tvm.ir.utils import derived_object
@@ -22,7 +21,7 @@ from tvm.s_tir import meta_schedule as ms
 
 from tvm_memopt.cost_model.measure.arguments import remote_arguments
 from tvm_memopt.cost_model.measure.timing import Timing
-from tvm_memopt.cost_model.measure.worker_pool import Reply, WorkerPool
+from tvm_memopt.cost_model.measure.worker_pool import Reply, Request, WorkerPool
 from tvm_memopt.errors import MemoptError
 
 
@@ -30,11 +29,11 @@ from tvm_memopt.errors import MemoptError
 class Device:
     """A pair that MetaSchedule can tune with."""
 
-    builder: Any
-    runner: Any
+    builder: ms.builder.Builder
+    runner: ms.runner.Runner
 
 
-def request_for(mod: tvm.IRModule, target: tvm.target.Target, path: Path) -> dict[str, Any]:
+def request_for(mod: tvm.IRModule, target: tvm.target.Target, path: Path) -> Request:
     """What a worker needs of a module: it is written to ``path``."""
     path.write_text(tvm.ir.save_json(mod), encoding="utf-8")
     return {"module": str(path), "target": tvm.ir.save_json(target)}
@@ -76,7 +75,7 @@ class _Notes:
     def __init__(self, folder: Path) -> None:
         self.folder, self.numbers = folder, itertools.count()
 
-    def write(self, item: Any) -> dict[str, Any]:
+    def write(self, item: ms.builder.BuilderInput) -> Request:
         own = self.folder / str(next(self.numbers))
         own.mkdir()
         return request_for(item.mod, item.target, own / "module.json")
@@ -90,7 +89,7 @@ class _NoteBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
         super().__init__()
         self.notes = _Notes(folder)
 
-    def build(self, build_inputs: list[Any]) -> list[Any]:
+    def build(self, build_inputs: list[ms.builder.BuilderInput]) -> list[ms.builder.BuilderResult]:
         results = []
         for item in build_inputs:
             request = self.notes.write(item)
@@ -108,7 +107,7 @@ class _ExportBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
         super().__init__()
         self.pool, self.notes = pool, _Notes(folder)
 
-    def build(self, build_inputs: list[Any]) -> list[Any]:
+    def build(self, build_inputs: list[ms.builder.BuilderInput]) -> list[ms.builder.BuilderResult]:
         futures = []
         for item in build_inputs:
             request = self.notes.write(item)
@@ -126,11 +125,11 @@ class _WorkerRunner(ms.runner.PyRunner):  # type: ignore[misc]
         super().__init__()
         self.pool, self.timing = pool, asdict(timing)
 
-    def run(self, runner_inputs: list[Any]) -> list[Any]:
+    def run(self, runner_inputs: list[ms.runner.RunnerInput]) -> list[ms.runner.RunnerFuture]:
         futures = []
         for item in runner_inputs:
             path = Path(str(item.artifact_path))
-            request = json.loads(path.read_text(encoding="utf-8"))
+            request: Request = json.loads(path.read_text(encoding="utf-8"))
             reply = self.pool.submit({"job": "measure", **request, "timing": self.timing})
             futures.append(_WorkerFuture(reply))
         return futures
@@ -147,6 +146,6 @@ class _WorkerFuture(ms.runner.PyRunnerFuture):  # type: ignore[misc]
     def done(self) -> bool:
         return self.reply.done()
 
-    def result(self) -> Any:
+    def result(self) -> ms.runner.RunnerResult:
         reply = self.reply.result()
         return ms.runner.RunnerResult(reply.get("seconds"), reply.get("error"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tvm_ffi
@@ -14,6 +14,8 @@ from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
 
 if TYPE_CHECKING:
     import tvm
+    from tvm.s_tir import SBlock, Schedule
+    from tvm.s_tir.schedule import SBlockRV
 
 SPACES = ("default", "some_inlined", "few_inlined", "untiled", "evolved")
 """The kinds of rounds, in the order in which a program goes through them."""
@@ -32,15 +34,15 @@ class PickOne(ms.schedule_rule.PyScheduleRule):  # type: ignore[misc]
     that a stencil reads many times over is left alone, because each of its copies would be computed again.
     """
 
-    def __init__(self, rule: Any, probability: float, seed: int) -> None:
+    def __init__(self, rule: ms.schedule_rule.ScheduleRule, probability: float, seed: int) -> None:
         super().__init__()
         self.rule, self.probability, self.seed = rule, probability, seed
         self.rng = np.random.default_rng(seed)
 
-    def _initialize_with_tune_context(self, context: Any) -> None:
+    def _initialize_with_tune_context(self, context: ms.TuneContext) -> None:
         self.rule._initialize_with_tune_context(context)
 
-    def apply(self, sch: Any, block: Any) -> list[Any]:
+    def apply(self, sch: Schedule, block: SBlockRV) -> list[Schedule]:
         """One schedule: one that the rule offers, or the one given."""
         if self.rng.random() >= self.probability or _would_swell(sch, block):
             return [sch]
@@ -50,7 +52,7 @@ class PickOne(ms.schedule_rule.PyScheduleRule):  # type: ignore[misc]
             return [sch]
         return [offered[int(self.rng.integers(len(offered)))]]
 
-    def clone(self) -> Any:
+    def clone(self) -> PickOne:
         """The same rule from its seed on."""
         return PickOne(self.rule.clone(), self.probability, self.seed)
 
@@ -60,7 +62,7 @@ def candidate_hash(mod: tvm.IRModule) -> int:
     return int(tvm_ffi.structural_hash(mod)) % 2**64
 
 
-def _would_swell(sch: Any, block: Any) -> bool:
+def _would_swell(sch: Schedule, block: SBlockRV) -> bool:
     """Whether some consumer would load from more than _MOST_LOADS places once the block is inlined into it."""
     inner = sch.get(block)
     if len(inner.writes) != 1:
@@ -74,15 +76,21 @@ def _would_swell(sch: Any, block: Any) -> bool:
     return False
 
 
-def _loads(block: Any) -> list[Any]:
-    found: list[Any] = []
+def _loads(block: SBlock) -> list[tvm.ir.Expr]:
+    found: list[tvm.ir.Expr] = []
     tvm_ffi.structural_walk(block.body, [(TensorLoad, lambda load: found.append(load.source))])
     return found
 
 
 def sample(
-    mod: tvm.IRModule, target: tvm.target.Target, space: str, count: int, seed: int, database: Any, threads: int = 1
-) -> list[Any]:
+    mod: tvm.IRModule,
+    target: tvm.target.Target,
+    space: str,
+    count: int,
+    seed: int,
+    database: ms.database.Database,
+    threads: int = 1,
+) -> list[ms.MeasureCandidate]:
     """Up to ``count`` measure candidates of one design space; fewer where it is small. The same seed draws the same.
 
     ``database`` holds what was measured: the "evolved" space mutates its best records.
@@ -103,7 +111,7 @@ def sample(
     return list(found or ())
 
 
-def _strategy(space: str, count: int) -> Any:
+def _strategy(space: str, count: int) -> ms.search_strategy.SearchStrategy:
     if space != "evolved":
         return ms.search_strategy.ReplayTrace(max_fail_count=20)
     return ms.search_strategy.EvolutionarySearch(
@@ -116,7 +124,7 @@ def _strategy(space: str, count: int) -> Any:
     )
 
 
-def _space(space: str, seed: int) -> Any:
+def _space(space: str, seed: int) -> ms.space_generator.SpaceGenerator:
     rules = []
     for number, rule in enumerate(ms.schedule_rule.ScheduleRule.create("llvm")):
         name = str(rule).split("(", maxsplit=1)[0].rsplit(".", maxsplit=1)[-1]

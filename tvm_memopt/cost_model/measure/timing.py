@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tvm
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,9 @@ class Timing:
     long_run_seconds: float = 0.1
 
 
-def cpu_seconds(function: Any, arguments: Sequence[Any], timing: Timing) -> list[float]:
+def cpu_seconds(
+    function: Callable[..., object], arguments: Sequence[tvm.runtime.Tensor], timing: Timing
+) -> list[float]:
     """CPU seconds of one call, once a repeat; ``function`` has been called on ``arguments`` before.
 
     Reads the process's clock: meaningful with TVM_NUM_THREADS=1 in the environment before TVM starts threads.

@@ -10,9 +10,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-_READY = {"ready": True}
+if TYPE_CHECKING:
+    import tvm
+
+    from tvm_memopt.cost_model.measure.worker_pool import Reply, Request
+
+_READY: Reply = {"ready": True}
 
 
 def main() -> int:
@@ -29,12 +34,12 @@ def main() -> int:
     return 0
 
 
-def _send(replies: TextIO, reply: dict[str, Any]) -> None:
+def _send(replies: TextIO, reply: Reply) -> None:
     replies.write(json.dumps(reply) + "\n")
     replies.flush()
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def _answer(request: Request) -> Reply:
     try:
         return _JOBS[request["job"]](request)
     except Exception as error:
@@ -42,7 +47,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {lines[-1].strip() if lines else 'no message'}"}
 
 
-def _built(request: dict[str, Any]) -> tuple[Any, Any]:
+def _built(request: Request) -> tuple[tvm.IRModule, tvm.runtime.Module]:
     import tvm
 
     from tvm_memopt.cost_model.measure.builds import build_packed, with_packed_weights
@@ -51,7 +56,7 @@ def _built(request: dict[str, Any]) -> tuple[Any, Any]:
     return mod, build_packed(mod, tvm.ir.load_json(request["target"]))
 
 
-def _measure(request: dict[str, Any]) -> dict[str, Any]:
+def _measure(request: Request) -> Reply:
     """CPU seconds of each repeat, built in memory and run here."""
     from tvm_memopt.cost_model.measure.arguments import timing_arguments
     from tvm_memopt.cost_model.measure.timing import Timing, cpu_seconds
@@ -61,7 +66,7 @@ def _measure(request: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": cpu_seconds(executable["main"], arguments, Timing(**request["timing"]))}
 
 
-def _export(request: dict[str, Any]) -> dict[str, Any]:
+def _export(request: Request) -> Reply:
     """The object code as a tar file for another machine."""
     from tvm.support.tar import tar
 
@@ -70,7 +75,7 @@ def _export(request: dict[str, Any]) -> dict[str, Any]:
     return {"output": request["output"]}
 
 
-def _sample(request: dict[str, Any]) -> dict[str, Any]:
+def _sample(request: Request) -> Reply:
     """Candidates into the folder ``output``: a database with a line for each, and their modules by number."""
     import tvm
     from tvm.s_tir import meta_schedule as ms

@@ -16,11 +16,37 @@ from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, TypedDict
 
 import tvm_memopt
 
-Reply: TypeAlias = "dict[str, Any]"
+
+class Request(TypedDict, total=False):
+    """What a worker is asked; ``job`` says which of the other keys count. ``timing``: the fields of Timing."""
+
+    job: str
+    module: str
+    target: str
+    output: str
+    timing: dict[str, Any]
+    timeout: float
+    space: str
+    count: int
+    seed: int
+    best: str | None
+
+
+class Reply(TypedDict, total=False):
+    """What a worker answers: the result of its job, or ``error``."""
+
+    ready: bool
+    error: str
+    timed_out: bool
+    seconds: list[float]
+    output: str
+    hashes: list[str]
+
+
 COMMAND = (sys.executable, "-m", "tvm_memopt.cost_model.measure.worker")
 _START_SECONDS = 180.0
 _USES = 500  # LLVM and TVM keep a little of every module
@@ -34,7 +60,7 @@ class WorkerPool:
 
     def __init__(self, workers: int = 1, timeout: float = 30.0, command: Sequence[str] = COMMAND) -> None:
         self.workers, self.timeout, self._command = workers, timeout, tuple(command)
-        self._requests: queue.SimpleQueue[tuple[dict[str, Any], Future[Reply]] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[Request, Future[Reply]] | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._processes: list[_Process] = [_Process(self._command) for _ in range(workers)]
         self._threads = [threading.Thread(target=self._serve, args=(p,), daemon=True) for p in self._processes]
@@ -49,7 +75,7 @@ class WorkerPool:
     ) -> None:
         self.close()
 
-    def submit(self, request: dict[str, Any]) -> Future[Reply]:
+    def submit(self, request: Request) -> Future[Reply]:
         """The reply to come; a request may name its own "timeout" in seconds."""
         future: Future[Reply] = Future()
         self._requests.put((request, future))
@@ -87,7 +113,7 @@ class _Process:
         self._command, self._uses, self._unread = command, 0, b""
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, request: dict[str, Any], timeout: float) -> Reply:
+    def ask(self, request: Request, timeout: float) -> Reply:
         if self._uses >= _USES:
             self.end()
         if self._process is None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 _COLUMNS = {
     "mean_error": "mean relative error", "median_error": "median relative error", "r2": "R² of log time",
@@ -11,7 +10,20 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def card_text(card: Mapping[str, Any], target: str, feature_version: int, command: str) -> str:
+class Card(TypedDict, total=False):
+    """How a network was made and how it did, as JSON has it. ``programs`` and ``candidates`` of each part, ``metrics``
+    by part, ``settings`` those of training.Settings, ``curves`` a training.Curve for each epoch."""
+
+    settings: dict[str, Any]
+    programs: dict[str, int]
+    candidates: dict[str, int]
+    parameters: int
+    epochs: int
+    metrics: dict[str, dict[str, float]]
+    curves: list[dict[str, object]]
+
+
+def card_text(card: Card, target: str, feature_version: int, command: str) -> str:
     """Markdown of a card as training.train makes it. ``command``: the line that made the checkpoint."""
     programs, candidates, settings = card["programs"], card["candidates"], card["settings"]
     shape = settings["architecture"]

@@ -13,6 +13,7 @@ import numpy as np
 
 from tvm_memopt.atomic import atomic_path
 from tvm_memopt.cost_model.features.columns import FEATURE_VERSION
+from tvm_memopt.cost_model.network.card import Card
 from tvm_memopt.cost_model.network.normalization import Normalization
 from tvm_memopt.errors import MemoptError
 
@@ -29,7 +30,7 @@ class Checkpoint:
     weights: dict[str, np.ndarray]
     normalization: Normalization
     target: str
-    card: dict[str, Any] = field(default_factory=dict)
+    card: Card = field(default_factory=Card)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -41,6 +42,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "target": checkpoint.target,
         "card": checkpoint.card,
     }
+    # Values of no type: numpy.savez has keywords of other types beside the arrays.
     arrays: dict[str, Any] = {f"weight/{name}": values for name, values in checkpoint.weights.items()}
     arrays |= {f"mean/{name}": values for name, values in checkpoint.normalization.means.items()}
     arrays |= {f"deviation/{name}": values for name, values in checkpoint.normalization.deviations.items()}
@@ -74,7 +76,7 @@ def same_target(one: str, other: str) -> bool:
     return _essence(one) == _essence(other)
 
 
-def _check(path: Path, header: Any, target: str | None) -> None:
+def _check(path: Path, header: object, target: str | None) -> None:
     if not isinstance(header, Mapping) or header.get("format") != FORMAT:
         raise ValueError(f"expected the format {FORMAT}")
     version = header["feature_version"]
@@ -89,7 +91,7 @@ def _check(path: Path, header: Any, target: str | None) -> None:
         )
 
 
-def _essence(target: str) -> dict[str, Any]:
+def _essence(target: str) -> dict[str, object]:
     return {key: value for key, value in json.loads(target).items() if key not in _IGNORED}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.cost_model.data.samples import compressed
 from tvm_memopt.cost_model.features.extract import extract
@@ -13,10 +13,18 @@ from tvm_memopt.cost_model.network.checkpoint import load_checkpoint, same_targe
 from tvm_memopt.cost_model.network.predictor import Trained, from_checkpoint
 from tvm_memopt.errors import MemoptError
 
+if TYPE_CHECKING:
+    import tvm
+    from tvm import tirx
+
+    from tvm_memopt.passes.relax.planning import KernelCosts
+
 PRETRAINED = Path(__file__).parent / "pretrained" / "gcn.npz"
 
 
-def predicted_costs(kernels: Mapping[str, Any], target: Any, checkpoint: Path | None = None) -> dict[str, float]:
+def predicted_costs(
+    kernels: Mapping[str, tirx.PrimFunc], target: tvm.target.Target, checkpoint: Path | None = None
+) -> dict[str, float]:
     """Predicted seconds by kernel name: ``mo.optimize(mod, target, kernel_costs=predicted_costs)``.
 
     ``kernels``: PrimFuncs; ``checkpoint``: None is the one of the package. Kernels with symbolic dimensions or scalar
@@ -26,7 +34,7 @@ def predicted_costs(kernels: Mapping[str, Any], target: Any, checkpoint: Path | 
     return _predicted(from_checkpoint(load_checkpoint(path, str(target)), str(path)), kernels, target)
 
 
-def _predicted(trained: Trained, kernels: Mapping[str, Any], target: Any) -> dict[str, float]:
+def _predicted(trained: Trained, kernels: Mapping[str, tirx.PrimFunc], target: tvm.target.Target) -> dict[str, float]:
     import tvm
 
     from tvm_memopt.passes.tir.cost import estimated_costs
@@ -39,7 +47,7 @@ def _predicted(trained: Trained, kernels: Mapping[str, Any], target: Any) -> dic
     return found
 
 
-def costs_by(checkpoint: Path | None, target: Any) -> Callable[[Mapping[str, Any], Any], dict[str, float]]:
+def costs_by(checkpoint: Path | None, target: tvm.target.Target) -> KernelCosts:
     """predicted_costs with that checkpoint, which is read once and now; ``target``: a tvm.target.Target.
 
     Raises MemoptError for a checkpoint that is damaged or of another target.
@@ -54,7 +62,7 @@ def costs_by(checkpoint: Path | None, target: Any) -> Callable[[Mapping[str, Any
     return partial(_predicted, from_checkpoint(found, str(path)))
 
 
-def _seconds(trained: Trained, mod: Any) -> float | None:
+def _seconds(trained: Trained, mod: tvm.IRModule) -> float | None:
     """None for a kernel that has no graph."""
     try:
         graphs = compressed(extract([mod]))

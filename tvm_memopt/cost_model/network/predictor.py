@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,8 +12,11 @@ import torch
 from tvm_memopt.cost_model.features.extract import Graphs
 from tvm_memopt.cost_model.network.checkpoint import Checkpoint
 from tvm_memopt.cost_model.network.gcn import Architecture, GraphNetwork
-from tvm_memopt.cost_model.network.normalization import Normalization, Prepared, prepare
+from tvm_memopt.cost_model.network.normalization import Batch, Normalization, Prepared, prepare
 from tvm_memopt.errors import MemoptError
+
+if TYPE_CHECKING:
+    from tvm_memopt.cost_model.network.card import Card
 
 _NODES_AT_ONCE = 30_000  # statements, loops and buffers of one forward pass: what fits the caches' reach
 
@@ -25,7 +28,7 @@ class Trained:
     network: GraphNetwork
     normalization: Normalization
     target: str
-    card: dict[str, Any]
+    card: Card
 
     def predict(self, graphs: Graphs) -> tuple[np.ndarray, np.ndarray]:
         """(seconds, rank score) of compressed graphs, float64 [graphs] each."""
@@ -49,7 +52,7 @@ class Trained:
         weights = {name: value.detach().cpu().numpy() for name, value in self.network.state_dict().items()}
         return Checkpoint(asdict(self.network.shape), weights, self.normalization, self.target, self.card)
 
-    def _batches(self, prepared: Prepared) -> Iterator[Any]:
+    def _batches(self, prepared: Prepared) -> Iterator[Batch]:
         self.network.eval()
         device = next(self.network.parameters()).device.type
         starts = sum(prepared.graphs.node_starts.values())
@@ -66,7 +69,7 @@ def from_checkpoint(checkpoint: Checkpoint, where: str) -> Trained:
     except (RuntimeError, TypeError, ValueError) as error:
         first = " ".join(str(error).split())[:160]
         raise MemoptError(f"{where}: is a damaged checkpoint: its weights do not fit: {first}") from error
-    return Trained(network, checkpoint.normalization, checkpoint.target, dict(checkpoint.card))
+    return Trained(network, checkpoint.normalization, checkpoint.target, checkpoint.card.copy())
 
 
 def _pieces(starts: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from math import cos, pi
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from tvm_memopt.cost_model.network.metrics import Metrics, measure
 from tvm_memopt.cost_model.network.normalization import Prepared, fit_normalization, prepare
 from tvm_memopt.cost_model.network.predictor import Trained
 from tvm_memopt.errors import MemoptError
+
+if TYPE_CHECKING:
+    from tvm_memopt.cost_model.network.card import Card
 
 
 @dataclass(frozen=True)
@@ -241,9 +244,7 @@ class _Run:
         self.curves = [Curve(**entry) for entry in content["curves"]]
 
 
-def _card(
-    trained: Trained, samples: Samples, settings: Settings, split: dict[str, np.ndarray], run: _Run
-) -> dict[str, Any]:
+def _card(trained: Trained, samples: Samples, settings: Settings, split: dict[str, np.ndarray], run: _Run) -> Card:
     metrics = {
         part: evaluate(trained, samples, samples.of_programs(split[part])).document()
         for part in ("valid", "test")

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from math import floor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import MemoptError
+
+if TYPE_CHECKING:
+    from tvm.s_tir import meta_schedule as ms
+    from tvm.s_tir.meta_schedule.cost_model.mlp_model import MLPModel
 
 NAMES = ("gcn", "xgb", "mlp", "random")
 WARM_UP = 16
 """Candidates after which XGBModel is asked: its default, 100, leaves short searches to chance."""
 
 
-def make_cost_model(name: str, target: str, seed: int = 0, checkpoint: Path | None = None) -> tuple[Any, str]:
+def make_cost_model(
+    name: str, target: str, seed: int = 0, checkpoint: Path | None = None
+) -> tuple[ms.cost_model.CostModel, str]:
     """(A cost model for MetaSchedule, what it starts from).
 
     ``checkpoint``: for "gcn"; None: the one of the package where it is for ``target`` (JSON), else none. Raises
@@ -37,7 +43,7 @@ def make_cost_model(name: str, target: str, seed: int = 0, checkpoint: Path | No
     return ms.cost_model.RandomModel(seed=seed), "no knowledge"
 
 
-def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[Any, str]:
+def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[ms.cost_model.CostModel, str]:
     from tvm_memopt.cost_model.network.checkpoint import load_checkpoint
     from tvm_memopt.cost_model.network.kernel_costs import PRETRAINED
     from tvm_memopt.cost_model.tuner.gcn_cost_model import GCNCostModel
@@ -57,7 +63,7 @@ def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[Any, str]:
     return model, "no knowledge"
 
 
-def _mlp() -> Any:
+def _mlp() -> MLPModel:
     from tvm.s_tir.meta_schedule.cost_model.mlp_model import MLPModel, SegmentSumMLPTrainer
 
     class Trainer(SegmentSumMLPTrainer):  # type: ignore[misc]

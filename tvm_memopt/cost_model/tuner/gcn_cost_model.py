@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tvm_ffi
@@ -60,7 +59,12 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
             raise MemoptError("the cost model has learned nothing yet: there is nothing to save")
         save_checkpoint(Path(path), self.learner.trained.checkpoint())
 
-    def update(self, context: Any, candidates: Sequence[Any], results: Sequence[Any]) -> None:
+    def update(
+        self,
+        context: ms.TuneContext,
+        candidates: Sequence[ms.MeasureCandidate],
+        results: Sequence[ms.runner.RunnerResult],
+    ) -> None:
         """Learn from measured candidates; failed ones are counted, and ranked behind all that ran."""
         self._check(context)
         if not candidates:
@@ -70,7 +74,7 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         self.failed += int(np.isinf(seconds).sum())
         self.learner.learn(_key(context), _graphs(candidates), seconds)
 
-    def predict(self, context: Any, candidates: Sequence[Any]) -> np.ndarray:
+    def predict(self, context: ms.TuneContext, candidates: Sequence[ms.MeasureCandidate]) -> np.ndarray:
         """Scores above 0, float64 [candidates]; higher is better."""
         self._check(context)
         if not candidates:
@@ -79,7 +83,7 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
             return self.learner.rng.uniform(0.01, 1.0, len(candidates))
         return self.learner.predict(_key(context), _graphs(candidates))
 
-    def _check(self, context: Any) -> None:
+    def _check(self, context: ms.TuneContext) -> None:
         """Raises MemoptError where the network was trained for another target than the tuner's."""
         if context.target is None:
             return
@@ -96,9 +100,9 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         self._checked.add(target)
 
 
-def _graphs(candidates: Sequence[Any]) -> Graphs:
+def _graphs(candidates: Sequence[ms.MeasureCandidate]) -> Graphs:
     return compressed(extract([candidate.sch.mod for candidate in candidates]))
 
 
-def _key(context: Any) -> str:
+def _key(context: ms.TuneContext) -> str:
     return f"{candidate_hash(context.mod):016x}"

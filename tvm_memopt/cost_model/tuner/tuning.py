@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import tvm
 from tvm.ir.utils import derived_object
@@ -44,7 +44,7 @@ class Tuned:
     """What a search did. ``best``: seconds by task; ``failed``: candidates without a time; ``untuned``: seconds without
     a schedule, and ``unscheduled``: tasks that are as fast so, where untuned.keep_what_is_faster has looked."""
 
-    database: Any
+    database: ms.database.Database
     best: dict[str, float]
     measured: int
     failed: int
@@ -69,7 +69,14 @@ class _Count(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
         self.measured = self.failed = 0
         self.first_cause: str | None = None
 
-    def apply(self, scheduler: Any, task_id: int, _candidates: Any, built: Any, results: Any) -> None:
+    def apply(
+        self,
+        scheduler: ms.task_scheduler.TaskScheduler,
+        task_id: int,
+        _candidates: Sequence[ms.MeasureCandidate],
+        built: Sequence[ms.builder.BuilderResult],
+        results: Sequence[ms.runner.RunnerResult],
+    ) -> None:
         """Called by the search after each round."""
         seconds = []
         for one, result in zip(built, results, strict=True):
@@ -85,8 +92,8 @@ class _Count(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
 
 
 def tune_tasks(
-    tasks: list[Task], target: tvm.target.Target, device: Device, model: Any, folder: Path, options: TuneOptions,
-    watch: Watch | None = None,
+    tasks: list[Task], target: tvm.target.Target, device: Device, model: ms.cost_model.CostModel, folder: Path,
+    options: TuneOptions, watch: Watch | None = None,
 ) -> Tuned:  # fmt: skip
     """Search schedules of all tasks into the database of ``folder``, and go on from what is there.
 
@@ -110,7 +117,7 @@ def tune_tasks(
     return Tuned(database, best, counter.measured, counter.failed, known, warnings, interrupted)
 
 
-def best_seconds(database: Any, tasks: list[Task], target: tvm.target.Target) -> dict[str, float]:
+def best_seconds(database: ms.database.Database, tasks: list[Task], target: tvm.target.Target) -> dict[str, float]:
     """Seconds of the fastest record of each task that has one."""
     found = {}
     for task in tasks:
@@ -135,8 +142,8 @@ def _open(folder: Path, target: tvm.target.Target) -> list[str]:
 
 
 def _search(
-    tasks: list[Task], target: tvm.target.Target, device: Device, model: Any, folder: Path, options: TuneOptions,
-    database: Any, counter: Any, known: int,
+    tasks: list[Task], target: tvm.target.Target, device: Device, model: ms.cost_model.CostModel, folder: Path,
+    options: TuneOptions, database: ms.database.Database, counter: _Count, known: int,
 ) -> None:  # fmt: skip
     left = options.trials - known
     per_round = options.per_round or min(64, max(4, left // (2 * len(tasks))))
@@ -151,7 +158,9 @@ def _search(
     )  # fmt: skip
 
 
-def _context(task: Task, target: tvm.target.Target, options: TuneOptions, per_round: int, number: int) -> Any:
+def _context(
+    task: Task, target: tvm.target.Target, options: TuneOptions, per_round: int, number: int
+) -> ms.TuneContext:
     population = min(options.population, max(64, 16 * per_round))
     strategy = ms.search_strategy.EvolutionarySearch(
         population_size=population, genetic_num_iters=options.generations,
@@ -164,7 +173,7 @@ def _context(task: Task, target: tvm.target.Target, options: TuneOptions, per_ro
     )  # fmt: skip
 
 
-def _space() -> Any:
+def _space() -> ms.space_generator.SpaceGenerator:
     """TVM's space for CPUs without the rule that looks for other targets' hand-written ones, and warns of each."""
     rules = [r for r in ms.schedule_rule.ScheduleRule.create("llvm") if "ApplyCustomRule" not in str(r)]
     return ms.space_generator.PostOrderApply(
@@ -173,10 +182,10 @@ def _space() -> Any:
     )  # fmt: skip
 
 
-def _replay(database: Any, contexts: list[Any], model: Any) -> None:
+def _replay(database: ms.database.Database, contexts: list[ms.TuneContext], model: ms.cost_model.CostModel) -> None:
     """Show the model what was measured before."""
     by_program = {candidate_hash(context.mod): context for context in contexts}
-    rounds: dict[int, list[Any]] = {}
+    rounds: dict[int, list[ms.database.TuningRecord]] = {}
     for record in database.get_all_tuning_records():
         rounds.setdefault(candidate_hash(record.workload.mod), []).append(record)
     for key, records in rounds.items():

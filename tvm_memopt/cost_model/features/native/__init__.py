@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import MemoptError
+
+if TYPE_CHECKING:
+    import tvm_ffi
 
 LIBRARY = Path(__file__).parent / "libmemopt_features.so"
 
 
 @cache
-def library() -> Any:
+def library() -> tvm_ffi.Module:
     """The loaded library. Raises MemoptError with the way to build it when it is not there."""
     if not LIBRARY.exists():
         raise MemoptError(f"{LIBRARY}: is not built: install g++ 11 or later, then install the package again")
