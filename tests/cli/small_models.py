@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from onnx import helper
 
-from tests.frontends.onnx_models import save, value
+from tests.frontends.onnx.models import save, value
 
 
 def two_branches(path: Path, batch: int | str = 1, input_name: str = "image") -> Path:

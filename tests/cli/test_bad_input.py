@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.cli.running import assert_refused, nothing_left_behind
-from tests.frontends.onnx_models import one_node
+from tests.frontends.onnx.models import one_node
 
 PLAN_GRAPH = ("plan", "graph.json", "-o", "new.json")
 

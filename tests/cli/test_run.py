@@ -4,7 +4,7 @@ import pytest
 
 from tests.cli.running import assert_refused
 from tests.cli.small_models import two_branches
-from tests.frontends.onnx_models import conv_net
+from tests.frontends.onnx.models import conv_net
 from tvm_memopt.graph import read_plan
 
 

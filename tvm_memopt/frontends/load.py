@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from tvm_memopt.errors import FrontendError
-from tvm_memopt.frontends import onnx_import, relax_import, tflite_import, torch_import
+from tvm_memopt.frontends import relax_import, tflite_import, torch_import
 from tvm_memopt.frontends.failures import reason
 from tvm_memopt.frontends.formats import MODEL_FORMATS, detect_format
+from tvm_memopt.frontends.onnx import model as onnx_import
 from tvm_memopt.frontends.shapes import Dim
 
 if TYPE_CHECKING:

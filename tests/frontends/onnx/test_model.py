@@ -10,12 +10,13 @@ from tvm import relax
 
 from tests.frontends.running import relative_error, run_main
 from tvm_memopt.errors import FrontendError
-from tvm_memopt.frontends import SymbolicDim, import_model, model_inputs, onnx_folding, random_inputs
+from tvm_memopt.frontends import SymbolicDim, import_model, model_inputs, random_inputs
+from tvm_memopt.frontends.onnx import folding as onnx_folding
 from tvm_memopt.frontends.relax_types import bounds_of
 
 onnx = pytest.importorskip("onnx", reason="ONNX models need pip install 'tvm-memopt[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the reference numbers come from ONNX Runtime")
-onnx_models = pytest.importorskip("tests.frontends.onnx_models")
+onnx_models = pytest.importorskip("tests.frontends.onnx.models")
 write_case = pytest.importorskip("tests.cases.make_cases").write_case
 
 
@@ -70,7 +71,7 @@ def test_a_dynamic_batch_can_stay_symbolic_up_to_a_bound(tmp_path: Path):
 
 @pytest.mark.parametrize("folder", onnx_folding.FOLDERS, ids=lambda folder: folder[0].replace(" ", "-"))
 def test_computed_shapes_are_folded_to_static_ones(tmp_path: Path, folder, monkeypatch, caplog):
-    monkeypatch.setattr("tvm_memopt.frontends.onnx_import.FOLDERS", (folder,))
+    monkeypatch.setattr("tvm_memopt.frontends.onnx.model.FOLDERS", (folder,))
     path = onnx_models.computed_reshape(tmp_path / "net.onnx")
     with caplog.at_level(logging.INFO, "tvm_memopt"):
         mod = import_model(path, {"x": (2, 3, 4, 4)})

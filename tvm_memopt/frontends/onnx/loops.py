@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tvm_memopt.frontends.onnx_emit import CannotRewriteError, Emitter, attributes_of, optional
-from tvm_memopt.frontends.onnx_file import graphs
+from tvm_memopt.frontends.onnx.emit import CannotRewriteError, Emitter, attributes_of, optional
+from tvm_memopt.frontends.onnx.file import graphs
 
 if TYPE_CHECKING:
     import onnx

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tvm_memopt.frontends.onnx_emit import Attributes, CannotRewriteError, Emitter, attributes_of, optional
+from tvm_memopt.frontends.onnx.emit import Attributes, CannotRewriteError, Emitter, attributes_of, optional
 
 if TYPE_CHECKING:
     import onnx

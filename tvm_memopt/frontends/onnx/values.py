@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from tvm_memopt.frontends.onnx_file import graphs
+from tvm_memopt.frontends.onnx.file import graphs
 
 if TYPE_CHECKING:
     import numpy as np

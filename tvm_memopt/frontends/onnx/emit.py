@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tvm_memopt.frontends.onnx_values import Values
+from tvm_memopt.frontends.onnx.values import Values
 
 if TYPE_CHECKING:
     import onnx

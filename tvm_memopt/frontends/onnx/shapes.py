@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import FrontendError
-from tvm_memopt.frontends.onnx_file import graphs
+from tvm_memopt.frontends.onnx.file import graphs
 from tvm_memopt.frontends.shapes import DeclaredDim, Dim, SymbolicDim, resolve_shapes
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tvm_memopt.frontends import SymbolicDim, import_model, random_inputs
 onnx = pytest.importorskip("onnx", reason="ONNX models need pip install 'tvm-memopt[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the reference numbers come from ONNX Runtime")
 cases = pytest.importorskip("tests.cases.make_cases")
-onnx_models = pytest.importorskip("tests.frontends.onnx_models")
+onnx_models = pytest.importorskip("tests.frontends.onnx.models")
 T, node, value = onnx.TensorProto, onnx.helper.make_node, onnx_models.value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tvm_memopt.frontends.onnx_emit import CannotRewriteError, Emitter, Rule, attributes_of, optional
+from tvm_memopt.frontends.onnx.emit import CannotRewriteError, Emitter, Rule, attributes_of, optional
 
 if TYPE_CHECKING:
     import onnx

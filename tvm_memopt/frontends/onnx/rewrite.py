@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import FrontendError
-from tvm_memopt.frontends import onnx_file
 from tvm_memopt.frontends.failures import show_places
-from tvm_memopt.frontends.onnx_emit import CannotRewriteError, Emitter, Rule
-from tvm_memopt.frontends.onnx_loops import unroll_loop, unroll_scan
-from tvm_memopt.frontends.onnx_quantized import QUANTIZED
-from tvm_memopt.frontends.onnx_recurrent import unroll_recurrent
-from tvm_memopt.frontends.onnx_values import Values, infer_dims
+from tvm_memopt.frontends.onnx import file as onnx_file
+from tvm_memopt.frontends.onnx.emit import CannotRewriteError, Emitter, Rule
+from tvm_memopt.frontends.onnx.loops import unroll_loop, unroll_scan
+from tvm_memopt.frontends.onnx.quantized import QUANTIZED
+from tvm_memopt.frontends.onnx.recurrent import unroll_recurrent
+from tvm_memopt.frontends.onnx.values import Values, infer_dims
 
 if TYPE_CHECKING:
     import onnx

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvm_memopt.frontends.failures import require
-from tvm_memopt.frontends.onnx_file import INSTALL
+from tvm_memopt.frontends.onnx.file import INSTALL
 
 if TYPE_CHECKING:
     import onnx

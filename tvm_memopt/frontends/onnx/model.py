@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import FrontendError
-from tvm_memopt.frontends import onnx_file
 from tvm_memopt.frontends.failures import locals_where, reason, run_importer, show_places
-from tvm_memopt.frontends.onnx_folding import FOLDERS
-from tvm_memopt.frontends.onnx_rewrite import rewrite
-from tvm_memopt.frontends.onnx_shapes import apply_shapes
+from tvm_memopt.frontends.onnx import file as onnx_file
+from tvm_memopt.frontends.onnx.folding import FOLDERS
+from tvm_memopt.frontends.onnx.rewrite import rewrite
+from tvm_memopt.frontends.onnx.shapes import apply_shapes
 from tvm_memopt.frontends.relax_types import main_function, tensor_dims, tensor_types, variables_in, with_upper_bounds
 from tvm_memopt.frontends.shapes import Dim
 

@@ -1,0 +1,1 @@
+"""ONNX files: shapes, folding, operators that TVM's importer lacks, and the import itself."""
