@@ -10,7 +10,7 @@ import tvm
 from tvm import relax
 from tvm.relax import op
 
-from .running import one_function, tensor
+from tests.passes.relax.running import one_function, tensor
 
 
 def constant(*shape: int, seed: int = 3) -> relax.Expr:

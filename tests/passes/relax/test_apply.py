@@ -12,15 +12,8 @@ from tvm.relax import op
 from tvm.script import ir as I
 from tvm.script import relax as R
 
-from tvm_memopt import testing
-from tvm_memopt.graph import Graph, Plan, find_violations, graph_from_json
-from tvm_memopt.passes.build import build_unmodified
-from tvm_memopt.passes.relax.apply import ARENA_PARAMETER
-from tvm_memopt.passes.relax.documents import GRAPH_ATTR
-from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
-
-from . import networks
-from .running import (
+from tests.passes.relax import networks
+from tests.passes.relax.running import (
     HOST,
     MODES,
     assert_planned_right,
@@ -31,6 +24,12 @@ from .running import (
     run_twice,
     tensor,
 )
+from tvm_memopt import testing
+from tvm_memopt.graph import Graph, Plan, find_violations, graph_from_json
+from tvm_memopt.passes.build import build_unmodified
+from tvm_memopt.passes.relax.apply import ARENA_PARAMETER
+from tvm_memopt.passes.relax.documents import GRAPH_ATTR
+from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
 
 SHAPES = {"residual": [(1, 4, 10, 10)], "transformer": [(12, 24)], "branches": [(16, 24), (24, 8)], "chain": [(32, 32)]}
 

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.passes.relax import networks
+from tests.passes.relax.running import HOST, random_arrays
+from tests.passes.relax.test_apply import SHAPES
 from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.passes.compile import lower
 from tvm_memopt.passes.relax.baseline import baseline_plan
 from tvm_memopt.runtime import measure_memory
-
-from . import networks
-from .running import HOST, random_arrays
-from .test_apply import SHAPES
 
 
 @pytest.mark.parametrize("name", ["branches"])

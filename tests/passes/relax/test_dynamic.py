@@ -9,12 +9,11 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 from tvm.script import tirx as T
 
+from tests.passes.relax.running import HOST, MODES, arena_tensors, extracted, optimised, random_arrays
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations
 from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.runtime import outputs_equal, run_module
-
-from .running import HOST, MODES, arena_tensors, extracted, optimised, random_arrays
 
 BOUND = 16
 

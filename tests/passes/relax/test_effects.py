@@ -13,9 +13,17 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 from tvm.script import tirx as T
 
+from tests.passes.relax.running import (
+    HOST,
+    MODES,
+    arena_tensors,
+    assert_planned_right,
+    extracted,
+    optimised,
+    outputs,
+    random_arrays,
+)
 from tvm_memopt.passes.build import build_unmodified
-
-from .running import HOST, MODES, arena_tensors, assert_planned_right, extracted, optimised, outputs, random_arrays
 
 
 @pytest.fixture(scope="module", autouse=True)

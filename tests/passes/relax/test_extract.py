@@ -7,8 +7,8 @@ from tvm.relax import op
 from tvm.script import ir as I
 from tvm.script import relax as R
 
-from . import networks
-from .running import arena_tensors, extracted, one_function, tensor
+from tests.passes.relax import networks
+from tests.passes.relax.running import arena_tensors, extracted, one_function, tensor
 
 
 def single(shape, body):

@@ -9,13 +9,12 @@ from tvm import relax
 from tvm.script import ir as I
 from tvm.script import relax as R
 
+from tests.passes.relax import networks
+from tests.passes.relax.running import HOST, MODES, assert_planned_right, extracted, optimised, outputs, random_arrays
 from tvm_memopt import testing
 from tvm_memopt.passes.relax.apply import ARENA_PARAMETER
 from tvm_memopt.passes.relax.planning import PLANNED_ATTR
 from tvm_memopt.runtime import run_module
-
-from . import networks
-from .running import HOST, MODES, assert_planned_right, extracted, optimised, outputs, random_arrays
 
 X = random_arrays([(64, 64)])[0]
 

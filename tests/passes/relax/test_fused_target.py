@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 from tvm import relax
 
+from tests.passes.relax import networks
+from tests.passes.relax.running import assert_planned_right, random_arrays
 from tests.passes.tir.running import fused_target
 from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.passes.compile import lower, plan_lowered
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import outputs_equal, run_module
-
-from . import networks
-from .running import assert_planned_right, random_arrays
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)

@@ -11,16 +11,14 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 from tvm.script import tirx as T
 
+from tests.passes.relax.running import HOST, MODES, arena_tensors, extracted, optimised, random_arrays
 from tvm_memopt import testing
-from tvm_memopt.api import lower
 from tvm_memopt.graph import find_violations
 from tvm_memopt.passes.build import build_planned, build_unmodified
-from tvm_memopt.passes.compile import plan_lowered
+from tvm_memopt.passes.compile import lower, plan_lowered
 from tvm_memopt.passes.pipeline import reorder_calls
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import measure_memory, outputs_equal, run_module
-
-from .running import HOST, MODES, arena_tensors, extracted, optimised, random_arrays
 
 
 @pytest.fixture(scope="module", autouse=True)

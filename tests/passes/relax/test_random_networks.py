@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 from tvm import relax
 
+from tests.passes.relax import networks
+from tests.passes.relax.running import HOST, random_arrays
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations
 from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.passes.compile import lower, plan_lowered
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import outputs_equal, run_module
-
-from . import networks
-from .running import HOST, random_arrays
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,12 @@ from tvm import relax
 from tvm.script import ir as I
 from tvm.script import relax as R
 
+from tests.passes.relax.running import HOST, MODES, extracted, optimised, random_arrays
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations, given_order
 from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
 from tvm_memopt.solvers import Deadline, Request, plan_for_order
-
-from .running import HOST, MODES, extracted, optimised, random_arrays
 
 INPUTS = random_arrays([(64, 64)])
 

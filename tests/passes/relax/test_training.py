@@ -7,13 +7,12 @@ import tvm
 from tvm import relax
 
 from benchmarks.zoo import training
+from tests.passes.relax.running import HOST, MODES, extracted, optimised
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations, given_order, peak_live
 from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
 from tvm_memopt.solvers import Deadline, Request, plan_for_order
-
-from .running import HOST, MODES, extracted, optimised
 
 QUICK = tvm.target.Target({"kind": "llvm", "opt-level": 0})  # LLVM's optimiser takes most of the time of a build
 NETWORKS = {

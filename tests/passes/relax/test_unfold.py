@@ -10,6 +10,8 @@ from tvm import relax
 from tvm.relax import op
 
 import tvm_memopt as mo
+from tests.passes.relax import networks
+from tests.passes.relax.running import HOST, one_function, random_arrays, tensor
 from tvm_memopt import testing
 from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.passes.compile import lower
@@ -17,9 +19,6 @@ from tvm_memopt.passes.relax.planning import FunctionPlan, PlanOptions, emit_mod
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.statements import nbytes_of
 from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
-
-from . import networks
-from .running import HOST, one_function, random_arrays, tensor
 
 INPUTS = random_arrays([(1, 4, 12, 12)])
 

@@ -10,11 +10,10 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 
 import tvm_memopt as mo
+from tests.passes.relax.running import HOST, random_arrays
 from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.passes.pipeline import plan_arena, reorder_calls
 from tvm_memopt.runtime import outputs_equal, run_module
-
-from .running import HOST, random_arrays
 
 INPUTS = random_arrays([(16, 64), (64, 64)])
 
@@ -45,7 +44,7 @@ def test_the_pipeline_refuses_it_when_strict_and_under_a_budget():
 
 
 def test_each_pass_leaves_it_as_it_is():
-    from tvm_memopt.api import lower
+    from tvm_memopt.passes.compile import lower
 
     lowered, target = lower(Before, HOST)
     with target:

@@ -7,11 +7,10 @@ import pytest
 import tvm
 from tvm import te, topi
 
+from tests.passes.tir.running import HOST
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.tir import cost
 from tvm_memopt.targets.profile import PROFILES
-
-from .running import HOST
 
 
 def matmul(size: int, dtype: str = "float32"):

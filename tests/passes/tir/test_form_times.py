@@ -7,12 +7,11 @@ import json
 import pytest
 import tvm
 
+from tests.passes.tir.running import HOST
+from tests.passes.tir.test_partition import convolution, transposed
 from tvm_memopt.passes.tir import form_times
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.workspace import kernel_forms
-
-from .running import HOST
-from .test_partition import convolution, transposed
 
 ELSEWHERE = tvm.target.Target({"kind": "llvm", "mtriple": "riscv64-unknown-linux-gnu"})
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tvm import te, topi
 
-from . import kernels
-from .running import differing_forms, fused_target
+from tests.passes.tir import kernels
+from tests.passes.tir.running import differing_forms, fused_target
 
 HAND_MADE = [
     kernels.conv_bias_relu(),

@@ -3,10 +3,9 @@ from __future__ import annotations
 import tvm_ffi
 from tvm import s_tir, te, tirx, topi
 
+from tests.passes.tir import kernels
+from tests.passes.tir.running import differing_forms, flat, scratch_buffers
 from tvm_memopt.passes.tir.inline import inline_data_movement
-
-from . import kernels
-from .running import differing_forms, flat, scratch_buffers
 
 
 def stages(func: tirx.PrimFunc) -> list[str]:

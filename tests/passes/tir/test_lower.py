@@ -5,11 +5,10 @@ import tvm
 from tvm import te, topi
 from tvm.script import tirx as T
 
+from tests.passes.tir import kernels
+from tests.passes.tir.running import HOST, differing_forms, flat, fused_target, machine_code, named
 from tvm_memopt.passes.tir.lower import has_scratch_views, lower_to_flat_buffers
 from tvm_memopt.passes.tir.workspace import kernel_forms
-
-from . import kernels
-from .running import HOST, differing_forms, flat, fused_target, machine_code, named
 
 
 def narrow(dtype: str):

@@ -8,12 +8,11 @@ import tvm
 import tvm_ffi
 from tvm import te, tirx, topi
 
+from tests.passes.tir.running import HOST, call, differing_forms, fused_target, named, poison, random_array
 from tvm_memopt.passes.relax.apply import inplace_form
 from tvm_memopt.passes.tir.inline import inline_data_movement
 from tvm_memopt.passes.tir.partition import MOST_COPIES, has_residues, partition_folds
 from tvm_memopt.passes.tir.workspace import kernel_forms
-
-from .running import HOST, call, differing_forms, fused_target, named, poison, random_array
 
 
 def convolution(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> tirx.PrimFunc:

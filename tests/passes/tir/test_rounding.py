@@ -4,11 +4,10 @@ import pytest
 import tvm
 from tvm import te, topi
 
+from tests.passes.tir import kernels
+from tests.passes.tir.running import differing_forms, flat, fused_target
 from tvm_memopt.passes.tir.rounding import fuses_multiply_add, keeps_products_on_the_stack
 from tvm_memopt.passes.tir.workspace import kernel_forms
-
-from . import kernels
-from .running import differing_forms, flat, fused_target
 
 PLAIN = tvm.target.Target({"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "x86-64"})
 

@@ -3,11 +3,10 @@ from __future__ import annotations
 import pytest
 from tvm import te, topi
 
+from tests.passes.tir import kernels
+from tests.passes.tir.running import HOST, differing_forms, fused_target
 from tvm_memopt.passes.tir.rows import buffer_rows
 from tvm_memopt.passes.tir.workspace import kernel_forms
-
-from . import kernels
-from .running import HOST, differing_forms, fused_target
 
 
 def depthwise(stride: int):

@@ -4,11 +4,10 @@ import pytest
 from tvm import te, tirx, topi
 from tvm.script import tirx as T
 
+from tests.passes.tir import kernels
+from tests.passes.tir.running import HOST, call, differing_forms, flat, pairs, random_array, scratch_buffers
 from tvm_memopt.passes.tir.sharing import share_outputs
 from tvm_memopt.passes.tir.workspace import kernel_forms
-
-from . import kernels
-from .running import HOST, call, differing_forms, flat, pairs, random_array, scratch_buffers
 
 
 @pytest.mark.parametrize("func", kernels.NEVER_IN_PLACE, ids=kernels.name_of)

@@ -3,10 +3,9 @@ from __future__ import annotations
 from tvm import te, topi
 from tvm.script import tirx as T
 
+from tests.passes.tir import kernels
+from tests.passes.tir.running import flat
 from tvm_memopt.passes.tir.statements import analyze, element_count, nbytes_of
-
-from . import kernels
-from .running import flat
 
 
 def test_accesses_through_views_count_for_the_memory_behind_them():

@@ -4,10 +4,9 @@ import tvm
 from tvm import te, topi
 from tvm.script import tirx as T
 
+from tests.passes.tir import kernels
+from tests.passes.tir.running import HOST, differing_forms, flat
 from tvm_memopt.passes.tir.workspace import STACK_NBYTES, WORKSPACE_ALIGNMENT, kernel_forms, scratch_nbytes
-
-from . import kernels
-from .running import HOST, differing_forms, flat
 
 
 def fast(func):

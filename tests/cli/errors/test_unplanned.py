@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.unplannable import planned_before
+from tests.cli.errors.unplannable import planned_before
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ from itertools import product
 import numpy as np
 import pytest
 
+from tests.passes.relax.branches.random_branches import random_branches
+from tests.passes.relax.running import HOST, outputs, random_arrays
 from tvm_memopt.graph import find_violations
 from tvm_memopt.passes.build import build_planned
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import poison_run
-
-from .random_branches import random_branches
-from .running import HOST, outputs, random_arrays
 
 OPTIONS = ({}, {"fold_data_movement": "never"}, {"inplace": False}, {"caller_arena": True})
 

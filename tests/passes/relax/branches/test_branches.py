@@ -9,9 +9,8 @@ from tvm import relax
 from tvm.script import ir as I
 from tvm.script import relax as R
 
+from tests.passes.relax.running import HOST, MODES, arena_tensors, extracted, optimised, outputs, random_arrays
 from tvm_memopt import testing
-
-from .running import HOST, MODES, arena_tensors, extracted, optimised, outputs, random_arrays
 
 X = random_arrays([(64, 64)])[0] / np.float32(8)
 

@@ -13,6 +13,8 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 
 import tvm_memopt as mo
+from tests.passes.relax import networks
+from tests.passes.relax.running import HOST, MODES, optimised, random_arrays
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations, graph_from_json, plan_from_json
 from tvm_memopt.passes import pipeline as stages
@@ -21,9 +23,6 @@ from tvm_memopt.passes.relax import documents
 from tvm_memopt.passes.relax.lowering import passes_after_plan, passes_before_plan
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import measure_memory, outputs_equal, run_module
-
-from . import networks
-from .running import HOST, MODES, optimised, random_arrays
 
 INPUTS = random_arrays([(1, 4, 10, 10)])
 

@@ -6,13 +6,12 @@ import pytest
 from tvm import relax
 
 import tvm_memopt as mo
+from tests.passes.relax import networks
+from tests.passes.relax.running import HOST, extracted, optimised, random_arrays
 from tvm_memopt.graph import Allocation
 from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.runtime import measure_memory, outputs_equal, run_module
 from tvm_memopt.solvers import Deadline, Request, plan_for_order
-
-from . import networks
-from .running import HOST, extracted, optimised, random_arrays
 
 INPUTS = random_arrays([(16, 24), (24, 8)])
 

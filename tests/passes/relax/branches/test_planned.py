@@ -11,14 +11,13 @@ from tvm import relax
 from tvm.script import ir as I
 from tvm.script import relax as R
 
+from tests.passes.relax.running import HOST, MODES, extracted, optimised, outputs, random_arrays
 from tvm_memopt import testing
 from tvm_memopt.graph import find_violations
 from tvm_memopt.passes.build import build_planned, build_unmodified
 from tvm_memopt.passes.relax.apply import ARENA_PARAMETER
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import measure_memory, poison_run, run_module
-
-from .running import HOST, MODES, extracted, optimised, outputs, random_arrays
 
 SIDE = 128
 NBYTES = 4 * SIDE * SIDE
@@ -279,7 +278,7 @@ class Convolved:
 
 @pytest.mark.parametrize("budget", [None, "100%"])
 def test_scratch_of_kernels_in_branches_is_in_the_arena(budget):
-    from .test_branches import reference_convolutions
+    from tests.passes.relax.branches.test_branches import reference_convolutions
 
     (image,) = random_arrays([(1, 4, 12, 12)])
     build = build_planned(Convolved, HOST, PlanOptions(budget=budget, time_limit=1))
