@@ -10,7 +10,6 @@ from tests.solvers.remat.dijkstra import least_cost
 from tests.solvers.remat.test_native_remat import assert_runs
 from tests.solvers.strategies import chain, diamond
 from tvm_memopt.graph import Graph, layered_graph, peak_live, read_graph, working_set_bound
-from tvm_memopt.solvers import native as core
 from tvm_memopt.solvers.remat.remat_switches import REMAT_SWITCHES
 from tvm_memopt.solvers.remat.result import RematResult
 from tvm_memopt.solvers.remat.search import search_remat
@@ -149,12 +148,3 @@ def test_ctrl_c_ends_the_search_with_the_best_so_far(monkeypatch: pytest.MonkeyP
     result = search_remat(graph, budget, seconds=600.0)
     assert_right(graph, budget, result)
     assert result.stats["stopped"]
-
-
-def test_without_the_library_the_best_start_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core, "LIBRARY", Path("absent.so"))
-    graph = diamond()
-    result = search_remat(graph, 120, seconds=1.0, start_schedules=[(0, 1, 3, 2, 4, 5)])
-    assert (result.status, result.peak_nbytes) == ("optimal", 120)
-    result = search_remat(graph, 120, seconds=1.0)
-    assert (result.status, result.peak_nbytes) == ("unknown", 210)
