@@ -16,7 +16,7 @@ from tvm.ir import Var
 from tvm_memopt.graph import Allocation, Plan
 from tvm_memopt.passes.relax.branch_results import made_results
 from tvm_memopt.passes.relax.extract import Extraction
-from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
+from tvm_memopt.passes.relax.inplace import Pairs
 from tvm_memopt.passes.relax.program import (
     ALLOC_TENSOR,
     Operation,
@@ -54,6 +54,7 @@ class _Emitter:
     caller_owned: bool
     base: int = 0
     placed: Mapping[Var, int] = field(default_factory=dict)
+    inplace: Sequence[Pairs] = ()
     in_branch: bool = False
     allocation_at: dict[tuple[int | None, int], Allocation] = field(default_factory=dict)
     current: dict[Var, relax.Expr] = field(default_factory=dict)
@@ -94,7 +95,17 @@ def emit_function(
     params = [*function.params, *([arena] if arena is not None else [])]
     attrs = dict(function.attrs.items()) if function.attrs is not None else {}
     with builder.function(extraction.program.name, params, attrs=attrs, private=False):
-        emitter = _Emitter(builder, extraction, plan, kernel_of, planned.kernels, planned.unfolded, arena, caller_owned)
+        emitter = _Emitter(
+            builder,
+            extraction,
+            plan,
+            kernel_of,
+            planned.kernels,
+            planned.unfolded,
+            arena,
+            caller_owned,
+            inplace=planned.inplace,
+        )
         _emit_bound_checks(emitter, symbolic_parameters(function))
         if not caller_owned and plan.arena_nbytes:
             emitter.arena = builder.emit(_storage(plan.arena_nbytes), "arena")
@@ -216,6 +227,7 @@ def _emit_branch(
         emitter.caller_owned,
         base,
         {variable: offsets[i] for i, variable in enumerate(made) if variable is not None and i in offsets},
+        inplace=planned.inplace,
         in_branch=True,
         current=dict(outside),
     )
@@ -244,8 +256,7 @@ def _nbytes_of(shape: relax.ShapeExpr, dtype: str) -> tvm.ir.Expr:
 
 
 def _emit_kernel(emitter: _Emitter, step: int, operation: Operation) -> None:
-    extraction = emitter.extraction
-    pairs = shared_parameters(extraction, emitter.followed, step)
+    pairs = emitter.inplace[step]
     kernel = emitter.kernels[operation.callee or ""]
     callee = emitter.kernel_of[(operation.callee or "", id(kernel), pairs)]
     call = _substitute(emitter, operation.value)

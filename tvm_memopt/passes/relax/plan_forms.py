@@ -20,6 +20,7 @@ from tvm_memopt.passes.relax.form_choice import (
     least_free_forms,
     predicted_ratio,
 )
+from tvm_memopt.passes.relax.inplace import Pairs, inplace_pairs
 from tvm_memopt.passes.relax.unfold import Unfolded, unfold_kernels
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.solvers import Deadline, Request
@@ -34,12 +35,13 @@ _MOST_PLANS = 4
 class FormedPlan:
     """A plan, the extraction that it belongs to, and by kernel the form in which it runs.
 
-    ``unfolded``: kernels that run in a faster form than the one they were planned in. ``ratio``: predicted run
-    time over that of the same calls in TVM's own loops.
+    ``inplace``: by step, the parameters that are one memory. ``unfolded``: kernels that run in a faster form than the
+    one they were planned in. ``ratio``: predicted run time over that of the same calls in TVM's own loops.
     """
 
     extraction: Extraction
     plan: Plan
+    inplace: tuple[Pairs, ...]
     unfolded: Mapping[str, Unfolded]
     forms: Mapping[str, str]
     ratio: float
@@ -48,6 +50,11 @@ class FormedPlan:
     def seconds(self) -> float:
         """Predicted seconds of a call."""
         return self.plan.cost * self.ratio
+
+
+def as_planned(extraction: Extraction, plan: Plan) -> FormedPlan:
+    """``plan`` with each kernel in the form that it was planned in."""
+    return FormedPlan(extraction, plan, inplace_pairs(extraction, plan), {}, {}, 1.0)
 
 
 @dataclass(frozen=True)
@@ -86,9 +93,11 @@ class _Planner:
 
     def formed(self, extraction: Extraction, plan: Plan, forms: Mapping[str, str]) -> FormedPlan:
         """``plan`` with faster forms where the arena has room for them."""
-        unfolded = unfold_kernels(extraction, plan, self.times, forms)
+        inplace = inplace_pairs(extraction, plan)
+        unfolded = unfold_kernels(extraction, plan, inplace, self.times, forms)
         final = {**forms, **{name: found.form for name, found in unfolded.items()}}
-        return FormedPlan(extraction, plan, unfolded, final, predicted_ratio(extraction, plan, final, self.times))
+        ratio = predicted_ratio(extraction, plan, final, self.times)
+        return FormedPlan(extraction, plan, inplace, unfolded, final, ratio)
 
 
 def plan_with_forms(
@@ -98,7 +107,7 @@ def plan_with_forms(
     planner = _Planner(extraction, times, search, request, Deadline(request.time_limit), inplace)
     smallest = _smallest_forms(extraction, times)
     if not smallest:
-        return FormedPlan(extraction, search(extraction.graph, request), {}, {}, 1.0)
+        return as_planned(extraction, search(extraction.graph, request))
     first = planner.plan(smallest, share=_SHARE)
     if first.plan.status not in ("optimal", "feasible"):
         return first

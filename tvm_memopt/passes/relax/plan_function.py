@@ -11,8 +11,10 @@ from tvm.ir import Var
 from tvm_memopt.graph import Graph, Plan, check
 from tvm_memopt.passes.relax.branch_results import made_results
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
+from tvm_memopt.passes.relax.inplace import Pairs
 from tvm_memopt.passes.relax.plan_forms import (
     FormedPlan,
+    as_planned,
     follow_plan,
     form_notes,
     plan_in_smallest_forms,
@@ -36,15 +38,16 @@ _LEAST_SHARE = 0.25  # of it, for the function itself, whatever its branches too
 class FunctionPlan:
     """One function's graph, plan and what to know about them; also those of a branch of an If.
 
-    ``extraction`` ties them to the IR; ``unfolded``: kernels that run in a faster form, with the place
-    of their scratch; ``kernels``: the form in which each kernel is emitted; ``folds``: what each kernel that
-    does not run in TVM's own loops saves and costs.
+    ``extraction`` ties them to the IR. ``inplace``: by step, the parameters that are one memory. ``unfolded``: kernels
+    that run in a faster form, with the place of their scratch. ``kernels``: the form in which each kernel is emitted.
+    ``folds``: what each kernel that does not run in TVM's own loops saves and costs.
     """
 
     graph: Graph
     plan: Plan
     notes: tuple[str, ...]
     extraction: Extraction
+    inplace: tuple[Pairs, ...]
     unfolded: Mapping[str, Unfolded]
     kernels: Mapping[str, Kernel]
     folds: tuple[str, ...] = ()
@@ -136,7 +139,7 @@ class FunctionPlanner:
         if options.fold_data_movement == "auto":
             return self._function_plan(follow_plan(extraction, given, self.times, inplace=options.inplace))
         check(extraction.graph, given)
-        return self._function_plan(FormedPlan(extraction, given, {}, {}, 1.0))
+        return self._function_plan(as_planned(extraction, given))
 
     def _request(self, extraction: Extraction) -> Request:
         """What is asked for the function, less the time that its branches took."""
@@ -148,7 +151,7 @@ class FunctionPlanner:
 
     def _search(self, extraction: Extraction, request: Request) -> FormedPlan:
         if self.options.fold_data_movement != "auto":
-            return FormedPlan(extraction, self.solver(extraction.graph, request), {}, {}, 1.0)
+            return as_planned(extraction, self.solver(extraction.graph, request))
         return plan_with_forms(extraction, self.times, self.solver, request, inplace=self.options.inplace)
 
     def _function_plan(self, found: FormedPlan) -> FunctionPlan:
@@ -159,6 +162,7 @@ class FunctionPlanner:
             found.plan,
             (*found.extraction.notes, *_kept_scratch(kernels)),
             found.extraction,
+            found.inplace,
             found.unfolded,
             kernels,
             tuple(dict.fromkeys([*form_notes(found, self.times), *inner])),

@@ -14,7 +14,7 @@ from tvm_memopt.errors import BudgetError, MemoptError, PlanError
 from tvm_memopt.graph import Graph, Plan, parse_budget
 from tvm_memopt.passes.relax.apply import emit_function, inplace_form
 from tvm_memopt.passes.relax.extract import Extraction
-from tvm_memopt.passes.relax.inplace import Pairs, shared_parameters
+from tvm_memopt.passes.relax.inplace import Pairs
 from tvm_memopt.passes.relax.plan_function import FunctionPlan, FunctionPlanner, Solver
 from tvm_memopt.passes.relax.program import Program, UnsupportedFunctionError, parse_function
 from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
@@ -181,7 +181,7 @@ def _calls(function: FunctionPlan) -> list[tuple[str, Pairs]]:
     for step, op_id in enumerate(function.plan.schedule):
         callee = function.extraction.operations[op_id].callee
         if callee is not None:
-            found.append((callee, shared_parameters(function.extraction, function.plan, step)))
+            found.append((callee, function.inplace[step]))
     return found
 
 

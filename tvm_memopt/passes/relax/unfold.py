@@ -8,12 +8,12 @@ pads a few rows at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tvm_memopt.graph import Plan, align_up
 from tvm_memopt.passes.relax.extract import Extraction
-from tvm_memopt.passes.relax.inplace import shared_parameters
+from tvm_memopt.passes.relax.inplace import Pairs
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.statements import nbytes_of
 from tvm_memopt.passes.tir.workspace import FORMS, Kernel, KernelForms
@@ -30,9 +30,12 @@ class Unfolded:
 
 
 def unfold_kernels(
-    extraction: Extraction, plan: Plan, times: FormTimes, planned: Mapping[str, str]
+    extraction: Extraction, plan: Plan, inplace: Sequence[Pairs], times: FormTimes, planned: Mapping[str, str]
 ) -> dict[str, Unfolded]:
-    """Kernels that can run in a faster form than the ``planned`` one within ``plan``."""
+    """Kernels that can run in a faster form than the ``planned`` one within ``plan``.
+
+    ``inplace``: by step, the parameters that are one memory.
+    """
     steps_of: dict[str, list[int]] = {}
     for step, op_id in enumerate(plan.schedule):
         name = extraction.operations[op_id].callee
@@ -41,7 +44,7 @@ def unfold_kernels(
     occupied = _occupied(plan, {s for steps in steps_of.values() for s in steps})
     found: dict[str, Unfolded] = {}
     for name, steps in steps_of.items():
-        pairs = {pair for step in steps for pair in shared_parameters(extraction, plan, step)}
+        pairs = {pair for step in steps for pair in inplace[step]}
         faster, taken = _faster(name, planned[name], times), {step: occupied[step] for step in steps}
         unfolded = _first_that_fits(times.forms[name], faster, pairs, taken, plan)
         if unfolded is not None:
