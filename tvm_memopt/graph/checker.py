@@ -233,7 +233,7 @@ def _is_inplace(view: _View, source: Allocation, target: Allocation) -> bool:
     if source.last != target.first or source.offset != target.offset or source.tensor is None:
         return False
     if source.tensor in view.returned and source is view.instances[source.tensor][-1]:
-        return False  # the input is still live after this step
+        return False  # a returned instance stays live to the end of the program
     op = view.graph.ops[view.plan.schedule[target.first]]
     return any(view.base(a) == source.tensor and b == target.tensor for a, b in op.inplace)
 

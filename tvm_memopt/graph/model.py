@@ -129,7 +129,7 @@ class Graph:
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
-        """For each tensor: the ops that read its bytes, directly or through views; empty unless it is a planned root."""
+        """For each tensor: the ops that read its bytes, directly or through views. Only planned roots have any."""
         readers: list[list[int]] = [[] for _ in self.tensors]
         for op_id, tensors in enumerate(self.reads):
             for tensor in tensors:

@@ -83,7 +83,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class Timeline:
-    """A valid plan, ready to draw. ``live`` and ``given_live``: live bytes at each step, in this and the given order."""
+    """A valid plan, ready to draw. ``live``, ``given_live``: live bytes per step, in its order and in the given one."""
 
     graph: Graph
     plan: Plan

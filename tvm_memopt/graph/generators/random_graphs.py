@@ -70,7 +70,7 @@ class _Draft:
                 self.tensors.append(Tensor(f"{kind}{index}", self._size(), kind, arena))  # type: ignore[arg-type]
 
     def add_view(self, fixed: float) -> None:
-        """Add a reshape: its one output is a view of its input, or occasionally a copy."""
+        """Add a reshape, which outputs a view of its input. Some reshapes also write a tensor of their own."""
         source = self._draw_input()
         view = self._add_tensor(self.tensors[source].nbytes, alias_of=source)
         outputs = [view]

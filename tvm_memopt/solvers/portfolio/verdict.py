@@ -1,4 +1,4 @@
-"""Why a budget is missed, in words."""
+"""The explanation of a missed budget."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tvm_memopt.graph import Graph, Plan, working_set_bound
 
 
 def budget_message(graph: Graph, plan: Plan) -> str:
-    """For a plan with status "infeasible" or "unknown": the proof, or the smallest arena that was found."""
+    """Message for a plan with status "infeasible" or "unknown": the proof, or the smallest arena found."""
     if plan.status == "infeasible":
         nbytes, op_id = working_set_bound(graph)
         if plan.budget_nbytes is not None and nbytes <= plan.budget_nbytes:
