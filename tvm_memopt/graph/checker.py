@@ -210,7 +210,7 @@ def _check_dead(view: _View) -> Iterator[Violation]:
         kept = {id(instances[-1])} if tensor in view.returned else set()
         for a in instances:
             if id(a) not in read and id(a) not in kept and a.last > a.first:
-                text = f"{view.label(tensor)} is read by no one but held to step {a.last}"
+                text = f"{view.label(tensor)} is never read but held to step {a.last}"
                 yield Violation("held-too-long", text, a.first, view.plan.schedule[a.first], a.nbytes)
 
 

@@ -63,7 +63,7 @@ def _bound_tile(timeline: Timeline) -> Tile:
     bound, gap = timeline.plan.lower_bound_nbytes, timeline.plan.gap_nbytes
     if bound is None or gap is None:
         return Tile("Lower bound", "none", "nothing was proved")
-    detail = "reached: proved the smallest" if gap == 0 else f"gap {gap} B ({percent(gap / bound if bound else 0)})"
+    detail = "reached: proved optimal" if gap == 0 else f"gap {gap} B ({percent(gap / bound if bound else 0)})"
     return Tile("Lower bound", short_bytes(bound), detail)
 
 

@@ -72,7 +72,7 @@ def _olla(graph: Graph, request: Request) -> Plan:
 
 def _budget(request: Request) -> int:
     if request.budget_nbytes is None:
-        raise BudgetError(f"method {request.method!r} searches what to run again, so it needs a budget")
+        raise BudgetError(f"method {request.method!r} recomputes ops, so it needs a budget")
     return request.budget_nbytes
 
 

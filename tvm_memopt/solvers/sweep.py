@@ -63,7 +63,7 @@ def _under(graph: Graph, plan: Plan, other: Plan) -> Plan:
         graph,
         plan.schedule,
         lives,
-        Placement(offsets, plan.arena_nbytes, 0, "that of a smaller budget"),
+        Placement(offsets, plan.arena_nbytes, 0, "reused from a smaller budget"),
         budget=other.budget_nbytes,
         bound=bound,
         any_plan_bound=bound,

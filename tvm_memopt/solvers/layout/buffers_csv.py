@@ -102,5 +102,5 @@ def _check_ids(
     for number, line in kept:
         name = line[header.index("id")].strip()
         if name in seen:
-            raise GraphError(f"{path}: line {number}: id {name!r} stands in line {seen[name]} already")
+            raise GraphError(f"{path}: line {number}: id {name!r} already appears in line {seen[name]}")
         seen[name] = number

@@ -18,5 +18,5 @@ def budget_message(graph: Graph, plan: Plan) -> str:
         return f"the budget of {plan.budget_nbytes} bytes cannot be met: {what} alone needs {nbytes} bytes at once"
     return (
         f"no plan within the budget of {plan.budget_nbytes} bytes was found in the time limit: the smallest arena "
-        f"found has {plan.arena_nbytes} bytes; proved is only that less than {plan.lower_bound_nbytes} is impossible"
+        f"found has {plan.arena_nbytes} bytes; the proved lower bound is {plan.lower_bound_nbytes} bytes"
     )

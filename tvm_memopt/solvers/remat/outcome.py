@@ -74,7 +74,7 @@ def checked_order(graph: Graph, order: Sequence[int] | None) -> tuple[int, ...]:
     for step, op in enumerate(order):
         missing = [p for p in graph.predecessors[op] if p not in seen]
         if missing:
-            text = f"op {op} ({graph.ops[op].name}) stands before op {missing[0]}, which it depends on"
+            text = f"op {op} ({graph.ops[op].name}) comes before op {missing[0]}, which it depends on"
             raise PlanError(f"graph {graph.name!r}: step {step} of the order: {text}")
         seen.add(op)
     return tuple(order)

@@ -69,17 +69,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     except OSError as error:
         raise MemoptError(f"{shown}: checkpoint cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise _damaged(shown, "it is not an archive of arrays with a head") from error
+        raise _damaged(shown, "it is not an archive of arrays with a header") from error
     except Exception as error:  # zlib.error and others have no common base class
         raise _damaged(shown, str(error)) from error
     if version != FORMAT:
-        raise MemoptError(f"{shown}: checkpoint has format {version!r}, expected {FORMAT!r}: train it anew")
+        raise MemoptError(f"{shown}: checkpoint has format {version!r}, expected {FORMAT!r}: retrain it")
     return _checked(shown, head, content)
 
 
 def _checked(path: Path, head: Mapping[str, Any], content: Mapping[str, np.ndarray]) -> Checkpoint:
     if [tuple(head.get("features", ())), tuple(head.get("state_features", ()))] != [FEATURES, STATE_FEATURES]:
-        raise MemoptError(f"{path}: checkpoint was trained on other features than this version computes: train it anew")
+        raise MemoptError(f"{path}: checkpoint was trained on other features than this version computes: retrain it")
     try:
         config = ModelConfig(**head["config"])
     except (KeyError, TypeError) as error:
@@ -95,7 +95,7 @@ def _checked(path: Path, head: Mapping[str, Any], content: Mapping[str, np.ndarr
 
 
 def _damaged(path: Path, what: str) -> MemoptError:
-    return MemoptError(f"{path}: checkpoint is damaged: {what}; install the package again, or train it anew")
+    return MemoptError(f"{path}: checkpoint is damaged: {what}; reinstall the package, or retrain it")
 
 
 def _config_fields() -> list[str]:

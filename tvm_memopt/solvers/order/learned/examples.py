@@ -61,7 +61,7 @@ def make_examples(
     for graph in graphs:
         problem = packed_problem(graph)
         if problem is None or not graph.ops:
-            raise MemoptError(f"graph {graph.name!r}: cannot be learned from: it has no op, or sums of bytes pass 2^62")
+            raise MemoptError(f"graph {graph.name!r}: cannot train on it: no op, or sums of bytes above 2^62")
         order = _good_order(graph, targets, effort * _SECONDS_PER_OP * len(graph.ops))
         examples.append(_example(graph, problem, order))
         if watch is not None:

@@ -35,7 +35,7 @@ def open_training(folder: Path, config: ModelConfig, options: TrainingOptions, g
         kept = torch.load(file, weights_only=True)
         purpose = kept["purpose"]
     except Exception as error:  # torch can raise any exception here
-        raise MemoptError(f"{file}: training state is damaged: remove it to train anew") from error
+        raise MemoptError(f"{file}: training state is damaged: remove it to restart the training") from error
     if purpose != _purpose(config, options, graphs):
         raise MemoptError(f"{file}: belongs to a training with other options or graphs: name another folder")
     try:
@@ -45,7 +45,7 @@ def open_training(folder: Path, config: ModelConfig, options: TrainingOptions, g
         state.curves = json.loads(kept["curves"])
         state.best = {name: array.numpy() for name, array in kept["best"].items()}
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise MemoptError(f"{file}: training state is damaged: remove it to train anew") from error
+        raise MemoptError(f"{file}: training state is damaged: remove it to restart the training") from error
     return state
 
 
