@@ -33,16 +33,7 @@ _ANNEAL_GROWTH = 1.5
 _MOST_GROWTHS = 60
 _MOST_ANNEAL_WORK = 10 * _SECOND
 _MOST_WORK = 2**60
-_IMPROVEMENTS = (
-    1.0,
-    0.5,
-    0.2,
-    0.1,
-    0.05,
-    0.02,
-    0.005,
-    0.0,
-)  # fractions of the gap, tried as targets, boldest first
+_IMPROVEMENTS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.005, 0.0)  # fractions of the gap, tried as targets, boldest first
 
 
 @dataclass

@@ -17,17 +17,11 @@ if TYPE_CHECKING:
     from tvm_memopt.solvers.remat import RematResult
 
 _SHARE = 0.6  # of the time left, for one search; the rest is for placement and another search
-_FIRST_SECONDS, _GROWTH = (
-    3.0,
-    1.5,
-)  # of the first search, short so that placement is tried early; factor to the next
+_FIRST_SECONDS, _GROWTH = 3.0, 1.5  # of the first search, short so that placement is tried early; factor to the next
 _OPS_A_SECOND = 400  # for a large graph, in the first search: the time its cuts need
 _LEAST_SECONDS = 0.05
 _OP_SECONDS = 1e-4  # per op: nothing is found in less time than this for all ops
-_MANY_OPS, _SPARED = (
-    1000,
-    0.998,
-)  # above this size, the first search gets this much of the budget, to leave room
+_MANY_OPS, _SPARED = 1000, 0.998  # above this size, the first search gets this much of the budget, to leave room
 _FEW_OPS = 60  # up to this size, exact search is used too: the first search gets its whole share at once
 _STARTS = 3  # orders to start from
 

@@ -17,10 +17,7 @@ _MOST = 128  # ops and storages: the native search stores sets of them in two wo
 _MOST_PAIRS = 8  # in-place pairs per op: their subsets are enumerated
 _LARGEST = 2**60
 _LONGEST = 64  # runs per op on average; longer schedules are given up
-_FIRST_SHARE, _GROWTH = (
-    200,
-    1.5,
-)  # first limit above 0: base cost over this; factor to the next limits
+_FIRST_SHARE, _GROWTH = 200, 1.5  # first limit above 0: base cost over this; factor to the next limits
 _MEMORY_NBYTES = 2**30
 _LAST_SHARE = 4  # times the base cost: the limit after that is the largest possible
 _WORDS: tuple[Literal["none", "found", "open"], ...] = ("none", "found", "open")
