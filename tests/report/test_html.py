@@ -91,7 +91,7 @@ def test_tiles_say_before_and_after(tmp_path: Path) -> None:
     for figure in (
         "Peak live 256 KiB → 160 KiB −37.5%",
         "Arena 293 KiB → 160 KiB −45.4% · TVM’s own plan: 300000 B",
-        "Lower bound 160 KiB reached: proved the smallest",
+        "Lower bound 160 KiB reached: proved optimal",
         "Fragmentation 0.0%",
         "Recompute 8.3% steps that repeat an op: 1",
         "Allocated, measured 329 KiB → 188 KiB",
@@ -103,7 +103,7 @@ def test_tiles_say_before_and_after(tmp_path: Path) -> None:
 def test_the_report_stands_without_any_context(tmp_path: Path) -> None:
     text = Page(written(tmp_path, five_buffers())).text
     assert "Peak live 256 KiB → 176 KiB" in text
-    assert "Beside TVM" not in text
+    assert "Comparison with TVM" not in text
     assert "Allocated, measured" not in text
 
 

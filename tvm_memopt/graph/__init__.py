@@ -1,4 +1,4 @@
-"""The problem and its answer: Graph, Plan, liveness, bounds, the checker and the JSON formats."""
+"""Input and output of the planner: Graph, Plan, liveness, lower bounds, the plan checker and the JSON formats."""
 
 from tvm_memopt.graph.bounds import align_up, packed_nbytes, working_set, working_set_bound
 from tvm_memopt.graph.budget import check_budget_syntax, parse_budget

@@ -1,4 +1,4 @@
-"""Lower bounds on the arena that hold for every plan: any order, any recomputation, any placement."""
+"""Lower bounds on the arena size, valid for every plan: any order, any rematerialisation, any placement."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from tvm_memopt.graph.model import Graph
 
 
 def align_up(nbytes: int, alignment: int) -> int:
-    """The least multiple of ``alignment`` that is at least ``nbytes``."""
+    """Round ``nbytes`` up to a multiple of ``alignment``."""
     return -(-nbytes // alignment) * alignment
 
 
 def packed_nbytes(sizes: Sequence[int], alignment: int) -> int:
-    """Least arena that holds ``sizes`` at once at aligned offsets: all but the topmost are padded."""
+    """Size in bytes of the smallest arena that holds ``sizes`` at once at aligned offsets.
+
+    Every buffer except the topmost is padded to the alignment.
+    """
     slack = [align_up(size, alignment) - size for size in sizes]
     return sum(sizes) + sum(slack) - max(slack, default=0)
 
 
 def working_set(graph: Graph, op_id: int) -> int:
-    """Least arena for what the op needs at once: planned inputs, outputs and workspace.
+    """Size in bytes of the smallest arena that holds what the op needs at once: inputs, outputs and workspace.
 
-    A valid lower bound in every schedule: an in-place pair counts as shared whenever some schedule lets
-    its input die there. Padding: a pair at one offset fills the aligned size of its larger half.
+    This is a lower bound for every schedule. An in-place pair counts as shared if at least one schedule lets
+    its input die in this op. A pair at one offset takes the aligned size of the larger of the two tensors.
     """
     op = graph.ops[op_id]
     tensors = {*graph.reads[op_id], *graph.writes[op_id]}
@@ -38,7 +41,7 @@ def working_set(graph: Graph, op_id: int) -> int:
 
 
 def _may_die(graph: Graph, tensor: int) -> bool:
-    """Whether some instance of ``tensor`` can end before the program does."""
+    """Whether some instance of ``tensor`` can die before the program ends."""
     producer = graph.producer[tensor]
     return tensor not in graph.returned or (producer >= 0 and graph.ops[producer].recomputable)
 
@@ -48,10 +51,10 @@ def _shared(graph: Graph, source: int, target: int, alignment: int) -> int:
 
 
 def working_set_bound(graph: Graph) -> tuple[int, int | None]:
-    """(bytes, op) of the largest working set: no arena is smaller. O(edges).
+    """Return (bytes, op) of the largest working set, a lower bound on the arena of every plan. O(edges).
 
-    The op is None where the returned tensors or the arena inputs, held together at the last and the
-    first step, weigh more than any op.
+    The op is None if the returned tensors, all live at the last step, or the arena inputs, all live at the
+    first step, need more bytes than any op.
     """
     best: tuple[int, int | None] = (0, None)
     for op_id in range(len(graph.ops)):

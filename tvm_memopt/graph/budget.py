@@ -1,4 +1,4 @@
-"""Memory budgets as people write them."""
+"""Parsing of memory budgets given as text."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ _PERCENT = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*%\s*")
 
 
 def parse_budget(text: str | int, graph: Graph) -> int:
-    """Bytes of a budget: ``196608``, ``"192KiB"``, ``"0.5MiB"``, or ``"80%"`` of the given order's
-    peak live bytes, rounded up to a byte.
+    """Convert a budget to bytes.
 
-    Raises BudgetError for anything else, and for zero or less.
+    ``text`` is a number of bytes (``196608``), a size with a unit (``"192KiB"``, ``"0.5MiB"``) or a percentage
+    (``"80%"``) of the given order's peak memory, rounded up to a whole byte.
+
+    Raises BudgetError for any other text and for a budget of zero or less.
     """
     return _positive(text, text if isinstance(text, int) else _parse(text, graph))
 
 
 def check_budget_syntax(text: str | int) -> None:
-    """Raises BudgetError when ``text`` cannot be a budget, whatever the graph; for early errors."""
+    """Check the syntax of a budget before the graph is known. Raises BudgetError if no graph makes it valid."""
     if isinstance(text, int):
         _positive(text, text)
     elif (percent := _PERCENT.fullmatch(text)) is None:

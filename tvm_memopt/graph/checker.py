@@ -1,7 +1,7 @@
-"""The judge: is this plan right for this graph? Shares no code with the solvers or with liveness.
+"""The plan checker: is a plan valid for a graph? It shares no code with the solvers or with liveness.
 
-Each rule of ``memopt-plan/1`` is one function that yields what breaks it. All rules are always run,
-so one report lists everything that is wrong.
+Each rule of ``memopt-plan/1`` is one function that yields its violations. All rules are always checked, so one
+report lists every violation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COST_TOLERANCE = 1e-9
 
 
 def check(graph: Graph, plan: Plan) -> None:
-    """Raises PlanError with every violation of ``memopt-plan/1`` that ``plan`` has for ``graph``."""
+    """Raise PlanError, with all violations of ``memopt-plan/1``, if ``plan`` is not valid for ``graph``."""
     violations = find_violations(graph, plan)
     if violations:
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
@@ -29,7 +29,7 @@ def check(graph: Graph, plan: Plan) -> None:
 
 
 def find_violations(graph: Graph, plan: Plan) -> list[Violation]:
-    """Every violation, with its rule, step, op and bytes. O(edges + allocations·log live) when valid."""
+    """Return all violations, each with its rule, step, op and bytes. O(edges + allocations·log live) if valid."""
     found = [*_check_header(graph, plan), *_check_schedule(graph, plan), *_check_allocations(graph, plan)]
     if any(v.rule in ("unknown-op", "unknown-tensor", "bad-steps") for v in found):
         return found
@@ -41,7 +41,7 @@ def find_violations(graph: Graph, plan: Plan) -> list[Violation]:
 
 @dataclass
 class _View:
-    """The plan indexed by tensor and by step."""
+    """The plan, indexed by tensor and by step."""
 
     graph: Graph
     plan: Plan
@@ -59,7 +59,7 @@ class _View:
         self.overlaps = list(overlapping(self.plan.allocations))
 
     def base(self, tensor: int) -> int | None:
-        """The arena tensor whose bytes ``tensor`` uses, or None when the planner does not own them."""
+        """The arena tensor that holds the bytes of ``tensor``, or None if the planner does not own them."""
         parent = self.graph.tensors[tensor].alias_of
         while parent is not None:
             tensor, parent = parent, self.graph.tensors[parent].alias_of
@@ -69,7 +69,7 @@ class _View:
         return "a workspace" if tensor is None else f"tensor {tensor} ({self.graph.tensors[tensor].name})"
 
     def read_by(self, tensor: int, step: int) -> Allocation | None:
-        """The instance that a read of ``tensor`` at ``step`` sees: the newest that is older."""
+        """The instance that a read of ``tensor`` at ``step`` sees: the newest one written before that step."""
         instances = self.instances.get(tensor, [])
         is_input = self.graph.tensors[tensor].kind != "activation"
         older = bisect_left(instances, max(step, 1) if is_input else step, key=lambda a: a.first)
@@ -125,8 +125,11 @@ def _check_allocations(graph: Graph, plan: Plan) -> Iterator[Violation]:
 
 
 def _check_order(view: _View) -> Iterator[Violation]:
-    """An op runs after the producers of its inputs, of what they are views of, and of what its own
-    outputs are views of, whether or not the planner owns those bytes."""
+    """Check dependences.
+
+    An op must run after the producers of its inputs, of the tensors that its inputs alias, and of the tensors that
+    its outputs alias, whether or not the planner owns those bytes.
+    """
     tensors = view.graph.tensors
     exists = [tensor.kind != "activation" for tensor in tensors]
     for step, op_id in enumerate(view.plan.schedule):
@@ -183,7 +186,7 @@ def _check_reads(view: _View) -> Iterator[Violation]:
     for step, op_id in enumerate(view.plan.schedule):
         for tensor in dict.fromkeys(map(view.base, view.graph.ops[op_id].inputs)):
             instance = None if tensor is None else view.read_by(tensor, step)
-            if instance is not None and instance.last < step:  # none at all is another rule's violation
+            if instance is not None and instance.last < step:  # a missing instance violates another rule
                 text = f"reads {view.label(tensor)}, which is held only to step {instance.last}"
                 yield Violation("not-live", text, step, op_id, instance.nbytes)
 
@@ -207,7 +210,7 @@ def _check_dead(view: _View) -> Iterator[Violation]:
         kept = {id(instances[-1])} if tensor in view.returned else set()
         for a in instances:
             if id(a) not in read and id(a) not in kept and a.last > a.first:
-                text = f"{view.label(tensor)} is read by no one but held to step {a.last}"
+                text = f"{view.label(tensor)} is never read but held to step {a.last}"
                 yield Violation("held-too-long", text, a.first, view.plan.schedule[a.first], a.nbytes)
 
 
@@ -222,7 +225,7 @@ def _check_overlap(view: _View) -> Iterator[Violation]:
 
 
 def _may_share(view: _View, one: Allocation, other: Allocation) -> bool:
-    """Whether two overlapping allocations are an in-place pair of the op in whose step they meet."""
+    """Whether two overlapping allocations are an in-place pair of the op that runs at the step where they meet."""
     return _is_inplace(view, one, other) or _is_inplace(view, other, one)
 
 
@@ -230,7 +233,7 @@ def _is_inplace(view: _View, source: Allocation, target: Allocation) -> bool:
     if source.last != target.first or source.offset != target.offset or source.tensor is None:
         return False
     if source.tensor in view.returned and source is view.instances[source.tensor][-1]:
-        return False  # its bytes outlive the last step
+        return False  # a returned instance stays live to the end of the program
     op = view.graph.ops[view.plan.schedule[target.first]]
     return any(view.base(a) == source.tensor and b == target.tensor for a, b in op.inplace)
 
@@ -255,7 +258,7 @@ def _check_totals(view: _View) -> Iterator[Violation]:
 
 
 def _held(view: _View) -> list[int]:
-    """Bytes held at each step; bytes that an in-place pair shares count once."""
+    """Bytes held at each step. Bytes shared by an in-place pair count once."""
     change = [0] * (len(view.plan.schedule) + 1)
     for a in view.plan.allocations:
         change[a.first] += a.nbytes

@@ -1,4 +1,4 @@
-"""Reading and writing ``memopt-graph/1`` and ``memopt-plan/1``; errors name the file and the key."""
+"""Reading and writing of ``memopt-graph/1`` and ``memopt-plan/1``. Errors name the file and the key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REQUIRED: object = object()
 
 
 class _Record:
-    """A JSON object with its place in the file, for typed access and errors that name the key."""
+    """A JSON object and its position in the file. Offers typed access; errors name the key."""
 
     def __init__(self, value: object, where: str, error: Callable[[str], MemoptError]) -> None:
         self.where, self.error = where, error
@@ -113,7 +113,7 @@ def _kind(value: object) -> str:
 
 
 def graph_from_json(text: str, source: str = "graph") -> Graph:
-    """Parse a ``memopt-graph/1`` document. Raises GraphError that names ``source`` and the key."""
+    """Parse a ``memopt-graph/1`` document. Raises GraphError, which names ``source`` and the key."""
     record = _parse(text, source, GraphError)
     record.check_format(GRAPH_FORMAT)
     try:
@@ -129,7 +129,7 @@ def graph_from_json(text: str, source: str = "graph") -> Graph:
 
 
 def plan_from_json(text: str, source: str = "plan") -> Plan:
-    """Parse a ``memopt-plan/1`` document. Raises PlanError that names ``source`` and the key."""
+    """Parse a ``memopt-plan/1`` document. Raises PlanError, which names ``source`` and the key."""
     record = _parse(text, source, PlanError)
     record.check_format(PLAN_FORMAT)
     status = record.string("status")
@@ -203,18 +203,18 @@ def _parse(text: str, source: str, error: type[MemoptError]) -> _Record:
 
 
 def graph_to_json(graph: Graph) -> str:
-    """The ``memopt-graph/1`` document of ``graph``: one tensor and one op a line."""
+    """Serialise ``graph`` as a ``memopt-graph/1`` document, with one tensor or op per line."""
     head = {"format": GRAPH_FORMAT, "name": graph.name, "alignment": graph.alignment}
     rows = {"tensors": [asdict(t) for t in graph.tensors], "ops": [asdict(op) for op in graph.ops]}
     return _document(head, rows, {"outputs": graph.outputs})
 
 
 def plan_to_json(plan: Plan) -> str:
-    """The ``memopt-plan/1`` document of ``plan``: one allocation a line."""
+    """Serialise ``plan`` as a ``memopt-plan/1`` document, with one allocation per line."""
     fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
     rows = {"allocations": [asdict(a) for a in fields.pop("allocations")]}
     if not plan.notes:
-        fields.pop("notes")  # optional, so that other readers of the format need not know it
+        fields.pop("notes")  # optional, so that other readers of the format can ignore it
     return _document({"format": PLAN_FORMAT, **fields}, rows, {})
 
 
@@ -228,22 +228,22 @@ def _document(head: Mapping[str, object], rows: Mapping[str, Sequence[object]], 
 
 
 def read_graph(path: str | os.PathLike[str]) -> Graph:
-    """Read a ``memopt-graph/1`` file. Raises GraphError."""
+    """Read a ``memopt-graph/1`` file. Raises GraphError if it cannot be read or is not valid."""
     return graph_from_json(_read(path, GraphError), os.fspath(path))
 
 
 def read_plan(path: str | os.PathLike[str]) -> Plan:
-    """Read a ``memopt-plan/1`` file. Raises PlanError."""
+    """Read a ``memopt-plan/1`` file. Raises PlanError if it cannot be read or is not valid."""
     return plan_from_json(_read(path, PlanError), os.fspath(path))
 
 
 def write_graph(graph: Graph, path: str | os.PathLike[str]) -> None:
-    """Write ``graph`` by atomic rename. Raises MemoptError when the file cannot be written."""
+    """Write ``graph`` to ``path`` atomically. Raises MemoptError if the file cannot be written."""
     write_text_atomic(path, graph_to_json(graph))
 
 
 def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
-    """Write ``plan`` by atomic rename. Raises MemoptError when the file cannot be written."""
+    """Write ``plan`` to ``path`` atomically. Raises MemoptError if the file cannot be written."""
     write_text_atomic(path, plan_to_json(plan))
 
 

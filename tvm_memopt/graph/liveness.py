@@ -1,8 +1,9 @@
-"""The one definition of liveness: which bytes are held at which step of a schedule.
+"""The definition of liveness: which bytes are held at which step of a schedule.
 
-A planned tensor gets one buffer for each run of its producer. It is held from that step to the last
-step that reads it (through views too) before its next instance; returned tensors to the last step,
-arena inputs from step 0, workspaces during their own step. Reads see the newest instance.
+A planned tensor gets one buffer for each run of its producer. The buffer is live from that step to the last step
+that reads it, directly or through views, before the next run of the producer. Returned tensors stay live to the
+last step. Arena inputs are live from step 0. A workspace is live only at its op's own step. A read sees the newest
+instance.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from tvm_memopt.graph.model import Graph
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """One instance of a planned tensor, or (``tensor`` None) the workspace of the op at ``first``."""
+    """One instance of a planned tensor or, if ``tensor`` is None, the workspace of the op at step ``first``.
+
+    It is live from step ``first`` to step ``last`` inclusive.
+    """
 
     tensor: int | None
     first: int
@@ -27,8 +31,11 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """Every buffer of a schedule. ``inplace`` lists (input, output) indices into ``buffers`` that may
-    share one address: the input dies in the step that creates the output, and is not returned."""
+    """All buffers of a schedule of ``steps`` steps.
+
+    ``inplace`` lists (input, output) pairs of indices into ``buffers`` that may share one address. The input of such
+    a pair dies in the step that creates the output, and it is not returned.
+    """
 
     buffers: tuple[Buffer, ...]
     inplace: tuple[tuple[int, int], ...]
@@ -36,9 +43,9 @@ class Lifetimes:
 
 
 def lifetimes(graph: Graph, schedule: Sequence[int]) -> Lifetimes:
-    """Buffers of ``schedule`` in order of their first step. O(steps + edges).
+    """Compute the buffers of ``schedule``, sorted by first step. O(steps + edges).
 
-    Raises PlanError when an op reads a planned tensor before its producer has run.
+    Raises PlanError if an op reads a planned tensor before its producer has run.
     """
     newest: dict[int, int] = {}
     tensors: list[int | None] = []
@@ -89,12 +96,12 @@ def _newest(graph: Graph, newest: dict[int, int], tensor: int, step: int, op_id:
 
 
 def live_profile(graph: Graph, schedule: Sequence[int]) -> list[int]:
-    """Bytes held at each step, with the best in-place pairs of each op sharing their bytes."""
+    """Live bytes at each step of ``schedule``. Each op uses the in-place pairs that save the most bytes."""
     return profile_of(lifetimes(graph, schedule))
 
 
 def profile_of(lives: Lifetimes) -> list[int]:
-    """Bytes held at each step of ``lives``; see live_profile."""
+    """Live bytes at each step of ``lives``; see live_profile."""
     delta = [0] * (lives.steps + 1)
     for buffer in lives.buffers:
         delta[buffer.first] += buffer.nbytes
@@ -110,14 +117,14 @@ def profile_of(lives: Lifetimes) -> list[int]:
 
 
 def peak_live(graph: Graph, schedule: Sequence[int]) -> int:
-    """The largest number of bytes held at one step of ``schedule``."""
+    """Peak memory of ``schedule``: the most live bytes at any step."""
     return max(live_profile(graph, schedule), default=0)
 
 
 def best_sharing(pairs: Sequence[tuple[int, int, int]]) -> int:
-    """Largest summed bytes over pairs (input, output, bytes) that use each input and output once.
+    """Maximum total bytes over pairs (input, output, bytes) in which each input and each output is used once.
 
-    A maximum-weight bipartite matching, grown by the augmenting path of most gain (Bellman-Ford).
+    This is a maximum-weight bipartite matching, built by augmenting paths of largest gain (Bellman-Ford).
     """
     if len(pairs) == 1:
         return pairs[0][2]
@@ -139,7 +146,7 @@ def best_sharing(pairs: Sequence[tuple[int, int, int]]) -> int:
 def _augmenting_gains(
     shared: dict[tuple[int, int], int], matched: dict[int, int]
 ) -> tuple[dict[int, int], dict[int, tuple[int, int | None]]]:
-    """Per output: the best gain of a path from a free input to it, and (input, output before) on it."""
+    """For each output: the largest gain of a path to it from a free input, and its predecessor (input, output)."""
     output_of = {source: target for target, source in matched.items()}
     gain: dict[int, int] = {}
     via: dict[int, tuple[int, int | None]] = {}
@@ -157,5 +164,5 @@ def _augmenting_gains(
 
 
 def given_order(graph: Graph) -> tuple[int, ...]:
-    """The source program's own order, every op once."""
+    """The order of the source program, with every op once."""
     return tuple(range(len(graph.ops)))

@@ -1,4 +1,4 @@
-"""The problem: operators, tensors and the dependences between them (``memopt-graph/1``)."""
+"""The input graph: operators, tensors and their dependences (``memopt-graph/1``)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ MAX_NBYTES = 2**62
 class Tensor:
     """A value of the program.
 
-    ``arena`` true: the planner owns the bytes. ``alias_of``: a view, which shares the bytes of that
-    tensor id and keeps it alive; it never has an allocation of its own.
+    ``arena``: whether the planner owns the bytes.
+    ``alias_of``: id of the tensor of which this one is a view. A view shares that tensor's bytes and keeps it alive;
+    it has no allocation of its own.
     """
 
     name: str
@@ -34,8 +35,11 @@ class Tensor:
 class Op:
     """One kernel or packed call.
 
-    ``workspace`` bytes are held only while the op runs. ``inplace`` lists (input, output) tensor ids
-    that may share one address when the input dies in this op.
+    ``inputs``, ``outputs``: tensor ids.
+    ``cost``: cost of one run, such as its time.
+    ``workspace``: bytes held only while the op runs.
+    ``recomputable``: whether the op may run more than once.
+    ``inplace``: (input, output) tensor ids that may share one address if the input dies in this op.
     """
 
     name: str
@@ -49,9 +53,9 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """An operator DAG; ``ops`` stands in the source program's own, valid topological order.
+    """An operator DAG. ``ops`` is in the order of the source program, which is a topological order.
 
-    Raises GraphError on construction when a rule of the format is broken.
+    Raises GraphError on construction if a rule of the format is broken.
     """
 
     name: str
@@ -65,7 +69,7 @@ class Graph:
 
     @cached_property
     def producer(self) -> tuple[int, ...]:
-        """Per tensor: the op that produces it, or -1."""
+        """For each tensor: the op that produces it, or -1."""
         producer = [-1] * len(self.tensors)
         for op_id, op in enumerate(self.ops):
             for tensor in op.outputs:
@@ -74,7 +78,7 @@ class Graph:
 
     @cached_property
     def root(self) -> tuple[int, ...]:
-        """Per tensor: the tensor whose bytes it uses (itself unless it is a view)."""
+        """For each tensor: the tensor whose bytes it uses, which is itself unless it is a view."""
         roots = [-1] * len(self.tensors)
         for tensor_id in range(len(self.tensors)):
             chain, current = [], tensor_id
@@ -88,17 +92,17 @@ class Graph:
 
     @cached_property
     def planned(self) -> tuple[bool, ...]:
-        """Per tensor: whether it has bytes of its own in the arena (an arena tensor, not a view)."""
+        """For each tensor: whether it has bytes of its own in the arena (an arena tensor that is not a view)."""
         return tuple(t.arena and t.alias_of is None for t in self.tensors)
 
     @cached_property
     def reads(self) -> tuple[tuple[int, ...], ...]:
-        """Per op: the planned tensors that it reads (views resolved, each once, in input order)."""
+        """For each op: the planned tensors that it reads, with views resolved, without repeats, in input order."""
         return tuple(tuple(self._planned_roots(op.inputs)) for op in self.ops)
 
     @cached_property
     def writes(self) -> tuple[tuple[int, ...], ...]:
-        """Per op: the planned tensors that it produces."""
+        """For each op: the planned tensors that it produces."""
         return tuple(tuple(t for t in op.outputs if self.planned[t]) for op in self.ops)
 
     @cached_property
@@ -108,7 +112,7 @@ class Graph:
 
     @cached_property
     def predecessors(self) -> tuple[tuple[int, ...], ...]:
-        """Per op: the ops that must run before it, ascending."""
+        """For each op: the ops that must run before it, in ascending order."""
         return tuple(
             tuple(sorted({self.producer[t] for t in self._dependences(op)} - {-1, op_id}))
             for op_id, op in enumerate(self.ops)
@@ -116,7 +120,7 @@ class Graph:
 
     @cached_property
     def successors(self) -> tuple[tuple[int, ...], ...]:
-        """Per op: the ops that must run after it, ascending."""
+        """For each op: the ops that must run after it, in ascending order."""
         successors: list[list[int]] = [[] for _ in self.ops]
         for op_id, before in enumerate(self.predecessors):
             for predecessor in before:
@@ -125,7 +129,7 @@ class Graph:
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
-        """Per tensor: the ops that read its bytes, through views too; only planned roots have any."""
+        """For each tensor: the ops that read its bytes, directly or through views. Only planned roots have any."""
         readers: list[list[int]] = [[] for _ in self.tensors]
         for op_id, tensors in enumerate(self.reads):
             for tensor in tensors:
@@ -134,14 +138,14 @@ class Graph:
 
     @property
     def base_cost(self) -> float:
-        """Summed cost with every op once."""
+        """Total cost with every op run once."""
         return math.fsum(op.cost for op in self.ops)
 
     def _planned_roots(self, tensors: Sequence[int]) -> list[int]:
         return list(dict.fromkeys(r for t in tensors if self.planned[r := self.root[t]]))
 
     def _dependences(self, op: Op) -> list[int]:
-        """Tensors whose producers come first: inputs with all they alias, and what outputs alias."""
+        """Tensors whose producers must run first: the inputs, all they alias, and all that the outputs alias."""
         found: list[int] = []
         for tensor in (*op.inputs, *op.outputs):
             current: int | None = tensor
@@ -186,7 +190,7 @@ def _validate_tensors(graph: Graph) -> None:
 
 def _validate_views(graph: Graph) -> None:
     parent = [index if t.alias_of is None else t.alias_of for index, t in enumerate(graph.tensors)]
-    walked = [t.alias_of is None for t in graph.tensors]  # each tensor once, so long chains stay cheap
+    walked = [t.alias_of is None for t in graph.tensors]  # each tensor is visited once, so long chains stay cheap
     for index, tensor in enumerate(graph.tensors):
         chain: list[int] = []
         current = index

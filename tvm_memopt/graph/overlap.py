@@ -1,4 +1,4 @@
-"""A sweep over steps that finds allocations which share bytes: the checker's own geometry."""
+"""A sweep over steps that finds allocations with overlapping bytes, used by the checker only."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator
 
 from tvm_memopt.graph.plan import Allocation
 
-_Entry = tuple[int, int, Allocation]  # offset, place in the order of first steps, allocation
+_Entry = tuple[int, int, Allocation]  # offset, rank by first step, allocation
 
 
 def overlapping(allocations: Iterable[Allocation]) -> Iterator[tuple[Allocation, Allocation, int]]:
-    """(older, newer, shared bytes) of every two allocations that meet in steps and in bytes.
+    """Yield (older, newer, shared bytes) for every two allocations that overlap in steps and in bytes.
 
-    ``apart`` holds the live allocations that are disjoint, by offset, so that a newcomer meets only a
-    run of neighbours there; ``crossing`` the others, which move over as soon as their partner has died.
-    O(allocations·log live + pairs), as long as few cross.
+    ``apart`` holds the live allocations that are disjoint, sorted by offset, so that a new allocation is compared only
+    with its neighbours there. ``crossing`` holds the others, which move to ``apart`` as soon as their partner has died.
+    O(allocations·log live + pairs) if few allocations cross.
     """
     order = sorted((a for a in allocations if a.nbytes > 0), key=lambda a: a.first)
     apart: list[_Entry] = []
@@ -39,7 +39,7 @@ def overlapping(allocations: Iterable[Allocation]) -> Iterator[tuple[Allocation,
 
 
 def _meeting(apart: list[_Entry], new: Allocation) -> list[Allocation]:
-    """Members of ``apart`` whose bytes meet those of ``new``."""
+    """Members of ``apart`` whose bytes overlap those of ``new``."""
     begin = bisect_left(apart, new.offset, key=lambda e: e[0])
     end = bisect_left(apart, new.end, begin, key=lambda e: e[0])
     if begin and apart[begin - 1][2].end > new.offset:

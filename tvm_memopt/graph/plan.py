@@ -1,4 +1,4 @@
-"""The answer: a schedule, a place for every buffer, and what is proved of them (``memopt-plan/1``)."""
+"""The memory plan: a schedule, an offset for every buffer, and the proved bounds (``memopt-plan/1``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PLAN_STATUSES: tuple[PlanStatus, ...] = ("optimal", "feasible", "infeasible", "u
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """One buffer instance: ``nbytes`` at ``offset``, held from step ``first`` to ``last`` inclusive.
+    """One buffer instance: ``nbytes`` bytes at ``offset``, live from step ``first`` to ``last`` inclusive.
 
     ``tensor`` is None for the workspace of the op at ``first``.
     """
@@ -25,15 +25,15 @@ class Allocation:
 
     @property
     def end(self) -> int:
-        """One past the last byte."""
+        """Offset just past the last byte."""
         return self.offset + self.nbytes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Order, repetition and placement for one graph; field by field as in ``memopt-plan/1``.
+    """Order, rematerialisation and placement for one graph. The fields are those of ``memopt-plan/1``.
 
-    ``notes``: what the plan does not cover, for people.
+    ``notes``: remarks for the user on what the plan does not cover.
     """
 
     graph: str
@@ -53,5 +53,5 @@ class Plan:
 
     @property
     def gap_nbytes(self) -> int | None:
-        """Bytes between the arena and its proved lower bound."""
+        """Bytes between the arena size and its proved lower bound; None without a bound."""
         return None if self.lower_bound_nbytes is None else self.arena_nbytes - self.lower_bound_nbytes

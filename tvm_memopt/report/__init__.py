@@ -1,4 +1,4 @@
-"""Plans for people: terminal charts, PNG and SVG, one HTML page, and exports that other tools read."""
+"""Human-readable plans: terminal charts, PNG and SVG, an HTML page, and exports for other tools."""
 
 from tvm_memopt.report.buffers_csv import buffers_csv, write_buffers_csv
 from tvm_memopt.report.chart import write_chart

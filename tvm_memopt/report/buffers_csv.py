@@ -1,4 +1,4 @@
-"""The placement in MiniMalloc's columns, which other allocators read too."""
+"""Export of the placement in MiniMalloc's CSV columns, which other allocators read too."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ COLUMNS = ("id", "lower", "upper", "size", "offset")
 
 
 def write_buffers_csv(graph: Graph, plan: Plan, path: str | os.PathLike[str]) -> None:
-    """Write buffers_csv by atomic rename. Raises PlanError, or MemoptError when it cannot be written."""
+    """Write buffers_csv to ``path`` atomically. Raises PlanError, or MemoptError if it cannot be written."""
     write_text_atomic(path, buffers_csv(graph, plan))
 
 
 def buffers_csv(graph: Graph, plan: Plan) -> str:
-    """One buffer a line, live in the half-open range of steps [lower, upper); ``id`` is its place in the plan.
+    """One buffer per line, live in the half-open range of steps [lower, upper); ``id`` is its index in the plan.
 
-    The format has no in-place pairs: where two buffers share bytes for one step, the smaller one leaves
-    that step to the larger, which covers it. A buffer that has no step left, or no bytes, is left out.
-    Raises PlanError when the plan is not valid.
+    The format has no in-place pairs. Where two buffers share bytes for one step, that step is removed from the life of
+    the smaller buffer, since the larger one covers it. Buffers without remaining steps or without bytes are left out.
+    Raises PlanError if the plan is not valid.
     """
     check(graph, plan)
     text = io.StringIO()
@@ -47,7 +47,7 @@ def _rows(plan: Plan) -> Iterator[tuple[int, int, int, int, int]]:
 
 
 def _sharing(allocations: tuple[Allocation, ...]) -> Iterator[tuple[int, int]]:
-    """(dying, newborn) buffers that lie on each other in one step; a valid plan lets no others overlap."""
+    """(dying, new) buffers that overlap in one step; in a valid plan no others overlap."""
     newborn: dict[tuple[int, int], list[int]] = {}
     for index, a in enumerate(allocations):
         if a.nbytes:

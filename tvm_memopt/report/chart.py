@@ -1,4 +1,4 @@
-"""The plan as a picture, PNG or SVG: live bytes over the address map, on one axis of steps."""
+"""The plan as a PNG or SVG chart: live bytes above the address map, with a common step axis."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ STYLE = {
 
 
 def write_chart(graph: Graph, plan: Plan, path: str | os.PathLike[str]) -> None:
-    """Draw ``plan`` into a ``.png`` or ``.svg`` file, by atomic rename.
+    """Draw ``plan`` into a ``.png`` or ``.svg`` file, written atomically.
 
-    Raises MemoptError for another extension or when matplotlib is absent, PlanError for a wrong plan.
+    Raises MemoptError for another extension or if matplotlib is missing, PlanError if the plan is not valid.
     """
     chart_format(path)
     write_timeline_chart(build_timeline(graph, plan), path)
 
 
 def chart_format(path: str | os.PathLike[str]) -> str:
-    """``"png"`` or ``"svg"`` by the extension of ``path``. Raises MemoptError for another one."""
+    """Return ``"png"`` or ``"svg"`` from the extension of ``path``. Raises MemoptError for any other."""
     extension = Path(path).suffix.lower().lstrip(".")
     if extension not in FORMATS:
         found = f"extension {extension!r}" if extension else "no extension"
@@ -61,7 +61,7 @@ def chart_format(path: str | os.PathLike[str]) -> str:
 
 
 def write_timeline_chart(timeline: Timeline, path: str | os.PathLike[str]) -> None:
-    """write_chart for a plan that is already checked and laid out."""
+    """Like write_chart, for a plan that is already checked and laid out."""
     chart_format(path)
     matplotlib = load_matplotlib()
     with matplotlib.rc_context(STYLE):
@@ -69,7 +69,7 @@ def write_timeline_chart(timeline: Timeline, path: str | os.PathLike[str]) -> No
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) -> None:
-    """Write a figure of matplotlib as its extension says, by atomic rename; equal figures give equal bytes."""
+    """Write a matplotlib figure atomically, in the format of the extension. Equal figures give equal bytes."""
     kind = chart_format(path)
     with atomic_path(path) as temporary:
         metadata = {"Date": None} if kind == "svg" else {}
@@ -77,7 +77,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 160) ->
 
 
 def load_matplotlib() -> ModuleType:
-    """The module. Raises MemoptError when it is absent."""
+    """Import matplotlib. Raises MemoptError if it is missing."""
     try:
         import matplotlib as module
     except ImportError:
@@ -108,7 +108,7 @@ def _draw(timeline: Timeline) -> Figure:
 
 
 def _bottom_margin(timeline: Timeline, named: bool) -> float:
-    """Fraction of the height for tick labels, axis name and legend; turned labels need more."""
+    """Fraction of the height for tick labels, axis name and legend. Rotated labels need more."""
     longest = max((min(len(step.name), 18) for step in timeline.steps), default=0) if named else 0
     rows = -(-min(len(timeline.holders), _LEGEND_ENTRIES) // 4)
     return (62 + 14 * rows + (longest + 6) * 2.7 * named) / (7.4 * 72)

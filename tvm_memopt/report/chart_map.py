@@ -1,4 +1,4 @@
-"""Lower panel: the address map, one rectangle an allocation."""
+"""Lower panel: the address map, with one rectangle per allocation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LABELS = 150
 
 
 def draw_map(axes: Axes, timeline: Timeline) -> None:
-    """Arena bytes against steps; labels only where they fit. Call after the limits are set."""
+    """Draw arena bytes against steps, with labels where they fit. Call this after the axis limits are set."""
     shapes = [(index, _corners(block.allocation)) for index, block in enumerate(timeline.blocks)]
     edge = 0.6 if len(shapes) <= _EDGED_BLOCKS else 0.1
     draw_blocks(axes, timeline, shapes, edge, vector=len(shapes) <= _VECTOR_BLOCKS)
@@ -47,7 +47,7 @@ def _label(axes: Axes, timeline: Timeline) -> None:
 
 
 def _covered_at_last(timeline: Timeline) -> set[int]:
-    """Blocks whose last step lies under the block that takes over their bytes in place."""
+    """Blocks whose last step is covered by the block that reuses their bytes in place."""
     opening: dict[tuple[int, int], int] = {}
     for index, block in enumerate(timeline.blocks):
         if block.kind == "activation":

@@ -1,4 +1,4 @@
-"""What both panels of the picture share: fills, level lines and labels that fit."""
+"""Shared by both chart panels: fills, level lines and labels that fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EDGE = "#5a5a5a"
 
 
 class Fill(TypedDict, total=False):
-    """How a block is filled, in matplotlib's words."""
+    """Fill style of a block, as matplotlib keyword arguments."""
 
     facecolor: str
     hatch: str
@@ -41,7 +41,7 @@ Polygon = Sequence[tuple[float, float]]
 
 
 def fill_of(block: Block) -> Fill:
-    """Fill of a block: its palette colour; workspaces are grey and hatched, repeats hatched the other way."""
+    """Fill of a block: its palette colour. Workspaces are grey and hatched, repeats are hatched the other way."""
     if block.colour == WORKSPACE_COLOUR:
         return {"facecolor": WORKSPACE, "hatch": "/////"}
     fill: Fill = {"facecolor": PALETTE[block.colour]}
@@ -53,7 +53,7 @@ def fill_of(block: Block) -> Fill:
 def draw_blocks(
     axes: Axes, timeline: Timeline, shapes: Sequence[tuple[int, Polygon]], edge: float, *, vector: bool
 ) -> None:
-    """Fill one polygon for each (block, polygon); as pixels inside a vector file unless ``vector``."""
+    """Fill one polygon per (block, polygon). In a vector file they are rasterised unless ``vector`` is set."""
     from matplotlib.collections import PolyCollection
 
     by_hatch: dict[str | None, list[tuple[int, Polygon]]] = {}
@@ -73,7 +73,7 @@ def draw_blocks(
 
 
 def draw_levels(axes: Axes, levels: Sequence[tuple[int, str, str]]) -> None:
-    """Horizontal lines at (bytes, name, line style), labelled at the right without overlap."""
+    """Draw horizontal lines at (bytes, name, line style), labelled on the right without overlap."""
     limit = axes.get_ylim()[1]
     merged: dict[int, list[tuple[str, str]]] = {}
     for value, name, style in sorted(levels, key=lambda level: level[0]):
@@ -97,7 +97,7 @@ def draw_levels(axes: Axes, levels: Sequence[tuple[int, str, str]]) -> None:
 
 
 def _spread(places: Sequence[float], gap: float) -> list[float]:
-    """Ascending ``places`` (fractions) pushed apart to at least ``gap``, the highest kept near the top."""
+    """Push ascending ``places`` (fractions) apart to at least ``gap``; the highest stays near the top."""
     spread = list(places)
     for index in range(1, len(spread)):
         spread[index] = max(spread[index], spread[index - 1] + gap)
@@ -108,7 +108,7 @@ def _spread(places: Sequence[float], gap: float) -> list[float]:
 
 
 def fitting_label(text: str, nbytes: int, width: float, height: float) -> tuple[str, float] | None:
-    """(label, font size) for a box of ``width`` × ``height`` points, None where nothing readable fits."""
+    """(label, font size) for a box of ``width`` × ``height`` points, or None if no readable label fits."""
     size = min(8.5, height * 0.8)
     room = int((width - 3) / (max(size, 1) * 0.62))
     if size < 5.5 or room < min(len(text), 6):

@@ -1,4 +1,4 @@
-"""Upper panel: live tensors stacked over the steps, against the given order's curve."""
+"""Upper panel: live tensors stacked at each step, compared with the curve of the given order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw_stack(axes: Axes, timeline: Timeline) -> None:
 
 
 def _outline(bands: Iterable[Band]) -> list[tuple[float, float]]:
-    """One closed polygon around the bands of a block, which follow each other without a gap."""
+    """One closed polygon around the bands of a block, which are contiguous in time."""
     lower: list[tuple[float, float]] = []
     upper: list[tuple[float, float]] = []
     for band in bands:

@@ -1,4 +1,4 @@
-"""One palette for every chart, and which buffer gets which colour of it."""
+"""The palette of all charts, and the assignment of its colours to buffers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from tvm_memopt.graph import Allocation
 
 PALETTE = ("#77aadd", "#ee8866", "#44bb99", "#eedd88", "#ffaabb", "#99ddff", "#bbcc33", "#c3a5d8")
-"""Light, colour-blind-safe fills (after Paul Tol's "light" scheme): dark labels are readable on each."""
+"""Light, colour-blind-safe fills, after Paul Tol's "light" scheme. Dark labels are readable on all of them."""
 
 WORKSPACE = "#c8c8c8"
 WORKSPACE_COLOUR = -1
 
 
 def assign_colours(allocations: Sequence[Allocation]) -> list[int]:
-    """Per allocation a palette index: one per tensor, apart from its neighbours' where that is possible.
+    """A palette index for each allocation: one per tensor, distinct from its neighbours where possible.
 
     Workspaces get WORKSPACE_COLOUR. O(allocations · live).
     """

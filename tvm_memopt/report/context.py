@@ -1,4 +1,4 @@
-"""What a report says beside the graph and the plan; every part may be absent."""
+"""Report data besides the graph and the plan. Every part is optional."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class BuildFigures:
-    """One build of the model. ``planned_nbytes`` is what its memory plan says; the rest is measured.
+    """Figures of one build of the model. ``planned_nbytes`` is read from its memory plan; the rest is measured.
 
-    ``arena_nbytes``, ``returned_nbytes`` and ``workspace_nbytes`` are bytes really allocated by the
-    runtime for the storage pool, the returned tensors and the scratch memory inside kernels;
-    ``seconds`` is the median time of one run.
+    ``arena_nbytes``, ``returned_nbytes`` and ``workspace_nbytes`` are the bytes that the runtime allocated for the
+    storage pool, the returned tensors and the workspaces inside kernels. ``seconds`` is the median time of one run.
     """
 
     planned_nbytes: int | None = None
@@ -23,7 +22,7 @@ class BuildFigures:
 
     @property
     def total_nbytes(self) -> int | None:
-        """Arena, returned tensors and kernel workspace together; None unless all three were measured."""
+        """Sum of arena, returned tensors and kernel workspace; None unless all three were measured."""
         parts = (self.arena_nbytes, self.returned_nbytes, self.workspace_nbytes)
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) else None
@@ -31,7 +30,7 @@ class BuildFigures:
 
 @dataclass(frozen=True, slots=True)
 class ReportContext:
-    """``baseline`` is TVM's own build, ``optimized`` ours; ``stage_seconds`` times each stage of the job."""
+    """``baseline`` is TVM's own build, ``optimized`` ours. ``stage_seconds`` has the time of each build stage."""
 
     baseline: BuildFigures | None = None
     optimized: BuildFigures | None = None

@@ -1,4 +1,4 @@
-"""The trade-off of memory and time as a picture."""
+"""Chart of the trade-off between memory and time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FOUND, _BOUND, _MISSED = "#2b6cb0", "#8a8a8a", "#c05621"
 
 
 def write_curve(title: str, plans: Sequence[Plan], path: str | os.PathLike[str]) -> None:
-    """Draw the extra cost of each plan over its arena into a ``.png`` or ``.svg`` file, by atomic rename.
+    """Draw the extra cost of each plan against its arena size into a ``.png`` or ``.svg`` file, written atomically.
 
-    Raises MemoptError for another extension or when matplotlib is absent.
+    Raises MemoptError for another extension or if matplotlib is missing.
     """
     chart_format(path)
     with load_matplotlib().rc_context(STYLE):
@@ -35,7 +35,7 @@ def write_curve(title: str, plans: Sequence[Plan], path: str | os.PathLike[str])
 
 
 def extra_percent(cost: float, base_cost: float) -> float:
-    """How much ``cost`` is above the cost with every op once, in percent."""
+    """Extra cost, in percent of the cost with every op run once."""
     return 100 * (cost / base_cost - 1) if base_cost else 0.0
 
 

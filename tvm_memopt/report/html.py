@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs no network, with the files it was made from beside it."""
+"""The HTML report: one file that needs no network, next to the files it was made from."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ TEMPLATE = "report.html.j2"
 def write_report(
     directory: str | os.PathLike[str], graph: Graph, plan: Plan, context: ReportContext | None = None
 ) -> Path:
-    """Write report.html, plan.json, graph.json, chart.svg and chart.png into ``directory``, made if absent.
+    """Write report.html, plan.json, graph.json, chart.svg and chart.png into ``directory``, created if missing.
 
-    Returns the path of report.html, which is written last. Raises PlanError for a wrong plan, and
-    MemoptError when a file cannot be written or matplotlib or jinja2 is absent.
+    Returns the path of report.html, which is written last. Raises PlanError if the plan is not valid, and MemoptError
+    if a file cannot be written or matplotlib or jinja2 is missing.
     """
     timeline = build_timeline(graph, plan)
     page = render_report(timeline, context or ReportContext())
@@ -50,7 +50,7 @@ def write_report(
 
 
 def render_report(timeline: Timeline, context: ReportContext) -> str:
-    """The HTML text. Raises MemoptError when jinja2 is absent."""
+    """Render the HTML text. Raises MemoptError if jinja2 is missing."""
     environment = _environment()
     page = environment.get_template(TEMPLATE).render(
         name=printable(timeline.plan.graph),
@@ -87,10 +87,10 @@ def _environment() -> jinja2.Environment:
 
 
 def _script_json(value: object) -> Markup:
-    """JSON that cannot end its own script element, marked as safe for the template."""
+    """JSON that cannot close its own script element, marked as safe for the template."""
     from markupsafe import Markup
 
-    text = json.dumps(value, separators=(",", ":"))  # ASCII only: U+2028 and friends are escaped
+    text = json.dumps(value, separators=(",", ":"))  # ASCII only: U+2028 and the like are escaped
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)

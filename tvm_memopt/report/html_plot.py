@@ -1,4 +1,4 @@
-"""Geometry of the report's plot: what is drawn without a script, and the data for the one that has it."""
+"""Geometry of the report's plot: the static shapes, and the data for the interactive script."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEADROOM = 1.06
 
 
 class _Level(TypedDict):
-    """A labelled line; ``x`` is where the label ends."""
+    """A labelled line; ``x`` is the end of the label."""
 
     x: float
     y: float
@@ -26,7 +26,7 @@ class _Level(TypedDict):
 
 
 def plot_view(timeline: Timeline) -> dict[str, object]:
-    """Static shapes in the coordinates of the SVG's view box."""
+    """Static shapes, in the coordinates of the SVG view box."""
     steps = max(1, len(timeline.steps))
     stack, memory = _limits(timeline)
     return {
@@ -46,7 +46,7 @@ def plot_view(timeline: Timeline) -> dict[str, object]:
 
 
 def plot_data(timeline: Timeline) -> dict[str, object]:
-    """What the script needs for hovering, pinning, zooming and the stack: short lists to keep the file small."""
+    """Data for the script (hover, pin, zoom, stack), as short lists to keep the file small."""
     stack, memory = _limits(timeline)
     return {
         "left": LEFT,
@@ -103,7 +103,7 @@ def _panel(top: float, height: float, limit: int, levels: list[tuple[int, str, s
 
 
 def _stagger(lines: list[_Level]) -> list[_Level]:
-    """Labels of lines that lie close together stand side by side, not on each other."""
+    """Put the labels of lines that are close together side by side, so that they do not overlap."""
     shift, before = 0, float("-inf")
     for line in lines:
         shift = shift + 170 if abs(line["y"] - before) < 13 else 0
@@ -112,7 +112,7 @@ def _stagger(lines: list[_Level]) -> list[_Level]:
 
 
 def _scaled(nbytes: int, limit: int) -> float:
-    """0 to 1000 instead of bytes: a viewer that computes in single precision still draws it exactly."""
+    """Scale bytes to 0–1000, so that viewers that compute in single precision still draw them exactly."""
     return round(1000 * nbytes / limit, 2)
 
 

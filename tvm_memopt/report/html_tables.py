@@ -1,4 +1,4 @@
-"""The report's figures as rows of text."""
+"""The report's figures, as rows of text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Figure = TypeVar("_Figure", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One figure: large ``value``, what it was ``before``, and a line of ``detail``."""
+    """One figure: its large ``value``, its value ``before``, and a line of ``detail``."""
 
     name: str
     value: str
@@ -29,7 +29,7 @@ class Tile:
 
 
 def tiles(timeline: Timeline, context: ReportContext) -> list[Tile]:
-    """Peak, arena, bound, fragmentation, recompute, and what was measured."""
+    """Tiles for peak, arena, lower bound, fragmentation, recomputation, and the measured figures."""
     plan, waste = timeline.plan, timeline.fragmentation_nbytes
     share = waste / plan.arena_nbytes if plan.arena_nbytes else 0.0
     repeats = f"steps that repeat an op: {repeated_steps(timeline)}"
@@ -63,7 +63,7 @@ def _bound_tile(timeline: Timeline) -> Tile:
     bound, gap = timeline.plan.lower_bound_nbytes, timeline.plan.gap_nbytes
     if bound is None or gap is None:
         return Tile("Lower bound", "none", "nothing was proved")
-    detail = "reached: proved the smallest" if gap == 0 else f"gap {gap} B ({percent(gap / bound if bound else 0)})"
+    detail = "reached: proved optimal" if gap == 0 else f"gap {gap} B ({percent(gap / bound if bound else 0)})"
     return Tile("Lower bound", short_bytes(bound), detail)
 
 
@@ -80,7 +80,7 @@ def _measured_tiles(context: ReportContext) -> list[Tile]:
 
 
 def builds_table(context: ReportContext) -> list[tuple[str, str, str, str]]:
-    """(quantity, TVM's build, ours, change) for every quantity that either build has."""
+    """(quantity, TVM's build, ours, change) for every quantity known for either build."""
     old, new = context.baseline or BuildFigures(), context.optimized or BuildFigures()
     rows = [
         _build_row("planned arena", old.planned_nbytes, new.planned_nbytes, exact_bytes),
@@ -96,7 +96,7 @@ def builds_table(context: ReportContext) -> list[tuple[str, str, str, str]]:
 def _build_row(
     name: str, before: _Figure | None, after: _Figure | None, write: Callable[[_Figure], str]
 ) -> tuple[str, str, str, str] | None:
-    """None where neither build has the quantity."""
+    """None if neither build has the quantity."""
     if before is None and after is None:
         return None
     figures = [write(value) if value is not None else _NOT_MEASURED for value in (before, after)]
@@ -105,7 +105,7 @@ def _build_row(
 
 
 def holder_rows(timeline: Timeline) -> list[dict[str, object]]:
-    """What holds the peak, largest first."""
+    """The buffers live at the peak, largest first."""
     return [
         {
             "block": holder.block,
@@ -152,7 +152,7 @@ def _could_go(timeline: Timeline, holder: Holder) -> str:
 
 
 def step_rows(timeline: Timeline) -> list[dict[str, object]]:
-    """The schedule with its marks; ``bar`` is the share of the peak in percent."""
+    """The schedule with its marks. ``bar`` is the percentage of the peak."""
     peak = max(timeline.live, default=0) or 1
     return [
         {
@@ -171,7 +171,7 @@ def step_rows(timeline: Timeline) -> list[dict[str, object]]:
 
 
 def making_rows(timeline: Timeline, context: ReportContext) -> list[tuple[str, str]]:
-    """How the plan was made."""
+    """How the plan was made: command, bounds, seed, versions and times."""
     plan, graph = timeline.plan, timeline.graph
     budget = "none: the smallest arena" if plan.budget_nbytes is None else exact_bytes(plan.budget_nbytes)
     rows = [("command", context.command_line or ""), ("status", f"{plan.status} by {method(timeline)}")]

@@ -1,4 +1,4 @@
-"""Which ops a schedule moved against the given order."""
+"""Ops that a schedule moves relative to the given order."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 
 def moved_ops(schedule: Sequence[int]) -> frozenset[int]:
-    """The fewest ops whose moves explain the order of first runs; repeats are no moves.
+    """Return a smallest set of ops whose moves explain the order of first runs. Repeats are not moves.
 
-    Op ids are places in the given order, so the ops that stayed are a longest increasing subsequence.
+    Op ids are positions in the given order, so the ops that stay form a longest increasing subsequence.
     """
     firsts = list(dict.fromkeys(schedule))
     return frozenset(firsts) - frozenset(_longest_increasing(firsts))
 
 
 def _longest_increasing(values: Sequence[int]) -> list[int]:
-    """Patience sorting with links back, O(n log n)."""
+    """Longest increasing subsequence by patience sorting with back links. O(n log n)."""
     tails: list[int] = []
     places: list[int] = []
     before: list[int] = []

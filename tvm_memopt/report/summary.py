@@ -1,4 +1,4 @@
-"""The plan in one line and in a handful of figures."""
+"""One-line summary of a plan, and its main figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tvm_memopt.report.units import change, exact_bytes, percent, seconds_text
 
 
 def summary_line(timeline: Timeline) -> str:
-    """Peak before → after, arena, bound, gap, extra compute, seconds and the method, in one line."""
+    """Peak before → after, arena, lower bound, gap, extra compute, seconds and method, on one line."""
     plan, before = timeline.plan, timeline.given_peak_nbytes
     after = plan.peak_live_nbytes
     parts = [
@@ -25,7 +25,7 @@ def summary_line(timeline: Timeline) -> str:
 
 
 def bound_text(timeline: Timeline) -> str:
-    """The lower bound and how far the arena is above it."""
+    """The lower bound, and the gap from it to the arena."""
     bound, gap = timeline.plan.lower_bound_nbytes, timeline.plan.gap_nbytes
     if bound is None or gap is None:
         return "no lower bound"
@@ -39,17 +39,17 @@ def extra_compute(timeline: Timeline) -> float:
 
 
 def repeated_steps(timeline: Timeline) -> int:
-    """How many steps run an op that ran before."""
+    """Number of steps that run an op again."""
     return sum(step.run > 0 for step in timeline.steps)
 
 
 def moved_steps(timeline: Timeline) -> int:
-    """How many ops left their place in the given order."""
+    """Number of ops moved from their place in the given order."""
     return sum(step.moved for step in timeline.steps)
 
 
 def method(timeline: Timeline) -> str:
-    """Name of the method that won."""
+    """Name of the method that found the plan."""
     return str(timeline.plan.solver.get("name", "an unnamed solver"))
 
 

@@ -1,4 +1,4 @@
-"""The plan as a terminal chart: a curve of live bytes over the address map, on one axis of steps."""
+"""The plan as a terminal chart: the curve of live bytes above the address map, with a common step axis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MARGIN = 11
 
 @dataclass(frozen=True, slots=True)
 class TextStyle:
-    """Size in characters of the whole chart, and whether only ASCII may be used."""
+    """Size of the whole chart in characters, and whether to use only ASCII."""
 
     width: int = 100
     height: int = 40
@@ -33,17 +33,17 @@ class TextStyle:
 
     @property
     def columns(self) -> int:
-        """Characters left for the step axis."""
+        """Number of characters left for the step axis."""
         return max(10, self.width - _MARGIN)
 
     @property
     def curve_rows(self) -> int:
-        """Rows of the live-bytes curve."""
+        """Number of rows of the live-bytes curve."""
         return max(2, min(8, self.height // 6))
 
 
 def print_chart(graph: Graph, plan: Plan, console: Console | None = None) -> None:
-    """Print the chart at the size of ``console``; no colour where it is not a terminal. Raises PlanError."""
+    """Print the chart at the size of ``console``, without colour if it is not a terminal. Raises PlanError."""
     from rich.console import Console
 
     console = console or Console()
@@ -53,9 +53,9 @@ def print_chart(graph: Graph, plan: Plan, console: Console | None = None) -> Non
 
 
 def text_chart(graph: Graph, plan: Plan, style: TextStyle | None = None) -> Text:
-    """Summary line, live-bytes curve, address map and legend; ``.plain`` is the uncoloured text.
+    """Summary line, live-bytes curve, address map and legend. ``.plain`` is the text without colour.
 
-    Raises PlanError when the plan is not valid.
+    Raises PlanError if the plan is not valid.
     """
     from rich.text import Text
 
@@ -78,7 +78,7 @@ def text_chart(graph: Graph, plan: Plan, style: TextStyle | None = None) -> Text
 
 
 def _plot_width(timeline: Timeline, style: TextStyle) -> int:
-    """A whole number of characters a step where they fit, so that every step looks equally long."""
+    """A whole number of characters per step if they fit, so that all steps have the same width."""
     steps = len(timeline.steps)
     return steps * min(12, style.columns // steps) if steps <= style.columns else style.columns
 
@@ -88,7 +88,7 @@ def _map_rows(style: TextStyle, legend_rows: int) -> int:
 
 
 def _letters(timeline: Timeline) -> dict[int, str]:
-    """A letter for each block: first what holds the peak, then by bytes times steps; '+' when they run out."""
+    """A letter for each block: first the blocks live at the peak, then by bytes × steps; '+' once letters run out."""
     order = [h.block for h in timeline.holders]
     order += sorted(range(len(timeline.blocks)), key=lambda index: -timeline.blocks[index].area)
     letters: dict[int, str] = {}
@@ -116,7 +116,7 @@ def _curve(timeline: Timeline, width: int, style: TextStyle) -> list[Text]:
 
 
 def _marker(column: int, width: int, text: str) -> str:
-    """``text`` beside a ▼ at ``column``, on the side that has room."""
+    """``text`` beside a ▼ at ``column``, on the side that has room for it."""
     if column + 2 + len(text) <= width or column < len(text) + 1:
         return " " * column + "▼ " + text
     return " " * (column - len(text) - 1) + text + " ▼"

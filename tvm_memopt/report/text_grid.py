@@ -1,4 +1,4 @@
-"""Sampling of steps and addresses onto a grid of characters."""
+"""Sampling of steps and addresses onto a character grid."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ FREE = -1
 
 
 def column_steps(column: int, width: int, steps: int) -> range:
-    """The steps that a column shows, never none: several to a column, or several columns to a step."""
+    """The steps that a column shows, at least one. A column can show several steps, or a step several columns."""
     first = column * steps // width
     return range(first, max(first + 1, (column + 1) * steps // width))
 
 
 def live_columns(live: Sequence[int], width: int) -> list[int]:
-    """Largest live bytes of each column's steps, so that no peak is lost."""
+    """The most live bytes among each column's steps, so that no peak is lost."""
     return [max(live[s] for s in column_steps(column, width, len(live))) for column in range(width)]
 
 
 def address_cells(allocations: Sequence[Allocation], steps: int, arena: int, width: int, rows: int) -> list[list[int]]:
-    """Per row (lowest address first) and column: the allocation that covers most of the cell, or FREE.
+    """For each row (lowest address first) and column: the allocation that covers most of the cell, or FREE.
 
-    A cell counts as free when less than half of its bytes × steps are held.
+    A cell is free if less than half of its bytes × steps are allocated.
     """
     cover: list[list[dict[int, float]]] = [[{} for _ in range(width)] for _ in range(rows)]
     spans = [column_steps(column, width, steps) for column in range(width)]

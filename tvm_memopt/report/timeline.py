@@ -1,4 +1,4 @@
-"""What every chart draws: a checked plan as blocks on the address map, bands of live bytes and steps."""
+"""The data behind every chart: a checked plan as blocks on the address map, bands of live bytes, and steps."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from tvm_memopt.report.units import printable
 class Block:
     """One allocation on the address map (steps × bytes).
 
-    ``producer`` is the op whose step opens it, None for an arena input; ``reads`` are the steps that
-    read this very instance; ``run`` counts earlier instances of the same tensor (0: not a repeat).
+    ``producer``: the op that creates it; None for an arena input.
+    ``reads``: the steps that read this instance.
+    ``run``: number of earlier instances of the same tensor; 0 if it is not a repeat.
     """
 
     allocation: Allocation
@@ -31,16 +32,16 @@ class Block:
 
     @property
     def area(self) -> int:
-        """Bytes × steps, by which charts rank what to name."""
+        """Bytes × steps. Charts name the blocks of largest area first."""
         return self.allocation.nbytes * (self.allocation.last - self.allocation.first + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Where a block stands in the stack of live bytes from step ``first`` to ``last`` inclusive.
+    """Position of a block in the stack of live bytes, from step ``first`` to ``last`` inclusive.
 
-    Blocks are stacked in address order. Bytes that an in-place pair shares are counted once, so the
-    ``height`` of the upper one of the pair can be less than its size.
+    Blocks are stacked in address order. Bytes shared by an in-place pair count once, so the ``height`` of the upper
+    block of a pair can be less than its size.
     """
 
     block: int
@@ -52,7 +53,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row of the schedule. ``moved``: out of the given order; ``run`` > 0: recomputed."""
+    """One step of the schedule. ``moved``: not in the given order. ``run`` > 0: recomputed."""
 
     index: int
     op: int
@@ -65,10 +66,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """One block live at the peak step; ``share`` and ``cumulative`` are fractions of the peak.
+    """One block live at the peak step. ``share`` and ``cumulative`` are fractions of the peak.
 
-    ``in_use``: the peak step itself reads or writes it. ``remat_cost``: cost of one more run of its
-    producer where dropping the block over the peak is possible at all, else None.
+    ``in_use``: whether the op at the peak step reads or writes it.
+    ``remat_cost``: cost of one more run of its producer; None if the block cannot be dropped over the peak.
     """
 
     block: int
@@ -82,7 +83,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class Timeline:
-    """A valid plan, ready to draw. ``live`` and ``given_live`` are bytes held per step."""
+    """A valid plan, ready to draw. ``live``, ``given_live``: live bytes per step, in its order and in the given one."""
 
     graph: Graph
     plan: Plan
@@ -94,27 +95,27 @@ class Timeline:
 
     @property
     def peak_step(self) -> int | None:
-        """The first step that holds the most bytes; None for an empty schedule."""
+        """The first step with the most live bytes; None for an empty schedule."""
         return self.live.index(max(self.live)) if self.live else None
 
     @property
     def given_peak_nbytes(self) -> int:
-        """Peak live bytes of the graph's given order."""
+        """Peak memory of the graph's given order."""
         return max(self.given_live, default=0)
 
     @property
     def fragmentation_nbytes(self) -> int:
-        """Arena bytes that are in no use even at the peak."""
+        """Arena bytes that are unused even at the peak."""
         return self.plan.arena_nbytes - self.plan.peak_live_nbytes
 
     @cached_property
     def holders(self) -> tuple[Holder, ...]:
-        """What holds the peak, largest first."""
+        """The blocks live at the peak, largest first."""
         return tuple(_holders(self)) if self.live else ()
 
 
 def build_timeline(graph: Graph, plan: Plan) -> Timeline:
-    """Check ``plan`` and lay it out for drawing. Raises PlanError when the plan is not valid."""
+    """Check ``plan`` and lay it out for drawing. Raises PlanError if the plan is not valid."""
     check(graph, plan)
     count = len(plan.schedule)
     bands = stack_bands(plan.allocations, count)
@@ -134,7 +135,7 @@ def build_timeline(graph: Graph, plan: Plan) -> Timeline:
 
 
 def stack_bands(allocations: Iterable[Allocation], steps: int) -> list[Band]:
-    """The address map with its holes squeezed out, as maximal runs of steps. O(steps · live)."""
+    """The address map with its holes removed, as bands of maximal runs of steps. O(steps · live)."""
     opening: dict[int, list[tuple[int, int, Allocation]]] = {}
     for index, allocation in enumerate(allocations):
         opening.setdefault(allocation.first, []).append((allocation.offset, index, allocation))
@@ -186,7 +187,7 @@ def _blocks(graph: Graph, plan: Plan) -> Iterable[Block]:
 
 
 def _reads_and_runs(graph: Graph, plan: Plan) -> tuple[list[list[int]], list[int]]:
-    """Per allocation: the steps that read it, and how many instances of its tensor came before."""
+    """For each allocation: the steps that read it, and the number of earlier instances of its tensor."""
     reads: list[list[int]] = [[] for _ in plan.allocations]
     runs = [0] * len(plan.allocations)
     opening: dict[int, list[int]] = {}

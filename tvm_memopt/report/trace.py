@@ -1,7 +1,7 @@
-"""The plan for Perfetto and chrome://tracing: ops, buffers in lanes, and memory counters.
+"""Export of the plan as a trace for Perfetto and chrome://tracing: ops, buffers in lanes, and memory counters.
 
-Trace viewers draw events that overlap on one track wrongly, so each buffer lies on a lane whose
-buffers never overlap in time; lanes follow the addresses.
+Trace viewers draw overlapping events on one track wrongly. Each buffer is therefore assigned to a lane whose
+buffers never overlap in time. Lanes are in address order.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from tvm_memopt.graph import Graph, Plan
 from tvm_memopt.report.timeline import Timeline, build_timeline
 
 _OPS, _ARENA = 1, 2
-_LONGEST = 10**15  # nanoseconds on the axis; viewers keep times in 64 bits
+_LONGEST = 10**15  # length of the axis in nanoseconds; viewers store times in 64 bits
 
 
 def write_trace(graph: Graph, plan: Plan, path: str | os.PathLike[str]) -> None:
-    """Write the Chrome JSON trace by atomic rename. Raises PlanError, or MemoptError when it cannot be written."""
+    """Write the Chrome JSON trace atomically. Raises PlanError, or MemoptError if it cannot be written."""
     write_text_atomic(path, trace_json(graph, plan))
 
 
 def trace_json(graph: Graph, plan: Plan) -> str:
-    """The trace, on a time axis of summed op costs (an op without a cost takes one unit). Raises PlanError."""
+    """The trace. Its time axis is the running sum of op costs; ops without a cost take one unit. Raises PlanError."""
     timeline = build_timeline(graph, plan)
     starts, unit = step_starts(timeline)
     events = [*_names(timeline), *_op_events(timeline, starts), *_buffer_events(timeline, starts)]
@@ -35,7 +35,7 @@ def trace_json(graph: Graph, plan: Plan) -> str:
 
 
 def lanes(timeline: Timeline) -> list[int]:
-    """Per block its lane: the lowest one that is free at all its steps, blocks taken in address order."""
+    """For each block, the lowest lane that is free at all its steps; blocks are assigned in address order."""
     busy: list[list[tuple[int, int]]] = []
     found = [0] * len(timeline.blocks)
     order = sorted(range(len(found)), key=lambda i: _by_address(timeline, i))
@@ -51,7 +51,7 @@ def lanes(timeline: Timeline) -> list[int]:
 
 
 def step_starts(timeline: Timeline) -> tuple[list[int], str]:
-    """Start of every step and the end of the last, in whole nanoseconds, and what a nanosecond stands for."""
+    """The start of every step and the end of the last, in whole nanoseconds, and the meaning of a nanosecond."""
     costs = [step.cost for step in timeline.steps]
     total = sum(costs)
     if not total:
@@ -104,5 +104,5 @@ def _counter_events(timeline: Timeline, starts: list[int]) -> Iterator[dict[str,
 
 
 def _slice(track: tuple[int, int], name: str, span: tuple[int, int], args: Mapping[str, object]) -> dict[str, object]:
-    times = {"ts": span[0] / 1000, "dur": (span[1] - span[0]) / 1000}  # the format counts microseconds
+    times = {"ts": span[0] / 1000, "dur": (span[1] - span[0]) / 1000}  # the format uses microseconds
     return {"ph": "X", "pid": track[0], "tid": track[1], "name": name, **times, "args": args}

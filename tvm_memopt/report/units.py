@@ -1,4 +1,4 @@
-"""Bytes, shares, times and axis ticks as people read them."""
+"""Human-readable bytes, shares, times and axis ticks."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def byte_unit(nbytes: int) -> tuple[int, str]:
-    """(divisor, name) of the largest binary unit of which ``nbytes`` holds at least one."""
+    """(divisor, name) of the largest binary unit that is at most ``nbytes``."""
     power = min(max(nbytes.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
     return 1024**power, _UNITS[power]
 
 
 def short_bytes(nbytes: int) -> str:
-    """Three significant digits or a whole number in a unit chosen by size: ``"176 KiB"``."""
+    """``nbytes`` in a suitable unit, with three significant digits or as a whole number: ``"176 KiB"``."""
     divisor, unit = byte_unit(abs(nbytes))
     return f"{_digits(nbytes / divisor)} {unit}"
 
 
 def exact_bytes(nbytes: int) -> str:
-    """The exact count with the same in KiB: ``"180224 B (176 KiB)"``."""
+    """The exact number of bytes, followed by the same in KiB: ``"180224 B (176 KiB)"``."""
     return f"{nbytes} B ({nbytes / 1024:.{1 if nbytes % 1024 else 0}f} KiB)"
 
 
 def percent(share: float) -> str:
-    """``0.3125`` as ``"31.2%"``; a minus sign is a real one."""
+    """Format ``0.3125`` as ``"31.2%"``, with a true minus sign for negative values."""
     return f"{share * 100:.1f}%".replace("-", "−").replace("−0.0%", "0.0%")
 
 
 def change(before: float, after: float) -> str:
-    """``after`` against ``before`` with its sign; empty where they are equal or ``before`` is 0."""
+    """Signed change from ``before`` to ``after``; empty if they are equal or ``before`` is 0."""
     if not before or before == after:
         return ""
     text = percent(after / before - 1)
@@ -38,7 +38,7 @@ def change(before: float, after: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Seconds in a unit chosen by size, three significant digits."""
+    """``seconds`` in a suitable unit, with three significant digits."""
     for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
         if abs(seconds) * factor >= 1 or unit == "µs":
             break
@@ -46,7 +46,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def byte_ticks(limit: int, count: int = 6) -> list[tuple[int, str]]:
-    """At most ``count`` + 1 round values from 0 to ``limit`` bytes, each with its label in one unit."""
+    """At most ``count`` + 1 round values from 0 to ``limit`` bytes, each with its label, all in one unit."""
     if limit <= 0:
         return [(0, "0")]
     divisor, unit = byte_unit(limit)
@@ -64,7 +64,7 @@ def step_ticks(first: int, last: int, count: int = 10) -> list[int]:
 
 
 def clip_text(text: str, width: int) -> str:
-    """``text``, or its head and tail around an ellipsis where it is longer than ``width``."""
+    """``text``, shortened to its head and tail around an ellipsis if it is longer than ``width``."""
     if len(text) <= width:
         return text
     tail = max(0, (width - 1) // 3)
@@ -72,12 +72,12 @@ def clip_text(text: str, width: int) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` with what no file format can carry (control characters, lone surrogates) replaced."""
+    """``text`` with characters that no file format can carry (control characters, lone surrogates) replaced."""
     return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _round_step(least: float) -> float:
-    """The least of 1, 2, 5 times a power of ten that is at least ``least``."""
+    """The smallest of 1, 2, 5 times a power of ten that is at least ``least``."""
     power = 10.0 ** math.floor(math.log10(least))
     return next((m * power for m in (1, 2, 5) if m * power >= least * (1 - 1e-9)), 10 * power)
 

@@ -1,4 +1,4 @@
-"""The search: pure functions from a Graph and a Request to a Plan."""
+"""The solvers: pure functions from a Graph and a Request to a Plan."""
 
 from tvm_memopt.solvers.layout import Placement, place
 from tvm_memopt.solvers.methods import METHODS, solve

@@ -1,4 +1,4 @@
-"""The one driver of CP-SAT: parameters, improving solutions as they come, the deadline and Ctrl-C."""
+"""The driver of CP-SAT: parameters, improving solutions, the deadline and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ _LEAST_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class CpSatOutcome:
-    """``status``: what is proved of the model; ``value`` reads a variable of the best solution, where there is one.
+    """Result of a CP-SAT run.
 
-    ``bound``: no solution has a smaller objective.
+    ``status``: what is proved about the model.
+    ``objective``: value of the best solution, or None without one.
+    ``bound``: a proved lower bound on the objective.
+    ``value``: reads a variable of the best solution, if there is one.
     """
 
     status: Status
@@ -28,7 +31,7 @@ class CpSatOutcome:
 
     @property
     def solved(self) -> bool:
-        """Whether there is a solution."""
+        """Whether a solution was found."""
         return self.status in ("optimal", "feasible")
 
 
@@ -40,10 +43,10 @@ def run_cp_sat(
     seed: int,
     on_solution: Callable[[Callable[[Any], int]], None] | None = None,
 ) -> CpSatOutcome:
-    """Solve ``model`` until ``deadline``; ``on_solution`` gets a reader of each improving solution's values.
+    """Solve ``model`` until ``deadline``. ``on_solution`` is called with a reader of each improving solution's values.
 
-    The search strategies take turns, so that a run that is not cut short gives the same answer whatever the threads'
-    timing. Ctrl-C stops the search and raises nothing; the outcome says so.
+    The search strategies are interleaved, so a run that is not cut short gives the same answer whatever the timing of
+    the threads. Ctrl-C stops the search without raising; the outcome reports it.
     """
     from ortools.sat.python import cp_model
 
@@ -67,7 +70,7 @@ def run_cp_sat(
 
 
 def _round_up(bound: float) -> int:
-    """The whole number that an objective of whole numbers cannot go below; safe against float noise."""
+    """The objective bound rounded up to a whole number, with a tolerance for floating-point noise."""
     return -int(-(bound - 1e-6 * max(1.0, abs(bound) * 1e-9)) // 1)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C where an exception at just any place would lose the answer."""
+"""Ctrl-C handling for code that must keep its result, in place of a KeyboardInterrupt at any point."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _T = TypeVar("_T")
 
 @contextmanager
 def noted_interrupts(on_press: Callable[[], None] | None = None) -> Iterator[list[int]]:
-    """Inside, Ctrl-C is noted in the list, after ``on_press()``, instead of raising KeyboardInterrupt.
+    """Record Ctrl-C in the yielded list and call ``on_press()``, instead of raising KeyboardInterrupt.
 
-    Without ``on_press`` a second one raises: what cannot be ended early can still be given up. Other threads than the
-    main one, and programs with a handler of their own, are left alone.
+    Without ``on_press`` a second Ctrl-C raises, so that a search that cannot be stopped early can still be aborted. It
+    has no effect outside the main thread, nor in programs with a SIGINT handler of their own.
     """
     pressed: list[int] = []
     own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -40,9 +40,9 @@ def noted_interrupts(on_press: Callable[[], None] | None = None) -> Iterator[lis
 
 
 def call_stoppable(call: Callable[[], _T], stop: Callable[[], object]) -> tuple[_T, bool]:
-    """Run ``call`` in a second thread, so that Ctrl-C reaches this one; then ``stop`` is called until it ends.
+    """Run ``call`` in a second thread, so that this one receives Ctrl-C. On Ctrl-C, call ``stop`` until it ends.
 
-    Returns what ``call`` returned and whether Ctrl-C was pressed.
+    Returns the result of ``call``, and whether Ctrl-C was pressed.
     """
     outcome: list[_T] = []
     failure: list[BaseException] = []
@@ -62,7 +62,7 @@ def call_stoppable(call: Callable[[], _T], stop: Callable[[], object]) -> tuple[
         try:
             done.wait(_POLL_SECONDS)
             if interrupted:
-                stop()  # again and again: a call before the search has begun is lost
+                stop()  # repeatedly: a call before the search has started has no effect
         except KeyboardInterrupt:
             interrupted = True
     if failure:

@@ -1,4 +1,4 @@
-"""The methods that a plan can be asked of, by name: the portfolio, and the papers' own formulations."""
+"""The methods by which a plan can be computed: the portfolio, and the formulations of published papers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.request import Deadline, Request
 from tvm_memopt.solvers.switches import SWITCHES
 
-_SCHEDULE_SHARE = 0.8  # of the time limit, for methods that choose a schedule; the rest is for its addresses
+_SCHEDULE_SHARE = 0.8  # of the time limit, for methods that choose a schedule; the rest is for placement
 
 
 def solve(graph: Graph, request: Request | None = None) -> Plan:
-    """The plan of ``request.method``, checked; Ctrl-C returns the best so far.
+    """Return a checked plan computed by ``request.method``. Ctrl-C returns the best plan so far.
 
-    Without a budget: the smallest arena, every op run once. With one: the least cost among the plans that keep it.
-    Raises MemoptError for an unknown method or switch, BudgetError where the method needs a budget or takes none.
+    Without a budget, the plan minimises the arena and runs every op once. With a budget, it has the least cost among
+    plans within it.
+
+    Raises MemoptError for an unknown method or switch, and BudgetError if the method needs a budget or does not take
+    one.
     """
     request = request or Request()
     if request.method not in METHODS:
@@ -33,7 +36,7 @@ def solve(graph: Graph, request: Request | None = None) -> Plan:
 
 
 def _moccasin(graph: Graph, request: Request) -> Plan:
-    """MOCCASIN (arXiv 2304.14463): constraint programming with retention intervals, first runs in the given order."""
+    """MOCCASIN (arXiv 2304.14463): constraint programming over retention intervals, first runs in the given order."""
     from tvm_memopt.solvers.published.moccasin import solve_moccasin
 
     deadline = Deadline(request.time_limit)
@@ -49,7 +52,7 @@ def _moccasin(graph: Graph, request: Request) -> Plan:
 
 
 def _checkmate(graph: Graph, request: Request) -> Plan:
-    """Checkmate (arXiv 1910.02653): a mixed-integer programme over stages, solved by HiGHS."""
+    """Checkmate (arXiv 1910.02653): a mixed-integer programme over stages, solved with HiGHS."""
     from tvm_memopt.solvers.published.checkmate import solve_checkmate
 
     deadline = Deadline(request.time_limit)
@@ -59,7 +62,7 @@ def _checkmate(graph: Graph, request: Request) -> Plan:
 
 
 def _olla(graph: Graph, request: Request) -> Plan:
-    """OLLA (arXiv 2210.12924): order and addresses as one integer programme, without recomputation."""
+    """OLLA (arXiv 2210.12924): order and addresses as one integer programme, without rematerialisation."""
     from tvm_memopt.solvers.published.olla import solve_olla
 
     if request.budget_nbytes is not None:
@@ -69,12 +72,12 @@ def _olla(graph: Graph, request: Request) -> Plan:
 
 def _budget(request: Request) -> int:
     if request.budget_nbytes is None:
-        raise BudgetError(f"method {request.method!r} searches what to run again, so it needs a budget")
+        raise BudgetError(f"method {request.method!r} recomputes ops, so it needs a budget")
     return request.budget_nbytes
 
 
 def _placed(graph: Graph, request: Request, deadline: Deadline, found: RematResult) -> Plan:
-    """The schedule with addresses; live bytes within the budget do not promise an arena within it."""
+    """Place the schedule. Live bytes within the budget do not guarantee an arena within it."""
     inner = replace(request, disabled=frozenset(), method="portfolio")
     plan = plan_for_order(graph, found.schedule, inner, deadline)
     solver = {
@@ -94,7 +97,7 @@ def _placed(graph: Graph, request: Request, deadline: Deadline, found: RematResu
 
 
 def _switches(method: str) -> frozenset[str]:
-    """The names that ``Request.disabled`` may hold."""
+    """The names that ``Request.disabled`` may contain."""
     if method == "portfolio":
         return frozenset(SWITCHES)
     if method == "olla":

@@ -1,4 +1,4 @@
-"""What is asked of a solver, and the clock that it obeys."""
+"""The request to a solver, and its deadline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tvm_memopt.errors import BudgetError
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One line of news from a running search: seconds since its start and the best plan's figures."""
+    """Progress of a running search: seconds since its start, and figures of the best plan so far."""
 
     seconds: float
     stage: str
@@ -22,13 +22,18 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is wanted of a plan and what may be spent on it.
+    """What plan is requested, and the limits on the search.
 
-    ``budget_nbytes``: largest arena, or None for the smallest that is found. ``time_limit``: wall-clock
-    seconds, set-up included. ``method``: one of ``tvm_memopt.solvers.METHODS``. ``disabled``: names of search switches
-    to turn off, for ablation; those of the portfolio are in ``tvm_memopt.solvers.SWITCHES``.
-    ``start_schedules``: schedules, repeats allowed, of earlier plans to start from.
-    ``progress`` is called now and then from the solving thread.
+    ``budget_nbytes``: the largest allowed arena; None to minimise the arena.
+    ``time_limit``: wall-clock seconds, including set-up.
+    ``seed``, ``threads``: of the search.
+    ``start_schedules``: schedules of earlier plans to start from; they may repeat ops.
+    ``disabled``: names of search switches to turn off, for ablation. ``tvm_memopt.solvers.SWITCHES`` lists those of the
+    portfolio.
+    ``method``: one of ``tvm_memopt.solvers.METHODS``.
+    ``progress``: called from time to time, from the solving thread.
+
+    Raises BudgetError if a limit is not positive.
     """
 
     budget_nbytes: int | None = None
@@ -50,7 +55,7 @@ class Request:
 
 
 class Deadline:
-    """A wall-clock deadline, made once at entry and passed down."""
+    """A wall-clock deadline, created once at entry and passed down."""
 
     def __init__(self, seconds: float) -> None:
         self.started = time.monotonic()
@@ -68,9 +73,9 @@ class Deadline:
 
     @property
     def passed(self) -> bool:
-        """Whether the time is up."""
+        """Whether time has run out."""
         return time.monotonic() >= self.ends
 
     def within(self, seconds: float) -> Deadline:
-        """A deadline of ``seconds`` from now that does not outlast this one."""
+        """A deadline ``seconds`` from now, but no later than this one."""
         return Deadline(min(seconds, self.remaining))

@@ -17,11 +17,12 @@ Listener = Callable[[Plan], None]
 def sweep(
     graph: Graph, budgets_nbytes: Sequence[int], request: Request | None = None, listen: Listener | None = None
 ) -> list[Plan]:
-    """Plans for the budgets, the largest first; ``request.time_limit`` is for each.
+    """Compute a plan for each budget, largest first. ``request.time_limit`` applies to each.
 
-    A search starts from the schedules of the larger budgets. What a smaller budget found cheaper, or at all, holds
-    for the larger ones too, so along the result the cost never falls. Ctrl-C ends the sweep: the plans so far, the
-    interrupted one included, are returned. ``listen`` is told each plan as it is found.
+    Each search starts from the schedules of the larger budgets. A plan for a smaller budget is also valid for larger
+    ones and replaces theirs if it is cheaper or if they have none. The cost therefore never falls along the result.
+    Ctrl-C ends the sweep and returns the plans so far, including the interrupted one. ``listen`` is called with each
+    plan as found.
     """
     request = request or Request()
     plans: list[Plan] = []
@@ -37,7 +38,7 @@ def sweep(
 
 
 def _carried_over(graph: Graph, plans: Sequence[Plan]) -> list[Plan]:
-    """From the smallest budget up: a plan that keeps a smaller budget and costs less, or keeps it at all, is taken."""
+    """From the smallest budget up, reuse the plan of a smaller budget if it is cheaper, or if there is no other."""
     found: list[Plan] = []
     best: Plan | None = None
     for plan in reversed(plans):
@@ -54,7 +55,7 @@ def _keeps(plan: Plan) -> bool:
 
 
 def _under(graph: Graph, plan: Plan, other: Plan) -> Plan:
-    """``plan`` as the answer to the request that ``other`` answered."""
+    """``plan`` as the answer to the request of ``other``."""
     lives = lifetimes(graph, plan.schedule)
     offsets = tuple(allocation.offset for allocation in plan.allocations)
     bound = other.lower_bound_nbytes or 0
@@ -62,7 +63,7 @@ def _under(graph: Graph, plan: Plan, other: Plan) -> Plan:
         graph,
         plan.schedule,
         lives,
-        Placement(offsets, plan.arena_nbytes, 0, "that of a smaller budget"),
+        Placement(offsets, plan.arena_nbytes, 0, "reused from a smaller budget"),
         budget=other.budget_nbytes,
         bound=bound,
         any_plan_bound=bound,

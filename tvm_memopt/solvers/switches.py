@@ -1,4 +1,4 @@
-"""The search tricks that ``Request.disabled`` can turn off, one sentence each."""
+"""Search techniques that ``Request.disabled`` can turn off, one sentence each."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from tvm_memopt.solvers.order.order_switches import ORDER_SWITCHES
 from tvm_memopt.solvers.remat.remat_switches import REMAT_SWITCHES
 
 SWITCHES: Mapping[str, str] = {
-    "constructive": "Try the classical orders (Kahn, depth first, greedy) beside the given one.",
-    "beam": "Where the search in C++ was not built: beams of growing width over executed sets.",
-    "safe-moves": "In those beams, run at once an op that fits the target and does not raise what is live.",
+    "constructive": "Try the classical orders (Kahn, depth-first, greedy) besides the given one.",
+    "beam": "If the search in C++ was not built: beams of growing width over executed sets.",
+    "safe-moves": "In those beams, immediately run an op that fits the target and does not increase the live bytes.",
     "best-fit": "In greedy placement, try the tightest gap as well as the lowest.",
-    "peak-first": "Of more than 1000 buffers, place those held near the peak first, exactly, and the others around.",
-    "inplace": "Let an output lie on the input that dies in the same op.",
-    "boosting": "Repeat greedy placement, moving up what ended too high, until that stops helping.",
+    "peak-first": "With more than 1000 buffers, place those live near the peak first, exactly, and the others around.",
+    "inplace": "Let an output use the address of the input that dies in the same op.",
+    "boosting": "Repeat greedy placement, placing buffers that end too high earlier, until that stops helping.",
     "topoformer": "On graphs of 1000 ops and more, start the search in C++ from a learned order too.",
-    "native": "Search orders and addresses in C++, where it was built.",
+    "native": "Search orders and addresses in C++, if it was built.",
     "cp-sat": "Close the gap that greedy placement leaves by exact search.",
-    "joint": "Where a gap is left on a small graph, search order and addresses in one model.",
-    "remat": "Where a budget is missed by every order, run ops again.",
-    "exact-remat": "On small graphs, prove what recomputation costs at least, or that no schedule keeps the budget.",
+    "joint": "If a gap is left on a small graph, search order and addresses in one model.",
+    "remat": "If every order misses the budget, recompute ops.",
+    "exact-remat": "On small graphs, prove the least cost of recomputation, or that no schedule is within the budget.",
     **ORDER_SWITCHES,
     **REMAT_SWITCHES,
     **LAYOUT_SWITCHES,
 }
-"""Name -> what it does; every switch is on by default. "decompose" holds for CP-SAT too."""
+"""Name -> what it does; every switch is on by default. "decompose" also applies to CP-SAT."""

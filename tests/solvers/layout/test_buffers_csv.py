@@ -38,7 +38,7 @@ def test_a_header_alone_has_no_buffers(tmp_path: Path) -> None:
         ("id,lower,upper,size\n0,0,1,4\n\n1,5,5,4\n", ("line 4", "from 5 to 5")),
         ("id,lower,upper,size\n0,0,1,4.5\n", ("line 2", "size is '4.5'")),
         ("id,lower,upper,size\n0,0,1\n", ("line 2", "3 cells")),
-        ("id,lower,upper,size\n0,0,1,4\n0,1,2,4\n", ("line 3", "stands in line 2")),
+        ("id,lower,upper,size\n0,0,1,4\n0,1,2,4\n", ("line 3", "appears in line 2")),
         (f"id,lower,upper,size\n0,0,{10**30},4\n", ("line 2", "lower < upper")),
     ],
 )

@@ -1,4 +1,4 @@
-"""Synthetic graphs: the layered benchmark family and random DAGs with every feature of the format."""
+"""Synthetic graphs: the layered benchmark family, and random DAGs that use every feature of the format."""
 
 from tvm_memopt.graph.generators.layered import layered_graph
 from tvm_memopt.graph.generators.random_graphs import random_graph

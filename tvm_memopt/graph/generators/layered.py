@@ -1,5 +1,5 @@
 """Layered computation graphs after Gagrani et al., "Neural Topological Ordering for Computation
-Graphs" (NeurIPS 2022), appendix A; details fitted to the four graphs published with MOCCASIN."""
+Graphs" (NeurIPS 2022), appendix A. Details are fitted to the four graphs published with MOCCASIN."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIZE_MEANS = (0.5, 1.0, 3.0, 5.0)
 _SIZE_DEVIATIONS = (0.5, 1.0, 1.0, 1.0)
 _SIZE_GRID = 10  # the published sizes are multiples of 10
 _LARGEST_COST = 1000
-_SKIP_DRIFT = 0.2  # a skip edge lands at most this much further along its layer than it starts
+_SKIP_DRIFT = 0.2  # a skip edge ends at most this much further along its layer than it starts
 
 
 def layered_graph(
@@ -28,14 +28,17 @@ def layered_graph(
     skip: float = 0.14,
     seed: int = 0,
 ) -> Graph:
-    """A random layered graph of ``n`` ops, one arena tensor each, nothing returned; the op list goes
-    layer by layer from a single source to a single target.
+    """Generate a random layered graph of ``n`` ops with one arena tensor each and no returned tensors.
 
-    ``width`` W sets the nominal number of layers ⌈√(n(1/W − 1))⌉, drawn from U(0.25, 0.5) when None;
-    layer widths vary by a factor 1 ± ``variability``; ``density`` lies between a thin matching (0) and
-    complete adjacent layers (1); ``skip`` is the aimed share of edges that jump over a layer.
-    One ``random.Random(seed)`` draws everything: same arguments, same graph. O(edges).
-    Raises GraphError for parameters out of range.
+    The ops are listed layer by layer, from a single source to a single sink.
+
+    ``width``: W, which sets the nominal number of layers ⌈√(n(1/W − 1))⌉; drawn from U(0.25, 0.5) if None.
+    ``variability``: layer widths vary by a factor of 1 ± ``variability``.
+    ``density``: from 0 (a sparse matching of adjacent layers) to 1 (adjacent layers fully connected).
+    ``skip``: target share of edges that skip at least one layer.
+    ``seed``: seeds the one ``random.Random`` that draws everything; the same arguments give the same graph.
+
+    O(edges). Raises GraphError if a parameter is out of range.
     """
     _check_parameters(n, width, variability, density, skip)
     rng = random.Random(seed)
@@ -71,7 +74,7 @@ def _check_parameters(n: int, width: float | None, variability: float, density: 
 
 
 def _draw_layers(n: int, width: float, variability: float, rng: random.Random) -> list[Sequence[int]]:
-    """Op ids by layer: one source, random widths until only the target is left, one target."""
+    """Op ids by layer: one source, layers of random width, then one sink."""
     ids = list(range(n))
     nominal = n / math.ceil(math.sqrt(n * (1 / width - 1)))
     least = max(1, math.ceil(nominal * (1 - variability)))
@@ -88,10 +91,10 @@ def _draw_layers(n: int, width: float, variability: float, rng: random.Random) -
 def _connect(
     above: Sequence[int], below: Sequence[int], density: float, inputs: list[list[int]], rng: random.Random
 ) -> int:
-    """Join two adjacent layers; returns the edge count, round(ρ·a·b + (1 − ρ)·max(a, b)).
+    """Connect two adjacent layers and return the number of edges, round(ρ·a·b + (1 − ρ)·max(a, b)).
 
-    Each node of the wider layer meets a contiguous block of the narrower one, centred at its own
-    relative position; block lengths differ by at most one.
+    Each node of the wider layer is connected to a contiguous block of the narrower one, centred at the same
+    relative position. Block lengths differ by at most one.
     """
     below_is_wider = len(below) >= len(above)
     wide, narrow = (below, above) if below_is_wider else (above, below)
@@ -112,7 +115,7 @@ def _connect(
 
 
 def _skip_edges(layers: Sequence[Sequence[int]], attempts: int, rng: random.Random) -> Iterator[tuple[int, int]]:
-    """Distinct edges over at least one layer, none at the source or the target of the graph."""
+    """Distinct edges that skip at least one layer. None starts at the source or ends at the sink of the graph."""
     inner = layers[1:-1]
     if len(inner) < 3:
         return
@@ -129,7 +132,7 @@ def _skip_edges(layers: Sequence[Sequence[int]], attempts: int, rng: random.Rand
 
 
 def _draw_size(rng: random.Random) -> int:
-    """Bytes from the truncated Gaussian mixture, in thousands, on the published grid; never 0."""
+    """A size in bytes from the truncated Gaussian mixture, in thousands, on the published grid; never 0."""
     (component,) = rng.choices(range(len(_SIZE_WEIGHTS)), _SIZE_WEIGHTS)
     value = -1.0
     while value < 0:

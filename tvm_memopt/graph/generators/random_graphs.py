@@ -1,4 +1,4 @@
-"""Random DAGs that use every feature of ``memopt-graph/1``: the raw material of property tests."""
+"""Random DAGs that use every feature of ``memopt-graph/1``, for property-based tests."""
 
 from __future__ import annotations
 
@@ -23,14 +23,19 @@ def random_graph(
     fixed: float = 0.1,
     reach: int = 8,
 ) -> Graph:
-    """A valid random graph of ``n`` ops with views (of views, of inputs), in-place pairs, workspaces,
-    several outputs per op, dead and zero-size outputs, returned tensors in and out of the arena, arena
-    inputs and weights.
+    """Generate a valid random graph of ``n`` ops.
 
-    ``views``, ``inplace``, ``workspaces``: share of ops that have them; ``fixed``: share of ops that
-    must not be recomputed; ``reach``: how many of the newest tensors an op mostly reads from;
-    ``alignment``: drawn from ALIGNMENTS when None. One ``random.Random(seed)`` draws everything: same
-    arguments, same graph. Raises GraphError for a negative ``n``.
+    The graph can contain views (of views and of inputs), in-place pairs, workspaces, ops with several outputs, dead
+    and zero-size outputs, returned tensors inside and outside the arena, arena inputs, and weights.
+
+    ``views``, ``inplace``, ``workspaces``: share of the ops that have them.
+    ``fixed``: share of the ops that must not be recomputed.
+    ``reach``: number of the newest tensors from which most inputs are drawn.
+    ``max_nbytes``: the largest tensor size in bytes.
+    ``alignment``: drawn from ALIGNMENTS if None.
+    ``seed``: seeds the one ``random.Random`` that draws everything; the same arguments give the same graph.
+
+    Raises GraphError if ``n`` is negative.
     """
     if n < 0:
         raise GraphError(f"random_graph: n is {n}, expected at least 0")
@@ -49,7 +54,7 @@ def random_graph(
 
 @dataclass
 class _Draft:
-    """The graph so far; ops only ever read tensors that stand before them."""
+    """The graph so far. Ops only read tensors that come before them."""
 
     rng: random.Random
     max_nbytes: int
@@ -65,7 +70,7 @@ class _Draft:
                 self.tensors.append(Tensor(f"{kind}{index}", self._size(), kind, arena))  # type: ignore[arg-type]
 
     def add_view(self, fixed: float) -> None:
-        """A reshape: its one output shares the bytes of its input; at times it copies too."""
+        """Add a reshape, which outputs a view of its input. Some reshapes also write a tensor of their own."""
         source = self._draw_input()
         view = self._add_tensor(self.tensors[source].nbytes, alias_of=source)
         outputs = [view]
@@ -86,7 +91,7 @@ class _Draft:
             outputs.append(output)
             pairs += [(source, output) for source in shares]
         workspace = self.rng.randint(1, self.max_nbytes) if self.rng.random() < workspaces else 0
-        if self.rng.random() < 0.05:  # a kernel that also hands out a view of its own result
+        if self.rng.random() < 0.05:  # a kernel that also returns a view of its own result
             outputs.append(self._add_tensor(self.tensors[outputs[0]].nbytes, alias_of=outputs[0]))
         self._add_op(
             "kernel",
@@ -99,8 +104,8 @@ class _Draft:
         )
 
     def choose_outputs(self) -> tuple[int, ...]:
-        """Up to three returned tensors, mostly late ones and some views or inputs; the caller's runtime
-        allocates some of them outside the arena."""
+        """Choose up to three returned tensors, mostly late ones and sometimes views or inputs. Some of them are
+        allocated by the caller, outside the arena."""
         if not self.tensors:
             return ()
         chosen = [self._recent() for _ in range(self.rng.randint(0, 3))]
@@ -132,13 +137,13 @@ class _Draft:
         self.ops.append(Op(f"{name}{len(self.ops)}", inputs, outputs, cost, workspace, recomputable, inplace))
 
     def _draw_input(self) -> int:
-        """Half the draws take the tensor that has waited longest for a reader, so that few stay dead."""
+        """Draw an input. Half the draws take the tensor that has been unread longest, so that few tensors stay dead."""
         drawn = next(iter(self.unread)) if self.unread and self.rng.random() < 0.5 else self._recent()
         self.unread.pop(drawn, None)
         return drawn
 
     def _recent(self) -> int:
-        """A tensor id: among the newest ``reach`` in four of five draws, else any."""
+        """A tensor id: with probability 0.8 one of the newest ``reach``, otherwise any."""
         count = len(self.tensors)
         return self.rng.randrange(max(0, count - self.reach) if self.rng.random() < 0.8 else 0, count)
 

@@ -1,4 +1,4 @@
-"""Order and addresses together, in one model."""
+"""Joint optimisation of order and addresses in one model."""
 
 from tvm_memopt.solvers.joint.improve import JointAnswer, improve_jointly
 

@@ -1,4 +1,4 @@
-"""Closing the gap between an order's best arena and the bound: every order and every address at once."""
+"""Closing the gap between the arena of the best order and the lower bound, over all orders and all addresses."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from tvm_memopt.solvers.joint.pieces import Pieces, pieces_of
 from tvm_memopt.solvers.joint.precedence import JointModel, build, free_triples
 from tvm_memopt.solvers.request import Deadline
 
-_MOST_TRIPLES = 200_000  # about 1 s to build; graphs of some 100 ops with much freedom
-_MOST_HELD = 40_000  # pieces times ops; graphs of some 150 ops
+_MOST_TRIPLES = 200_000  # takes about 1 s to build; reached by graphs of about 100 ops with few dependences
+_MOST_HELD = 40_000  # pieces times ops; reached by graphs of about 150 ops
 
 
 @dataclass(frozen=True)
 class JointAnswer:
-    """``order`` and ``offsets`` beside ``lifetimes(graph, order).buffers``, None where no smaller arena was found.
+    """Result of improve_jointly.
 
-    No plan that runs every op once has an arena below ``bound_nbytes``. ``proved``: the search ended, so the
-    arena found, or else the one that was to be beaten, is the least. ``interrupted``: Ctrl-C ended it early.
+    ``order``, ``offsets``: the order, and an offset in bytes for each of ``lifetimes(graph, order).buffers``; both None
+    if no smaller arena was found.
+    ``bound_nbytes``: a lower bound on the arena of every plan that runs each op once.
+    ``proved``: whether the search ended, so that the arena found, or else the one to beat, is optimal.
+    ``interrupted``: whether Ctrl-C ended the search early.
     """
 
     order: tuple[int, ...] | None
@@ -40,10 +43,10 @@ def improve_jointly(
     threads: int = 1,
     hint_order: Sequence[int] | None = None,
 ) -> JointAnswer:
-    """The least arena below ``arena_nbytes`` over all orders and placements, given that none is below the bound.
+    """Find the smallest arena below ``arena_nbytes`` over all orders and placements.
 
-    A graph of more than some 100 ops is left alone. The same seed gives the same answer unless it is cut
-    short. Ctrl-C ends the search early; the answer says so.
+    ``lower_bound_nbytes`` is a known lower bound on the arena. Graphs of more than about 100 ops are not searched. The
+    answer depends only on the seed unless time runs out. Ctrl-C ends the search early; the answer reports it.
     """
     pieces = pieces_of(graph)
     if lower_bound_nbytes >= arena_nbytes:

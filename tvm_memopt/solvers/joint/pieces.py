@@ -1,4 +1,4 @@
-"""A graph as an integer programme sees it: pieces of memory that need one address each, and pairs that may share."""
+"""A graph as seen by an integer programme: pieces of memory with one address each, and pairs that may share one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tvm_memopt.solvers.joint.windows import Windows, windows
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A planned tensor or a workspace with at least one byte.
+    """A planned tensor or a workspace of at least one byte.
 
-    Held from ``opener`` (None: an arena input, from step 0) to the last of ``closers``, or where it is
-    ``returned`` to the last step. An arena input that nobody reads has no closers: it is held in step 0.
+    It is live from ``opener`` (None for an arena input, live from step 0) to the last of ``closers`` or, if
+    ``returned``, to the last step. An unread arena input has no closers: it is live at step 0 only.
     """
 
     tensor: int | None
@@ -27,7 +27,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """``op`` may write piece ``target`` where piece ``source`` lies, if no other op reads ``source`` later."""
+    """An in-place pair: ``op`` may write ``target`` over ``source`` if no other op reads ``source`` later."""
 
     source: int
     target: int
@@ -36,7 +36,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pieces:
-    """All that the order of ``graph`` decides about memory."""
+    """Everything about memory that depends on the order of ``graph``."""
 
     graph: Graph
     pieces: tuple[Piece, ...]
@@ -44,35 +44,35 @@ class Pieces:
 
     @cached_property
     def windows(self) -> Windows:
-        """What the precedences say of each op's step."""
+        """The range of steps of each op, derived from the precedences."""
         return windows(self.graph)
 
     def surely_before(self, one: Piece, other: Piece) -> bool:
-        """Whether ``one`` has ended before ``other`` begins, in every order."""
+        """Whether ``one`` is dead before ``other`` becomes live, in every order."""
         if one.returned or other.opener is None:
             return False
         ahead = self.windows.before[other.opener]
         return ahead != 0 if not one.closers else all(ahead >> closer & 1 for closer in one.closers)
 
     def surely_meet(self, one: Piece, other: Piece) -> bool:
-        """Whether the two are held together at some step of every order."""
+        """Whether the two are live at a common step in every order."""
         return self._begins_in_time(one, other) and self._begins_in_time(other, one)
 
     def _begins_in_time(self, one: Piece, other: Piece) -> bool:
-        """Whether ``one`` begins no later than ``other`` ends, in every order."""
+        """Whether ``one`` becomes live no later than ``other`` dies, in every order."""
         if one.opener is None or other.returned:
             return True
         bit = 1 << one.opener
         return any(closer == one.opener or self.windows.before[closer] & bit for closer in other.closers)
 
     def offsets(self, lives: Lifetimes, order: Sequence[int], placed: Sequence[int]) -> list[int]:
-        """``placed``, an offset per piece, laid out beside the buffers of ``order``; 0 for what has no bytes."""
+        """Map ``placed``, an offset per piece, to the buffers of ``order``; 0 for buffers without bytes."""
         by_tensor = {p.tensor: x for p, x in zip(self.pieces, placed, strict=True) if p.tensor is not None}
         by_op = {p.opener: x for p, x in zip(self.pieces, placed, strict=True) if p.tensor is None}
         return [by_op[order[b.first]] if b.tensor is None else by_tensor.get(b.tensor, 0) for b in lives.buffers]
 
     def placed(self, lives: Lifetimes, order: Sequence[int], offsets: Sequence[int]) -> list[int]:
-        """The reverse of ``offsets``: one offset per piece."""
+        """The inverse of ``offsets``: one offset per piece."""
         found: dict[tuple[int | None, int | None], int] = {}
         for b, offset in zip(lives.buffers, offsets, strict=True):
             found[b.tensor, order[b.first] if b.tensor is None else None] = offset
@@ -80,7 +80,7 @@ class Pieces:
 
 
 def pieces_of(graph: Graph) -> Pieces:
-    """The pieces and pairs of ``graph``, with closers that another closer follows left out. O(edges)."""
+    """The pieces and pairs of ``graph``. Closers that always run before another closer are left out. O(edges)."""
     before = windows(graph).before
     pieces: list[Piece] = []
     index: dict[int, int] = {}
@@ -98,7 +98,7 @@ def pieces_of(graph: Graph) -> Pieces:
 
 
 def _pairs(graph: Graph, index: dict[int, int], pieces: Sequence[Piece]) -> list[Pair]:
-    """In-place pairs that some order can use: ``op`` may be the last reader of its input."""
+    """In-place pairs usable in some order: ``op`` can be the last reader of its input."""
     found = [
         Pair(index[root], index[target], op_id)
         for op_id, op in enumerate(graph.ops)

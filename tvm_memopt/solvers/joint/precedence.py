@@ -1,8 +1,8 @@
-"""Order and addresses at once, over "op a runs before op b" instead of OLLA's steps.
+"""A joint model of order and addresses on precedences, "op a runs before op b", instead of OLLA's steps.
 
-A piece is weighed at ops, not at steps: two pieces meet if and only if one is held where the other
-begins, and the fullest step is that of some op. So nothing needs a time index, and the propagation of a
-precedence reaches every load and every address that it decides.
+Liveness is modelled at ops, not at steps. Two pieces overlap in time if and only if one is live where the other
+begins, and the peak is at the step of some op. The model therefore needs no time index, and propagating one
+precedence reaches every load and every address that depends on it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tvm_memopt.solvers.joint.pieces import Pair, Piece, Pieces
 
 @dataclass
 class JointModel:
-    """The CP-SAT model of every plan of ``lower`` to ``upper`` bytes. ``before[a, b]``: a runs before b."""
+    """The CP-SAT model of all plans of ``lower`` to ``upper`` bytes. ``before[a, b]``: op a runs before op b."""
 
     pieces: Pieces
     lower: int
@@ -34,23 +34,26 @@ class JointModel:
 
     @cached_property
     def padded(self) -> list[int]:
-        """Bytes per piece, the alignment's padding included."""
+        """Bytes of each piece, including padding to the alignment."""
         return [align_up(p.nbytes, self.pieces.graph.alignment) for p in self.pieces.pieces]
 
     @cached_property
     def unit(self) -> int:
-        """Pushed down as far as they go, offsets are sums of padded sizes: multiples of their common divisor."""
+        """Unit of offsets in bytes, the common divisor of the padded sizes.
+
+        In a placement pushed down as far as possible, all offsets are sums of padded sizes.
+        """
         return math.gcd(*self.padded) or 1
 
     def order(self, value: Callable[[Any], int]) -> tuple[int, ...]:
-        """The order of a solution, whose variables ``value`` reads."""
+        """The order in a solution, read through ``value``."""
         rank = [0] * len(self.pieces.graph.ops)
         for (_, later), literal in self.before.items():
             rank[later] += value(literal)
         return tuple(sorted(range(len(rank)), key=rank.__getitem__))
 
     def hint(self, order: Sequence[int]) -> None:
-        """Begin the search at ``order``."""
+        """Start the search from ``order``."""
         step = {op: index for index, op in enumerate(order)}
         for one, other in combinations(range(len(order)), 2):
             if self.pieces.windows.free(one, other):
@@ -58,14 +61,14 @@ class JointModel:
 
 
 def free_triples(pieces: Pieces) -> int:
-    """Three ops that can stand in any order: each costs the model two clauses."""
+    """Number of triples of ops that can run in any order. Each of them adds two clauses to the model."""
     windows, ops = pieces.windows, range(len(pieces.graph.ops))
     free = [sum(1 << other for other in ops if windows.free(op, other)) for op in ops]
     return sum((free[a] & free[b] & -1 << b).bit_count() for a, b in combinations(ops, 2) if free[a] >> b & 1)
 
 
 def build(pieces: Pieces, lower: int, upper: int) -> JointModel:
-    """The model; its objective is the arena in bytes."""
+    """Build the model. Its objective is the arena in bytes."""
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
@@ -85,9 +88,9 @@ def build(pieces: Pieces, lower: int, upper: int) -> JointModel:
 
 
 def _orders(model: Any, pieces: Pieces) -> dict[tuple[int, int], Any]:
-    """A literal for each two ops, constant where the graph decides; together a total order.
+    """A literal for each pair of ops, constant where the graph fixes their order. Together they form a total order.
 
-    Where a runs before b anyway, "c before a" gives "c before b": direct predecessors are enough for that.
+    If a always runs before b, "c before a" implies "c before b". Direct predecessors suffice for these clauses.
     """
     windows, count = pieces.windows, len(pieces.graph.ops)
     always, before = model.new_constant(1), {}
@@ -109,7 +112,7 @@ def _orders(model: Any, pieces: Pieces) -> dict[tuple[int, int], Any]:
 
 
 def _add_sharing(joint: JointModel) -> None:
-    """A switch for each in-place pair: one offset, and all other readers of the input come first."""
+    """A literal for each in-place pair. If true, both have one offset and the input's other readers run first."""
     model, used = joint.model, dict[tuple[str, int], list[Any]]()
     for pair in joint.pieces.pairs:
         shares = joint.shared[pair] = model.new_bool_var("")
@@ -124,11 +127,11 @@ def _add_sharing(joint: JointModel) -> None:
 
 
 def _held(joint: JointModel, piece: Piece, op: int) -> Any:
-    """A literal for "``piece`` is held while ``op`` runs"."""
+    """A literal for "``piece`` is live while ``op`` runs"."""
     model, before = joint.model, joint.before
     if op == piece.opener or op in piece.closers:
         return model.new_constant(1)
-    if not piece.closers and not piece.returned:  # held in step 0 only
+    if not piece.closers and not piece.returned:  # live at step 0 only
         others = [before[other, op] for other in range(len(joint.pieces.graph.ops)) if other != op]
         return _any_of(model, others, True)
     begun = model.new_constant(1) if piece.opener is None else before[piece.opener, op]
@@ -139,7 +142,7 @@ def _held(joint: JointModel, piece: Piece, op: int) -> Any:
 
 
 def _any_of(model: Any, literals: Sequence[Any], negated: bool) -> Any:
-    """A literal that is true if and only if one of ``literals`` is (or none, where ``negated``)."""
+    """A literal equivalent to "one of ``literals`` is true", or to its negation if ``negated``."""
     if len(literals) == 1:
         return ~literals[0] if negated else literals[0]
     found = model.new_bool_var("")
@@ -150,7 +153,7 @@ def _any_of(model: Any, literals: Sequence[Any], negated: bool) -> Any:
 
 
 def _add_loads(joint: JointModel) -> None:
-    """What is held at each op fits the arena: padded, but for the topmost of the pieces held there."""
+    """At each op, the live pieces must fit in the arena. All are padded except the topmost one."""
     model, unit, alignment = joint.model, joint.unit, joint.pieces.graph.alignment
     height = model.new_int_var(-(-joint.lower // unit), -(-joint.upper // unit), "")
     model.add(height * unit <= joint.arena + alignment - 1)
@@ -168,7 +171,7 @@ def _add_loads(joint: JointModel) -> None:
 
 
 def _topmost_padding(joint: JointModel, op: int) -> Any:
-    """The padding of one piece held at ``op``, of the search's choice."""
+    """Padding of one piece live at ``op``; the solver chooses which."""
     slack = {i: padded - p.nbytes for i, (padded, p) in enumerate(zip(joint.padded, joint.pieces.pieces, strict=True))}
     topmost = {index: joint.model.new_bool_var("") for index, nbytes in slack.items() if nbytes}
     for index, literal in topmost.items():
@@ -178,7 +181,7 @@ def _topmost_padding(joint: JointModel, op: int) -> Any:
 
 
 def _add_addresses(joint: JointModel) -> None:
-    """Of two pieces that meet one lies above the other, unless they share."""
+    """Of two pieces that are live together, one lies above the other, unless they share."""
     pieces = joint.pieces.pieces
     sharing = {frozenset((pair.source, pair.target)): switch for pair, switch in joint.shared.items()}
     for one, other in combinations(range(len(pieces)), 2):
@@ -199,7 +202,7 @@ def _lies_below(joint: JointModel, one: int, other: int) -> Any:
 
 
 def _meetings(joint: JointModel, one: int, other: int) -> list[Any]:
-    """Literals of which one is true if and only if the two pieces are held together at some step."""
+    """Literals of which one is true if and only if the two pieces are live at a common step."""
     openers = (other, joint.pieces.pieces[one].opener), (one, joint.pieces.pieces[other].opener)
     met = [joint.held[index, op] for index, op in openers if op is not None]
     return met or [joint.model.new_constant(1)]

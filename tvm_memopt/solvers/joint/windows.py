@@ -1,4 +1,4 @@
-"""When an op can run at all, from the transitive precedences (OLLA's ASAP and ALAP, one op a step)."""
+"""The range of steps at which each op can run, from its ancestors and descendants (OLLA's ASAP and ALAP)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tvm_memopt.graph import Graph
 
 @dataclass(frozen=True)
 class Windows:
-    """Per op: ``before`` and ``after`` as bit sets of ops, and the first and last step that it can have."""
+    """For each op: ancestors ``before`` and descendants ``after`` as bit sets, and the first and last possible step."""
 
     before: tuple[int, ...]
     after: tuple[int, ...]
@@ -17,12 +17,12 @@ class Windows:
     latest: tuple[int, ...]
 
     def free(self, one: int, other: int) -> bool:
-        """Whether either of the two ops can come first."""
+        """Whether the two ops can run in either order."""
         return one != other and not (self.before[one] | self.after[one]) >> other & 1
 
 
 def windows(graph: Graph) -> Windows:
-    """ASAP(op) is the number of its ancestors, ALAP(op) leaves room for its descendants. O(ops · edges / 64)."""
+    """ASAP(op) is the number of its ancestors; ALAP(op) leaves room for its descendants. O(ops · edges / 64)."""
     count = len(graph.ops)
     before, after = [0] * count, [0] * count
     for op, predecessors in enumerate(graph.predecessors):

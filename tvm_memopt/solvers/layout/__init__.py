@@ -1,4 +1,4 @@
-"""Addresses: greedy placement, exact placement, and their bound."""
+"""Offset assignment: greedy placement, exact placement, and lower bounds."""
 
 from tvm_memopt.solvers.layout.load import load_bound
 from tvm_memopt.solvers.layout.place import place, place_greedily, refine

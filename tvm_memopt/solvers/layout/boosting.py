@@ -1,6 +1,6 @@
-"""Learning an order from failure: what ended up too high is placed earlier next time.
+"""Iterated first fit: buffers that end too high are placed earlier in the next round.
 
-The idea is known as squeaky wheel optimisation (Joslin and Clements, JAIR 10, 1999).
+The method is squeaky wheel optimisation (Joslin and Clements, JAIR 10, 1999).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from tvm_memopt.solvers.layout.gaps import lowest_fit
 from tvm_memopt.solvers.layout.greedy import ORDERS, Blocks, place_in_order
 from tvm_memopt.solvers.request import Deadline
 
-_PATIENCE = 400  # rounds without a better arena
-_RESTLESS = 0.02  # chance to go on from a worse order
+_PATIENCE = 400  # rounds without a smaller arena before giving up
+_RESTLESS = 0.02  # probability of continuing from a worse order
 
 
 def boosted_placement(
     blocks: Blocks, alignment: int, goal: int, deadline: Deadline, seed: int
 ) -> tuple[int, list[int]] | None:
-    """(arena, offset of each block) of the best of many first-fit rounds; stops at an arena of ``goal``.
+    """Return (arena, offset of each block) of the best of many first-fit rounds.
 
-    None when the time is up before the first round ends.
+    It stops at an arena of ``goal`` or less. Returns None if time runs out before the first round ends.
     """
     chance = random.Random(seed)
     best = _best_start(blocks, alignment, deadline)
@@ -56,7 +56,7 @@ def _best_start(blocks: Blocks, alignment: int, deadline: Deadline) -> tuple[int
 def _boosted(
     blocks: Blocks, order: Sequence[int], offsets: Sequence[int], height: int, chance: random.Random
 ) -> list[int]:
-    """``order`` with each block that ends at ``height`` or above moved to a random earlier place."""
+    """``order`` with each block that ends at ``height`` or above moved to a random earlier position."""
     moved = list(order)
     for index in order:
         if offsets[index] + blocks.blocks[index].nbytes >= height:

@@ -1,4 +1,4 @@
-"""MiniMalloc's buffer files: ``id,lower,upper,size`` in, the same with an ``offset`` column out."""
+"""MiniMalloc's buffer files: reads ``id,lower,upper,size`` and writes the same with an ``offset`` column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_TIME = 2**62
 
 @dataclass(frozen=True)
 class BufferTable:
-    """The file as it was read, columns and rows in their order, and the lives that it describes."""
+    """The file as read, with columns and rows in their order, and the lifetimes that it describes."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -28,10 +28,10 @@ class BufferTable:
 
 
 def read_buffers(path: str | os.PathLike[str]) -> BufferTable:
-    """Buffers live in the half-open range [lower, upper); other columns are kept and not looked at.
+    """Read buffers that are live in the half-open range [lower, upper). Other columns are kept but ignored.
 
-    Raises GraphError with file and line for a missing column, a bad number, an empty life, a negative or
-    huge size, or an id that stands twice.
+    Raises GraphError with file and line for a missing column, a bad number, an empty lifetime, a negative or very
+    large size, or a duplicate id.
     """
     lines = list(csv.reader(io.StringIO(_text(path)), skipinitialspace=True))
     header = tuple(name.strip() for name in lines[0]) if lines else ()
@@ -48,7 +48,7 @@ def read_buffers(path: str | os.PathLike[str]) -> BufferTable:
 
 
 def placed_csv(table: BufferTable, offsets: Sequence[int]) -> str:
-    """The file's text with the column ``offset`` at the end, or in its place where it was there."""
+    """The text of the file with the column ``offset``, replaced if present, otherwise appended."""
     columns = [*table.columns] if "offset" in table.columns else [*table.columns, "offset"]
     place = columns.index("offset")
     text = io.StringIO()
@@ -62,7 +62,7 @@ def placed_csv(table: BufferTable, offsets: Sequence[int]) -> str:
 
 
 def write_placed(table: BufferTable, offsets: Sequence[int], path: str | os.PathLike[str]) -> None:
-    """Write placed_csv by atomic rename; raises MemoptError when it cannot be written."""
+    """Write placed_csv atomically. Raises MemoptError if the file cannot be written."""
     write_text_atomic(path, placed_csv(table, offsets))
 
 
@@ -102,5 +102,5 @@ def _check_ids(
     for number, line in kept:
         name = line[header.index("id")].strip()
         if name in seen:
-            raise GraphError(f"{path}: line {number}: id {name!r} stands in line {seen[name]} already")
+            raise GraphError(f"{path}: line {number}: id {name!r} already appears in line {seen[name]}")
         seen[name] = number

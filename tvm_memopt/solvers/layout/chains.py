@@ -1,4 +1,4 @@
-"""In-place chains: buffers that follow each other at one offset, each overwriting the one before."""
+"""In-place chains: successive buffers at one offset, each overwriting the one before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _Pair = tuple[int, int, int]
 
 
 def best_pairs(lives: Lifetimes) -> dict[int, int]:
-    """Per step the pairs that share most bytes, each buffer once: output buffer -> input buffer."""
+    """At each step, the pairs that share the most bytes, as output buffer -> input buffer. Each buffer is used once."""
     pairs_at: dict[int, list[_Pair]] = {}
     for source, target in lives.inplace:
         shared = min(lives.buffers[source].nbytes, lives.buffers[target].nbytes)
@@ -20,10 +20,10 @@ def best_pairs(lives: Lifetimes) -> dict[int, int]:
 
 
 def sharing_chains(lives: Lifetimes, inplace: bool = True) -> list[tuple[int, ...]]:
-    """All buffers of more than zero bytes in chains that lie at one offset; most chains have one member.
+    """Group all buffers of more than zero bytes into chains that share one offset. Most chains have one member.
 
-    A buffer is the input of at most one chosen pair and the output of at most one, and a chain's
-    members meet only where they share, so chains can be placed like single buffers.
+    A buffer is the input of at most one chosen pair and the output of at most one. The members of a chain overlap in
+    time only where they share bytes, so a chain can be placed like a single buffer.
     """
     source_of = best_pairs(lives) if inplace else {}
     target_of = {source: target for target, source in source_of.items()}
@@ -39,7 +39,7 @@ def sharing_chains(lives: Lifetimes, inplace: bool = True) -> list[tuple[int, ..
 
 
 def _matching(pairs: Sequence[_Pair]) -> tuple[int, list[_Pair]]:
-    """The pairs that use each input and output at most once and share most bytes, with that sum."""
+    """The largest total of shared bytes over pairs that use each input and output at most once, and those pairs."""
     if not pairs:
         return 0, []
     head, rest = pairs[0], pairs[1:]

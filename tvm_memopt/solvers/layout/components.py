@@ -1,4 +1,4 @@
-"""Cuts in time: where no buffer crosses, the two sides can be placed apart."""
+"""Cuts in time: buffers on the two sides of a step that no buffer crosses can be placed independently."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tvm_memopt.graph import Lifetimes
 
 
 def time_components(lives: Lifetimes) -> list[tuple[int, ...]]:
-    """Buffers of more than zero bytes, grouped so that no two groups share a step; in time order."""
+    """Buffers of more than zero bytes in groups, in time order. No two groups have a common step."""
     groups: list[list[int]] = []
     end = -1
     for index in sorted(range(len(lives.buffers)), key=lambda i: (lives.buffers[i].first, i)):
@@ -21,7 +21,7 @@ def time_components(lives: Lifetimes) -> list[tuple[int, ...]]:
 
 
 def restrict(lives: Lifetimes, members: tuple[int, ...]) -> Lifetimes:
-    """``lives`` with only ``members``, renumbered in their order; the steps stay."""
+    """``lives`` with only ``members``, renumbered in that order. Steps are unchanged."""
     number = {old: new for new, old in enumerate(members)}
     inplace = tuple((number[a], number[b]) for a, b in lives.inplace if a in number and b in number)
     return Lifetimes(tuple(lives.buffers[i] for i in members), inplace, lives.steps)

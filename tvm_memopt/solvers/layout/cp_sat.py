@@ -1,4 +1,4 @@
-"""Exact placement: one no-overlap constraint over rectangles in time × address, solved by CP-SAT."""
+"""Exact placement with CP-SAT: one no-overlap constraint over rectangles in time × address."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def place_below(
     threads: int = 1,
     minimise: bool = True,
 ) -> _Answer:
-    """Offsets with an arena of at most ``upper`` bytes, the least such where ``minimise``.
+    """Return offsets with an arena of at most ``upper`` bytes, the smallest such if ``minimise``.
 
-    Nothing below ``lower`` is looked for. The word says what is proved: ``"best"`` no smaller arena
-    from ``lower`` on exists, ``"none"`` no placement is that small, ``"unknown"`` time ran out first.
+    Arenas below ``lower`` are not searched. The verdict is ``"best"`` if no arena from ``lower`` up is smaller,
+    ``"none"`` if no placement is that small, and ``"unknown"`` if time ran out first.
     """
     if upper < lower or any(b.nbytes > upper for b in lives.buffers):
         return None, "none"
@@ -50,9 +50,11 @@ def place_below(
 
 
 def _build(lives: Lifetimes, alignment: int, lower: int, upper: int, minimise: bool) -> _Model:
-    """Sizes padded to the alignment change nothing, since every offset is a multiple of it; and a
-    placement pushed down as far as it goes has offsets that are sums of padded sizes, so their
-    common divisor is the unit. The topmost buffer needs no padding: its end is bounded in bytes.
+    """Build the model.
+
+    Padding sizes to the alignment changes nothing, since every offset is a multiple of it. In a placement pushed down
+    as far as possible, offsets are sums of padded sizes, so their common divisor is the unit. The topmost buffer needs
+    no padding: its end is bounded in bytes.
     """
     from ortools.sat.python import cp_model
 
@@ -83,7 +85,7 @@ def _build(lives: Lifetimes, alignment: int, lower: int, upper: int, minimise: b
 
 
 def _slices(lives: Lifetimes, index: int) -> list[tuple[int, int, int | None]]:
-    """(first, end, step) pieces of a buffer's life; ``step`` marks a single step with an in-place pair."""
+    """(first, end, step) parts of a buffer's lifetime. ``step`` is set for a single step with an in-place pair."""
     b = lives.buffers[index]
     steps = {lives.buffers[t].first for s, t in lives.inplace if index in (s, t)}
     cuts = sorted({b.first, b.last + 1, *steps, *(s + 1 for s in steps)})
@@ -91,8 +93,10 @@ def _slices(lives: Lifetimes, index: int) -> list[tuple[int, int, int | None]]:
 
 
 def _sharing(model: Any, lives: Lifetimes, offsets: list[Any]) -> dict[tuple[int, int], list[Any]]:
-    """A switch for each pair: on, the two lie at one offset, and in the step where they meet the
-    smaller one's slice is absent, since the larger one's covers it. Returned per (buffer, step).
+    """Return, for each (buffer, step), the literals of in-place pairs under which its slice is absent.
+
+    If a pair's literal is true, both buffers have one offset. In the step where they overlap, the slice of the smaller
+    one is absent, since that of the larger one covers it.
     """
     absent: dict[tuple[int, int], list[Any]] = {}
     used: dict[tuple[int, int], list[Any]] = {}

@@ -1,8 +1,8 @@
-"""Exact placement in C++: does everything fit below a capacity, and how small can the arena be?
+"""Exact placement in C++: whether all buffers fit in a capacity, and how small the arena can be.
 
-Buffers are vectors: ``first`` and ``last`` step (inclusive), ``nbytes``, and pairs (dying input, output)
-that may share one offset in the step where they meet. The native search takes the choice of pairs as
-given, chain by chain; here the choices are tried in turn, and "proved" is said when none was left out.
+Buffers are given as vectors: ``first`` and ``last`` step (inclusive), ``nbytes``, and pairs (dying input, output)
+that may share one offset in the step where they overlap. The native search takes the choice of pairs as given, as
+chains. This module tries the choices in turn and reports a proof only if none was left out.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from tvm_memopt.solvers.layout.exact_switches import LAYOUT_SWITCHES
 from tvm_memopt.solvers.layout.load import load_bound
 from tvm_memopt.solvers.request import Deadline
 
-MOST_NBYTES = 2**61  # sizes and their sum per step stay below: the native search counts in int64
-_MEMORY_NBYTES = 1 << 30  # for failed states
-_MOST_CHOICES = 32  # of pairs that share; beyond, only the heaviest and none are searched
+MOST_NBYTES = 2**61  # limit on sizes and on their sum at each step: the native search uses int64
+_MEMORY_NBYTES = 1 << 30  # for the memory of failed states
+_MOST_CHOICES = 32  # of sharing pairs; with more, only the heaviest choice and no sharing are searched
 
 
 @dataclass(frozen=True)
 class Found:
-    """``offsets`` beside the buffers, None where nothing was found; no arena below ``bound_nbytes`` is possible.
+    """Result of a placement search.
 
-    ``proved``: fit found a placement or proved that there is none; minimise proved the arena least.
+    ``offsets``: in bytes, one per buffer; None if nothing was found.
+    ``bound_nbytes``: a proved lower bound on the arena.
+    ``proved``: from fit, that a placement was found or that none exists; from minimise, that the arena is optimal.
     """
 
     offsets: tuple[int, ...] | None
@@ -41,9 +43,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Effort:
-    """What a search may spend; it ends soon after ``flag[0]``, an int32, is set.
+    """Limits of a search. It ends soon after ``flag[0]``, an int32, is set.
 
-    ``disabled``: names of LAYOUT_SWITCHES.
+    ``seconds``: time limit. ``disabled``: names from LAYOUT_SWITCHES.
     """
 
     seconds: float = 1e9
@@ -63,9 +65,9 @@ def fit(
     inplace: Sequence[tuple[int, int]] = (),
     effort: Effort = Effort(),
 ) -> Found:
-    """A placement in at most ``capacity`` bytes, or the proof that there is none, or neither in the time.
+    """Find a placement in at most ``capacity`` bytes, or prove that there is none, within the time limit.
 
-    Raises BudgetError for sizes and lives that make no sense.
+    Raises BudgetError for invalid sizes or lifetimes.
     """
     lives = make_lifetimes(first, last, nbytes, inplace)
     return search(lives, alignment, effort, capacity=capacity)
@@ -81,12 +83,12 @@ def minimise(
     target: int = 0,
     effort: Effort = Effort(),
 ) -> Found:
-    """The smallest arena that is found, or the first of at most ``target`` bytes; always has an answer."""
+    """Find the smallest arena, or the first of at most ``target`` bytes. Always returns a placement."""
     return search(make_lifetimes(first, last, nbytes, inplace), alignment, effort, target=target)
 
 
 def search(lives: Lifetimes, alignment: int, effort: Effort, *, capacity: int | None = None, target: int = 0) -> Found:
-    """``fit`` in ``capacity`` bytes where it is given, else ``minimise``, for the lifetimes of a schedule."""
+    """``fit`` in ``capacity`` bytes if it is given, else ``minimise``, for the lifetimes of a schedule."""
     bound = load_bound(lives, alignment)
     if capacity is not None and bound > capacity:
         return Found(None, None, bound, True)
@@ -109,9 +111,9 @@ def search(lives: Lifetimes, alignment: int, effort: Effort, *, capacity: int | 
 
 
 def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort(), *, inplace: bool = True) -> Found:
-    """The best of the greedy rules, the quickest of them in O(n log n); always has an answer.
+    """Return the best of the greedy placements, the fastest of which is O(n log n). Always returns a placement.
 
-    ``inplace``: the pairs that save most share an offset.
+    ``inplace``: whether the pairs that save the most bytes share an offset.
     """
     offsets, report = np.zeros(len(lives.buffers), np.int64), np.zeros(3, np.int64)
     vectors = _vectors(lives, best_pairs(lives) if inplace else {})
@@ -123,10 +125,13 @@ def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort(), *, inpla
 def fit_around(
     lives: Lifetimes, fixed: Sequence[int], alignment: int, effort: Effort = Effort(), *, target: int = 0
 ) -> Found:
-    """The best greedy placement around the buffers whose offset in ``fixed`` is not negative; no pair shares bytes.
+    """Return the best greedy placement around buffers at fixed offsets, without in-place sharing.
 
-    It stops at an arena of ``target`` bytes. Nothing is found where the time is up before the first rule ends, or
-    where the fixed offsets are no multiples of what all padded sizes are multiples of.
+    ``fixed``: an offset in bytes per buffer; negative if it is not fixed.
+    ``target``: stop at an arena of this many bytes or less.
+
+    Nothing is found if time runs out before the first rule ends, or if a fixed offset is not a multiple of the common
+    divisor of the padded sizes.
     """
     moved, report = native.vector(fixed), np.zeros(2, np.int64)
     options = native.vector([alignment, target])
@@ -137,14 +142,14 @@ def fit_around(
 
 
 def switch_bits(disabled: Collection[str]) -> int:
-    """Bits of the switches in ``disabled``; names of other parts of the search are passed over."""
+    """Bit mask of the switches in ``disabled``. Names that belong to other parts of the search are ignored."""
     return sum(1 << bit for bit, name in enumerate(LAYOUT_SWITCHES) if name in disabled)
 
 
 def make_lifetimes(
     first: Sequence[int], last: Sequence[int], nbytes: Sequence[int], inplace: Sequence[tuple[int, int]] = ()
 ) -> Lifetimes:
-    """The buffers over their distinct moments: time may be counted in any unit. Raises BudgetError."""
+    """Lifetimes over the distinct times of the buffers; time can be in any unit. Raises BudgetError if invalid."""
     for index, (begin, end, size) in enumerate(zip(first, last, nbytes, strict=True)):
         if end < begin:
             raise BudgetError(f"buffer {index}: lives from {begin} to {end}, expected last >= first")
@@ -163,9 +168,9 @@ def make_lifetimes(
 
 
 def _choices_of_pairs(lives: Lifetimes) -> tuple[list[dict[int, int]], bool]:
-    """Which pairs share, as output -> input: the heaviest first, none, then all others if they are few.
+    """Choices of sharing pairs, as output -> input: the heaviest, none, then all others if they are few.
 
-    Also whether these are all. In a valid placement each input and each output shares at most once.
+    Also returns whether the list is complete. In a valid placement each input and each output shares at most once.
     """
     sharing = [(s, t) for s, t in lives.inplace if lives.buffers[s].nbytes and lives.buffers[t].nbytes]
     choices: list[dict[int, int]] = [{}]
@@ -197,7 +202,7 @@ def _search_chains(
 
 
 def _vectors(lives: Lifetimes, source_of: Mapping[int, int]) -> tuple[np.ndarray, ...]:
-    """first, last, nbytes, and a number that the members of one chain share."""
+    """first, last, nbytes, and a chain number that is equal for the members of one chain."""
     chain = np.arange(len(lives.buffers), dtype=np.int64)
     for target in sorted(source_of, key=lambda t: lives.buffers[t].first):
         chain[target] = chain[source_of[target]]

@@ -1,4 +1,4 @@
-"""The free ranges of an arena without an upper end."""
+"""The free ranges of an arena of unlimited size."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from bisect import bisect_left
 
 
 class FreeList:
-    """Free ranges sorted by offset, neighbours merged; the last one is open-ended."""
+    """Free ranges sorted by offset, adjacent ones merged. The last one is open-ended."""
 
     def __init__(self) -> None:
         self._starts: list[int] = [0]
         self._ends: list[float] = [math.inf]
 
     def take_lowest(self, nbytes: int) -> int:
-        """Take ``nbytes`` from the lowest range that has them; returns the offset. O(ranges)."""
+        """Take ``nbytes`` from the lowest range that is large enough; returns the offset. O(ranges)."""
         index = next(
             i for i, (start, end) in enumerate(zip(self._starts, self._ends, strict=True)) if end - start >= nbytes
         )
@@ -23,7 +23,7 @@ class FreeList:
         return start
 
     def take_at(self, start: int, nbytes: int) -> bool:
-        """Take ``nbytes`` at ``start`` if a free range begins there and has them."""
+        """Take ``nbytes`` at ``start`` if a free range of at least that size begins there."""
         index = bisect_left(self._starts, start)
         fits = index < len(self._starts) and self._starts[index] == start and self._ends[index] - start >= nbytes
         if fits:
@@ -31,7 +31,7 @@ class FreeList:
         return fits
 
     def give_back(self, start: int, end: int) -> None:
-        """Free the range, which must be taken."""
+        """Free the range, which must be allocated."""
         if start == end:
             return
         index = bisect_left(self._starts, start)

@@ -1,4 +1,4 @@
-"""First fit and best fit over the offsets that placed neighbours forbid."""
+"""First fit and best fit, given the offsets that placed neighbours forbid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tvm_memopt.graph import align_up
 
 
 def lowest_fit(forbidden: Iterable[tuple[int, int]], alignment: int) -> int:
-    """The least aligned offset in none of the open intervals, which come sorted by their lower end."""
+    """The smallest aligned offset outside all open intervals, which are sorted by lower end."""
     offset = 0
     for low, high in forbidden:
         if low >= offset:
@@ -19,7 +19,7 @@ def lowest_fit(forbidden: Iterable[tuple[int, int]], alignment: int) -> int:
 
 
 def tightest_fit(forbidden: Iterable[tuple[int, int]], alignment: int) -> int:
-    """The lower end of the narrowest free range of offsets; ties: the lowest; the open top comes last."""
+    """The start of the narrowest free range of offsets. Ties go to the lowest; the open-ended range comes last."""
     offset, best, slack = 0, -1, -1
     for low, high in forbidden:
         if low >= offset and (slack < 0 or low - offset < slack):

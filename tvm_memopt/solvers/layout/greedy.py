@@ -1,7 +1,6 @@
-"""The greedy family: sort the buffers once, then give each the first or the tightest offset that is free.
+"""Greedy placement: sort the buffers once, then give each the first or the tightest free offset.
 
-Only buffers that are held at a common step exclude each other, so each buffer looks at its
-neighbours in time alone.
+Only buffers that are live at a common step can conflict, so each buffer is compared only with its neighbours in time.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _CHECK_EVERY = 128
 
 @dataclass(frozen=True)
 class Block:
-    """A chain of buffers that lies at one offset, with the figures that the orders sort by."""
+    """A chain of buffers at one offset, with the figures that the sort orders use."""
 
     buffers: tuple[int, ...]
     first: int
@@ -34,9 +33,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Blocks:
-    """``neighbours[i]``: (j, below, above) for each block j held at a common step with block i.
+    """The blocks and their neighbours in time.
 
-    With j at offset x, block i cannot lie in the open interval (x - below, x + above).
+    ``neighbours[i]``: (j, below, above) for each block j live at a common step with block i. If j is at offset x, block
+    i cannot lie in the open interval (x - below, x + above).
     """
 
     blocks: tuple[Block, ...]
@@ -54,7 +54,7 @@ _FITS: Mapping[str, Fit] = {"first fit": lowest_fit, "best fit": tightest_fit}
 
 
 def make_blocks(lives: Lifetimes, alignment: int, inplace: bool, deadline: Deadline) -> Blocks | None:
-    """Chains and their neighbours in time; None when the time is up. O(pairs that meet in time)."""
+    """Chains and their neighbours in time; None if time runs out. O(pairs that overlap in time)."""
     chains = sharing_chains(lives, inplace)
     load = RangeMaximum(padded_load(lives, alignment))
     blocks = tuple(_block(lives, chain, load) for chain in chains)
@@ -88,7 +88,7 @@ def _block(lives: Lifetimes, chain: tuple[int, ...], load: RangeMaximum) -> Bloc
 def greedy_placements(
     blocks: Blocks, alignment: int, deadline: Deadline, best_fit: bool = True
 ) -> Iterator[tuple[str, list[int]]]:
-    """(method, offset of each block) for every order and fit, until the time is up."""
+    """Yield (method, offset of each block) for every order and fit, until time runs out."""
     for fit_name, fit in _FITS.items():
         for order_name, key in ORDERS.items():
             if fit_name == "best fit" and not best_fit:
@@ -103,7 +103,7 @@ def greedy_placements(
 def place_in_order(
     blocks: Blocks, order: Sequence[int], fit: Fit, alignment: int, deadline: Deadline
 ) -> list[int] | None:
-    """Offset of each block, given one after another; None when the time is up."""
+    """Offset of each block, placed in ``order``; None if time runs out."""
     offsets = [-1] * len(blocks.blocks)
     for count, index in enumerate(order):
         if count % _CHECK_EVERY == 0 and deadline.passed:

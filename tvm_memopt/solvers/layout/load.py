@@ -1,4 +1,4 @@
-"""The load bound: no placement of given lifetimes needs less than its fullest step."""
+"""The load bound: any placement of given lifetimes needs at least the bytes live at the fullest step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tvm_memopt.graph.liveness import best_sharing, profile_of
 
 
 def padded_load(lives: Lifetimes, alignment: int) -> list[int]:
-    """Bytes held at each step when every buffer is padded to the alignment and the best pairs share."""
+    """Live bytes at each step, with every buffer padded to the alignment and the best in-place pairs sharing."""
     delta = [0] * (lives.steps + 1)
     for b in lives.buffers:
         padded = align_up(b.nbytes, alignment)
@@ -27,10 +27,10 @@ def padded_load(lives: Lifetimes, alignment: int) -> list[int]:
 
 
 def load_bound(lives: Lifetimes, alignment: int) -> int:
-    """Largest load of a step, O(buffers · log buffers).
+    """Lower bound on the arena: the largest load of a step. O(buffers · log buffers).
 
-    Of the buffers (or sharing pairs) at a step all but the topmost are padded, and the topmost saves
-    at most the largest padding among them. With pairs the plain bytes can be the better bound.
+    Of the buffers (or sharing pairs) at a step, all but the topmost are padded, which saves at most the largest padding
+    among them. With pairs, the unpadded bytes can give the better bound.
     """
     if not lives.steps:
         return 0
@@ -42,7 +42,7 @@ def load_bound(lives: Lifetimes, alignment: int) -> int:
 
 
 def _largest_padding(lives: Lifetimes, alignment: int) -> list[int]:
-    """Per step, the largest number of bytes that the alignment adds to one buffer held there."""
+    """For each step, the largest padding of one buffer live there, in bytes."""
     opening: list[list[tuple[int, int]]] = [[] for _ in range(lives.steps)]
     for b in lives.buffers:
         opening[b.first].append((b.nbytes - align_up(b.nbytes, alignment), b.last))

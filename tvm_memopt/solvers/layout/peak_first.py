@@ -1,6 +1,6 @@
-"""Placements of thousands of buffers: those that are held near the peak first and exactly, the rest fitted around.
+"""Placement of thousands of buffers: those live near the peak first, by exact search, the others greedily around them.
 
-A long schedule is near its peak for a small part of the time. There every byte counts; elsewhere is room to spare.
+A long schedule is near its peak for a small part of the time. Every byte counts there; elsewhere there is slack.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tvm_memopt.solvers.layout.load import padded_load
 from tvm_memopt.solvers.layout.sliding import RangeMaximum
 from tvm_memopt.solvers.request import Deadline
 
-_HEIGHTS = 0.97, 0.93, 0.85, 0.75  # of the peak: what is held at steps above is placed first
-_MOST_FIRST = 3000  # buffers, for the exact search
-_SEARCH_SHARE, _FIT_SHARE = 0.25, 0.5  # of the time left, for the buffers at the peak and for the others, each height
+_HEIGHTS = 0.97, 0.93, 0.85, 0.75  # fractions of the peak: buffers live at steps above this height are placed first
+_MOST_FIRST = 3000  # buffers, in the exact search
+_SEARCH_SHARE, _FIT_SHARE = 0.25, 0.5  # of the time left at each height: for buffers near the peak, for the others
 
 
 @dataclass(frozen=True)
 class PeakFirst:
-    """Offsets beside the buffers and their arena, and the part of the peak from which on buffers came first."""
+    """Offset of each buffer, the arena, and the fraction of the peak above which buffers were placed first."""
 
     offsets: tuple[int, ...]
     arena_nbytes: int
@@ -34,9 +34,10 @@ class PeakFirst:
 def place_peak_first(
     lives: Lifetimes, alignment: int, target: int, seconds: float, flag: np.ndarray, seed: int = 0
 ) -> PeakFirst | None:
-    """The best over a few heights, or the first of at most ``target`` bytes; None where no height ends in time.
+    """Return the best placement over a few heights, or the first of at most ``target`` bytes.
 
-    In-place pairs lie apart. ``flag[0]`` set ends it soon.
+    Returns None if no height ends in time. In-place pairs are placed apart. The search ends soon after ``flag[0]`` is
+    set.
     """
     deadline = Deadline(seconds)
     free = Lifetimes(lives.buffers, (), lives.steps)
@@ -62,7 +63,7 @@ def place_peak_first(
 
 
 def _first_members(lives: Lifetimes, alignment: int) -> Iterator[tuple[float, tuple[int, ...]]]:
-    """Per height the buffers that are held at a step above it, where they are more than for the height before."""
+    """For each height, the buffers live at a step above it, if there are more of them than at the height before."""
     load = padded_load(lives, alignment)
     most, highest = max(load, default=0), RangeMaximum(load)
     loads = [highest.over(b.first, b.last) for b in lives.buffers]

@@ -1,4 +1,4 @@
-"""Addresses for fixed lifetimes: the greedy family first, exact search to finish."""
+"""Addresses for fixed lifetimes: greedy placement first, then exact search."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from tvm_memopt.solvers.layout.exact import Found
 
-_NATIVE_SHARE = 0.7  # of what is left: CP-SAT seldom adds to it
-_FEW_BUFFERS = 300  # so few are placed before the native search is loaded
-_MANY_BUFFERS = 1000  # so many are placed first where they are at the peak: orders of choice alone leave gaps
-_PEAK_SHARE = 0.6  # of the time for greedy placement
-_CLOSE = 1000  # a thousandth over the load is close enough under a budget
-_MOST_EXACT_BUFFERS = 3000  # beyond, building the model alone eats a usual deadline
+_NATIVE_SHARE = 0.7  # of the time left: CP-SAT seldom improves on it
+_FEW_BUFFERS = 300  # up to this many are placed before the native search is loaded
+_MANY_BUFFERS = 1000  # from this many, buffers live at the peak are placed first: greedy orders alone leave gaps
+_PEAK_SHARE = 0.6  # of the time, for greedy placement
+_CLOSE = 1000  # under a budget, stop within a thousandth of the load
+_MOST_EXACT_BUFFERS = 3000  # with more, building the model takes longer than a usual deadline
 
 
 def place(
@@ -40,7 +40,7 @@ def place(
     threads: int = 1,
     disabled: frozenset[str] = frozenset(),
 ) -> Placement:
-    """The smallest arena found, or the first of at most ``target`` bytes."""
+    """Return the smallest arena found, or the first of at most ``target`` bytes."""
     found = place_greedily(lives, alignment, deadline, target, disabled=disabled)
     return refine(lives, found, alignment, deadline, seed, target=target, threads=threads, disabled=disabled)
 
@@ -53,7 +53,7 @@ def place_greedily(
     *,
     disabled: frozenset[str] = frozenset(),
 ) -> Placement:
-    """The best of the greedy family; stops at the load bound or at ``target``. Always has an answer."""
+    """Return the best greedy placement, stopping at the load bound or at ``target``. Always returns a placement."""
     bound = load_bound(lives, alignment)
     best: Placement | None = None
     many = len(lives.buffers) > _FEW_BUFFERS and "native" not in disabled
@@ -68,7 +68,7 @@ def place_greedily(
             best = Placement(tuple(offsets), arena, bound, method)
         if _enough(best, target):
             break
-    assert best is not None  # the first attempt always ends
+    assert best is not None  # the first attempt always finishes
     return best
 
 
@@ -84,7 +84,7 @@ def _peak_first(
 
     found, interrupted = call_interruptibly(call)
     if interrupted:
-        signal.raise_signal(signal.SIGINT)  # to who listens: the first plan is placed to the end all the same
+        signal.raise_signal(signal.SIGINT)  # for the caller; the first plan is still placed completely
     return Placement(found.offsets, found.arena_nbytes, bound, "peak first") if found else None
 
 
@@ -99,7 +99,7 @@ def refine(
     threads: int = 1,
     disabled: frozenset[str] = frozenset(),
 ) -> Placement:
-    """``placement`` improved or proved by the native search; where a gap is left, by boosting and CP-SAT."""
+    """Improve ``placement`` or prove it optimal by the native search; if a gap is left, by boosting and CP-SAT."""
     effort = _Effort(alignment, deadline, seed, threads)
     goal = max(placement.lower_bound_nbytes, target or 0)
     if "native" not in disabled and placement.arena_nbytes > goal:
@@ -118,7 +118,7 @@ def refine(
     for part in sorted(parts, key=lambda part: -max(offsets[i] + lives.buffers[i].nbytes for i in part)):
         height, bound = _refine_part(restrict(free, part), part, offsets, goal, effort)
         proved = max(proved, bound)
-        goal = max(goal, height)  # the tallest part so far: to squeeze another below it gains nothing
+        goal = max(goal, height)  # the tallest part so far: squeezing other parts below it gains nothing
     if "inplace" in disabled:
         proved = placement.lower_bound_nbytes
     arena = arena_of(lives, offsets)
@@ -129,7 +129,7 @@ def refine(
 def _search_natively(
     lives: Lifetimes, placement: Placement, effort: _Effort, target: int, disabled: frozenset[str]
 ) -> Placement:
-    """``placement`` improved or proved by the exact search in C++."""
+    """Improve ``placement`` or prove it optimal by the exact search in C++."""
     from tvm_memopt.solvers import native
     from tvm_memopt.solvers.layout.exact import Effort, search
 
@@ -138,7 +138,7 @@ def _search_natively(
     seconds = effort.deadline.remaining * _NATIVE_SHARE
 
     def call(flag: np.ndarray) -> Found:
-        spend = Effort(seconds, effort.seed, 1, flag, disabled)  # one thread: the same seed gives the same plan
+        spend = Effort(seconds, effort.seed, 1, flag, disabled)  # one thread: the plan depends only on the seed
         return search(free, effort.alignment, spend, target=max(target, placement.lower_bound_nbytes))
 
     found, interrupted = native.call_interruptibly(call)
@@ -151,7 +151,7 @@ def _search_natively(
 
 @dataclass(frozen=True)
 class _Effort:
-    """What a refinement may spend, and the alignment that it keeps."""
+    """Limits of a refinement, and the alignment to keep."""
 
     alignment: int
     deadline: Deadline
@@ -162,9 +162,9 @@ class _Effort:
 def _refine_part(
     lives: Lifetimes, members: tuple[int, ...], offsets: list[int], goal: int, effort: _Effort
 ) -> tuple[int, int]:
-    """(height, proved bound) of one part; better offsets are written into ``offsets``.
+    """Return (height, proved bound) of one part; better offsets are written into ``offsets``.
 
-    A plain "does it fit the goal?" comes first: with nothing to minimise it is often much quicker.
+    It first asks whether the part fits in the goal. Without an objective this is often much faster.
     """
     from tvm_memopt.solvers.layout.cp_sat import place_below
 
@@ -197,7 +197,7 @@ def _boost(lives: Lifetimes, placement: Placement, goal: int, effort: _Effort, i
 def _native_attempts(
     lives: Lifetimes, alignment: int, deadline: Deadline, disabled: frozenset[str]
 ) -> Iterator[tuple[str, Sequence[int]]]:
-    """The same family in C++, for many buffers."""
+    """Greedy placement in C++, for many buffers."""
     from tvm_memopt.solvers.layout.exact import Effort, greedy
 
     for shared in (True, False) if "inplace" not in disabled and lives.inplace else (False,):
@@ -209,7 +209,7 @@ def _native_attempts(
 def _attempts(
     lives: Lifetimes, alignment: int, deadline: Deadline, disabled: frozenset[str]
 ) -> Iterator[tuple[str, Sequence[int]]]:
-    """(method, offsets), quickest first. Pairs are tried shared and, since that ties buffers, apart."""
+    """Yield (method, offsets), fastest first. Pairs are tried both sharing and, as sharing ties buffers, apart."""
     inplace = "inplace" not in disabled
     yield "replay in time order", replay(lives, alignment, inplace)
     for shared in (True, False) if inplace and lives.inplace else (False,):

@@ -1,4 +1,4 @@
-"""The answer of a placement: an offset for each buffer, and what is proved of the arena."""
+"""The result of a placement: an offset for each buffer, and the proved lower bound on the arena."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from tvm_memopt.graph import Lifetimes
 
 @dataclass(frozen=True)
 class Placement:
-    """``offsets`` stands beside ``lives.buffers``; ``lower_bound_nbytes`` holds for every placement of them.
+    """Offsets of the buffers, and the arena they need.
 
-    ``proved``: the arena equals that bound. ``interrupted``: Ctrl-C ended the search for it.
+    ``offsets``: in bytes, one for each of ``lives.buffers``.
+    ``lower_bound_nbytes``: holds for every placement of these buffers.
+    ``proved``: whether the arena equals that bound.
+    ``interrupted``: whether Ctrl-C ended the search.
     """
 
     offsets: tuple[int, ...]
@@ -28,12 +31,12 @@ class Placement:
 
 
 def arena_of(lives: Lifetimes, offsets: Sequence[int]) -> int:
-    """Bytes from 0 to the end of the topmost buffer."""
+    """Size of the arena in bytes: the end of the topmost buffer."""
     return max((offset + b.nbytes for offset, b in zip(offsets, lives.buffers, strict=True)), default=0)
 
 
 def held_peak(lives: Lifetimes, offsets: tuple[int, ...]) -> int:
-    """The largest number of bytes held at one step, shared bytes counted where a pair does lie together."""
+    """Peak memory of the placement. Bytes shared by in-place pairs placed together count once."""
     delta = [0] * (lives.steps + 1)
     for b in lives.buffers:
         delta[b.first] += b.nbytes

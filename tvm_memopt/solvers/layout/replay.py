@@ -1,4 +1,4 @@
-"""Placement in time order: allocate at birth, free at death, as a run-time allocator would."""
+"""Placement in time order: allocate at birth and free at death, like a run-time allocator."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tvm_memopt.solvers.layout.free_list import FreeList
 
 
 def replay(lives: Lifetimes, alignment: int, inplace: bool = True) -> list[int]:
-    """Offsets by first fit, an output over its dying input where there is room. O(buffers · free ranges)."""
+    """Offsets by first fit. An output replaces its dying input if there is room. O(buffers · free ranges)."""
     source_of = best_pairs(lives) if inplace else {}
     sizes = [align_up(b.nbytes, alignment) for b in lives.buffers]
     offsets = [0] * len(sizes)
-    handed = [0] * len(sizes)  # bytes of a buffer that its in-place output goes on holding
+    handed = [0] * len(sizes)  # bytes of each buffer that its in-place output takes over
     free = FreeList()
     opening: list[list[int]] = [[] for _ in range(lives.steps)]
     closing: list[list[int]] = [[] for _ in range(lives.steps + 1)]
@@ -34,10 +34,10 @@ def replay(lives: Lifetimes, alignment: int, inplace: bool = True) -> list[int]:
 
 
 def _turn(source: int | None, born: list[int]) -> int:
-    """Outputs over older inputs come first, then plain buffers, then outputs over those."""
+    """Rank of a new buffer: outputs over older inputs first, then plain buffers, then outputs over new inputs."""
     return 1 if source is None else 2 if source in born else 0
 
 
 def _take_over(free: FreeList, end: int, more: int) -> bool:
-    """Whether an output that needs ``more`` bytes than its input, which ends at ``end``, can lie on it."""
+    """Whether an output that needs ``more`` bytes than its input, which ends at ``end``, can replace it."""
     return more <= 0 or free.take_at(end, more)

@@ -1,4 +1,4 @@
-"""Maximum over ranges of a fixed list."""
+"""Range maximum queries over a fixed list."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class RangeMaximum:
-    """Sparse table: O(n · log n) to build, O(1) to ask."""
+    """Sparse table: O(n · log n) to build, O(1) per query."""
 
     def __init__(self, values: Sequence[int]) -> None:
         self._levels = [list(values)]
@@ -17,7 +17,7 @@ class RangeMaximum:
             width *= 2
 
     def over(self, first: int, last: int) -> int:
-        """The maximum from ``first`` to ``last`` inclusive."""
+        """The maximum over indices ``first`` to ``last`` inclusive."""
         level = (last - first + 1).bit_length() - 1
         values = self._levels[level]
         return max(values[first], values[last + 1 - (1 << level)])

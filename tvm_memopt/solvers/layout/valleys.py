@@ -1,7 +1,7 @@
-"""The native search once more in plain Python, without its tricks: the twin that tests compare it with.
+"""Reference implementation of the native placement search in plain Python, for tests.
 
-It branches as native/layout_search.h does: in the leftmost of the lowest valleys, the first section either
-begins with a buffer that lies on the valley's floor, or stays empty up to the next offset.
+It branches as native/layout/search.h does. In the leftmost of the lowest valleys, the first section either begins with
+a buffer on the valley's floor, or stays empty up to the next offset.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tvm_memopt.graph.liveness import profile_of
 
 
 def least_arena_by_valleys(lives: Lifetimes, alignment: int) -> int:
-    """The smallest arena without in-place sharing; exponential time, for a handful of buffers."""
+    """The smallest arena without in-place sharing. Exponential time; for a handful of buffers."""
     ends = {0}
     for b in lives.buffers:
         ends |= {end + align_up(b.nbytes, alignment) for end in ends}

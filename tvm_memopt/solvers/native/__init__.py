@@ -1,6 +1,6 @@
-"""The hot loops in C++: one shared library, loaded once, called with arrays.
+"""The inner loops in C++: one shared library, loaded once and called with arrays.
 
-The library is built when the package is installed. The tests compare each function with a plain Python twin.
+The library is built when the package is installed. Tests compare its functions with reference versions in Python.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.05
 
 @cache
 def library() -> Any:
-    """The loaded library. Raises MemoptError with the way to build it when it is not there."""
+    """Return the loaded library. Raises MemoptError, with build instructions, if it is missing."""
     if not LIBRARY.exists():
         raise MemoptError(f"{LIBRARY}: is not built: install g++ 11 or later, then install the package again")
     import tvm_ffi
@@ -32,21 +32,21 @@ def library() -> Any:
 
 
 def held_bytes(first: np.ndarray, last: np.ndarray, nbytes: np.ndarray, steps: int) -> np.ndarray:
-    """Bytes held at each of ``steps`` steps by buffers that live from ``first`` to ``last``; int64 vectors."""
+    """Live bytes at each of ``steps`` steps, for buffers live from ``first`` to ``last`` inclusive; int64 vectors."""
     held = np.zeros(steps, np.int64)
     library().held_bytes(vector(first), vector(last), vector(nbytes), held)
     return held
 
 
 def vector(values: Any) -> np.ndarray:
-    """``values`` as a writable contiguous int64 vector: what the library takes."""
+    """``values`` as a writable contiguous int64 vector, which is what the library takes."""
     return np.require(values, np.int64, ["C", "W"])
 
 
 def call_interruptibly(call: Callable[[np.ndarray], _T]) -> tuple[_T, bool]:
-    """Run ``call(flag)`` in a thread; Ctrl-C sets ``flag[0]``, on which native searches return their best.
+    """Run ``call(flag)`` in a thread. Ctrl-C sets ``flag[0]``, upon which native searches return their best.
 
-    Returns what the call returned and whether Ctrl-C was pressed.
+    Returns the result of the call, and whether Ctrl-C was pressed.
     """
     flag = np.zeros(1, np.int32)
     outcome: list[_T] = []

@@ -1,4 +1,4 @@
-// Arrays from Python: contiguous int64 vectors that are checked once and read as spans.
+// Arrays from Python: contiguous vectors that are checked once and read as spans.
 #pragma once
 
 #include <tvm/ffi/container/tensor.h>

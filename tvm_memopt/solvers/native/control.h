@@ -1,4 +1,4 @@
-// The clock, the interrupt flag and the random numbers that every native search obeys.
+// Clock, interrupt flag and random numbers, shared by all native searches.
 #pragma once
 
 #include <atomic>
@@ -8,9 +8,9 @@
 
 namespace memopt {
 
-// Wall-clock deadline, a flag that Python sets on Ctrl-C, and a limit on work; cheap enough to ask in a hot loop.
-// Work is counted in elementary steps, the same on every machine and run: where it ends a search, the answer does
-// not depend on the clock. Only one thread may spend it.
+// A wall-clock deadline, a flag that Python sets on Ctrl-C, and a limit on work. Cheap enough to check in an inner
+// loop. Work is counted in elementary steps, which are the same on every machine and run. If it ends a search, the
+// result does not depend on the clock. Only one thread may spend work.
 class Control {
  public:
   Control(double seconds, const int32_t* interrupt, int64_t work = std::numeric_limits<int64_t>::max())

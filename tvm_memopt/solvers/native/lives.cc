@@ -1,4 +1,4 @@
-// Bytes held over time: the sum of the buffers' sizes at each step.
+// Live bytes over time: the sum of the buffers' sizes at each step.
 #include <tvm/ffi/function.h>
 
 #include "arrays.h"

@@ -1,4 +1,4 @@
-"""Orders: constructive heuristics and the search over downsets."""
+"""Topological orders: constructive heuristics and the search over downsets."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,7 +11,7 @@ from tvm_memopt.solvers.order.live_state import LiveState, MemoryTables, memory_
 
 
 def given(graph: Graph) -> tuple[int, ...]:
-    """The source program's own order."""
+    """The order of the source program."""
     return given_order(graph)
 
 
@@ -22,7 +22,7 @@ ORDERINGS: Mapping[str, Callable[[Graph], tuple[int, ...]]] = {
     "greedy-peak": greedy_peak,
     "greedy-delta": greedy_delta,
 }
-"""The constructive orders by name: each runs every op once."""
+"""The constructive orders by name. Each runs every op once."""
 
 __all__ = [
     "ORDERINGS",

@@ -1,4 +1,4 @@
-"""Beam search over downsets: exact while the beam is wide enough, a strong heuristic beyond."""
+"""Beam search over downsets: exact while the beam is wide enough, a strong heuristic otherwise."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from tvm_memopt.solvers.request import Deadline
 
 @dataclass(frozen=True)
 class BeamResult:
-    """``order`` beats the incumbent, or is None; ``peak_nbytes`` is the best known either way.
+    """Result of a beam search.
 
-    ``proved``: no order has a smaller peak.
+    ``order``: an order that beats the incumbent, or None. ``peak_nbytes``: the best known peak in either case.
+    ``proved``: whether no order has a smaller peak.
     """
 
     order: tuple[int, ...] | None
@@ -39,10 +40,10 @@ def beam_search(
     safe_moves: bool = True,
     space: Space | None = None,
 ) -> BeamResult:
-    """Look for orders with a peak below ``incumbent_peak``, at most ``width`` executed sets per level.
+    """Search for orders with a peak below ``incumbent_peak``, keeping at most ``width`` executed sets per level.
 
-    The target is one byte below the best peak known. An exhausted search is repeated under the new
-    target until it finds nothing, which is the proof; a truncated one returns what it found.
+    The target is one byte below the best known peak. An exhaustive search is repeated with the new target until it
+    finds nothing, which proves optimality. A truncated search returns the best order found.
     """
     space = space or downset_space(graph)
     result = BeamResult(None, incumbent_peak, False)
@@ -58,7 +59,7 @@ def beam_search(
 
 @dataclass
 class _Levels:
-    """States by number of executed ops, the best ``width`` of each; equal executed sets are merged."""
+    """States by number of executed ops, the best ``width`` of each number. States of equal executed sets are merged."""
 
     width: int
     pools: list[dict[int, State]]
@@ -70,11 +71,11 @@ class _Levels:
         known = pool.get(state.left)
         if known is None or state.peak < known.peak:
             pool[state.left] = state
-        if len(pool) > 2 * self.width:  # what is cut here would be cut later anyway: this bounds the memory
+        if len(pool) > 2 * self.width:  # these would be cut later anyway; cutting now bounds the memory
             self.pools[state.steps] = {s.left: s for s in self._best(pool)}
 
     def take(self, level: int) -> list[State]:
-        """The states to go on from; the level is emptied."""
+        """Remove and return the states of ``level``, the best ``width`` of them."""
         pool, self.pools[level] = self.pools[level], {}
         self.seen.clear()
         return self._best(pool)
@@ -89,7 +90,7 @@ class _Levels:
 def _order_within(
     space: Space, target: int, width: int, deadline: Deadline, safe_moves: bool
 ) -> tuple[tuple[int, ...] | None, int, bool]:
-    """(order within ``target`` or None, its peak, whether the answer is exhaustive)."""
+    """(order within ``target`` or None, its peak, whether the search was exhaustive)."""
     levels = _Levels(width, [{} for _ in range(space.size + 1)])
     root = root_state(space)
     if safe_moves:
@@ -106,7 +107,7 @@ def _order_within(
 
 
 def _rank(state: State) -> tuple[int, int]:
-    # Under a target the peak so far says little about the rest; what is live now says more.
+    # Under a target, the peak so far says little about the rest; the current live bytes say more.
     return state.live, state.peak
 
 

@@ -1,4 +1,4 @@
-"""Depth first: follow what was just computed."""
+"""Depth-first order: continue with the consumers of the latest op."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tvm_memopt.graph import Graph
 
 
 def dfs(graph: Graph) -> tuple[int, ...]:
-    """Topological order from a stack of ready ops: the newest ready op runs next. O(edges)."""
+    """Topological order from a stack of ready ops: the op that became ready last runs next. O(edges)."""
     waiting = [len(before) for before in graph.predecessors]
     stack = [op for op in reversed(range(len(waiting))) if waiting[op] == 0]
     order: list[int] = []

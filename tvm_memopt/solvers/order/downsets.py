@@ -1,22 +1,20 @@
-"""The space of executed sets (downsets of the DAG): one state each, sets as bits of a Python integer.
+"""The space of executed sets (downsets of the DAG). Each set is one state, stored as bits of a Python integer.
 
-Every op runs once, so what is live after a set S of ops, what a next op v adds to it, and which
-in-place pairs v can use are functions of S alone, not of the order inside S. Hence two orders of
-the same S have the same futures, and exact sets may be merged.
+Every op runs once. The bytes live after a set S of ops, the bytes that a next op v adds, and the in-place pairs that v
+can use are therefore functions of S alone, not of the order within S. Two orders of the same S have the same possible
+continuations, so states of equal sets can be merged.
 
-Safe move. Let S be executed, v ready, its step within the target, and live(S + v) <= live(S). If any
-completion of S stays within the target, so does one that starts with v. Proof: take such a
-completion u1 ... uk v w1 ... and move v to its front. The step of v is within the target by
-assumption. For a set X between S and S + u1 ... uk, live(X + v) - live(X) = kept outputs of v
-- inputs whose last unread reader is v; the first term is constant (readers of v's outputs,
-through views too, depend on v, so none is in X) and the second can only grow with X, so
-live(X + v) <= live(X). The step of u_i holds live + outputs + workspace - shared; outputs and
-workspace are constant, live did not grow, and an input that dies in u_i without v executed still
-dies there with v executed, so the pairs to choose from did not shrink and shared did not fall.
-So no step of a u_i got larger, and the steps w1 ... see the same sets as before. Returned tensors
-never die and never share, and dead outputs count in their own step only: both fit the argument.
-The one step whose cost depends on its position is the first, which also holds the arena
-inputs that nobody reads: moving v there is covered by the assumption on its step, and u1 loses them.
+Safe move. Let S be executed and v ready, with the step of v within the target and live(S + v) <= live(S). If some
+completion of S stays within the target, so does one that starts with v. Proof: take such a completion
+u1 ... uk v w1 ... and move v to its front. The step of v is within the target by assumption. For a set X between S and
+S + u1 ... uk, live(X + v) - live(X) = kept outputs of v - inputs whose last unread reader is v. The first term is
+constant: readers of v's outputs, through views too, depend on v, so none is in X. The second can only grow with X, so
+live(X + v) <= live(X). The step of u_i holds live + outputs + workspace - shared. Outputs and workspace are constant,
+and live did not grow. An input that dies in u_i without v executed still dies there with v executed, so the available
+pairs did not shrink and shared did not fall. Hence no step of a u_i got larger, and the steps w1 ... see the same sets
+as before. Returned tensors never die and never share, and dead outputs count in their own step only, so the argument
+covers both. Only the cost of the first step depends on its position, since it also holds the arena inputs that
+nobody reads. If v moves there, the assumption on its step covers it, and u1 no longer holds them.
 """
 
 from __future__ import annotations
@@ -26,12 +24,12 @@ from dataclasses import dataclass
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.order.live_state import MemoryTables, memory_tables, op_effect
 
-Path = tuple["Path", int] | None  # executed ops, newest first: states share their prefixes
+Path = tuple["Path", int] | None  # executed ops, newest first; states share prefixes
 
 
 @dataclass(slots=True)
 class State:
-    """An executed set: ``left`` has a bit for each op to come; ``ready`` maps op to (extra, delta)."""
+    """An executed set. ``left`` has a bit for each op still to run; ``ready`` maps an op to (extra, delta)."""
 
     left: int
     live: int
@@ -52,7 +50,7 @@ class State:
 
 @dataclass(frozen=True)
 class Space:
-    """A graph as bit sets: ``before[op]`` its predecessors, ``readers[tensor]`` who reads it."""
+    """A graph as bit sets: ``before[op]`` has its predecessors, ``readers[tensor]`` the ops that read it."""
 
     graph: Graph
     tables: MemoryTables
@@ -73,14 +71,14 @@ def downset_space(graph: Graph) -> Space:
 
 
 def root_state(space: Space) -> State:
-    """Nothing executed."""
+    """The state in which no op has run."""
     left = (1 << space.size) - 1
     ready = {op: _effect(space, op, left) for op, before in enumerate(space.before) if not before}
     return State(left, space.tables.start_live, 0, ready, None, 0)
 
 
 def room_under(space: Space, state: State, target: int) -> int:
-    """Most bytes that the next step may add to what is live."""
+    """Most bytes that the next step may add to the live bytes."""
     return target - state.live - (0 if state.steps else space.tables.orphans)
 
 
@@ -92,7 +90,7 @@ def successor(space: Space, state: State, op: int) -> State:
 
 
 def make_safe_moves(space: Space, state: State, target: int) -> None:
-    """Run, in ``state`` itself, every safe move under ``target`` until there is none."""
+    """Run all safe moves under ``target``, modifying ``state``, until none is left."""
     while True:
         room = room_under(space, state, target)
         safe = next((op for op, (extra, delta) in state.ready.items() if delta <= 0 and extra <= room), None)

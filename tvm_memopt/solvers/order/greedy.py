@@ -1,4 +1,4 @@
-"""Greedy list scheduling by memory: of the ready ops, run the one that looks cheapest now."""
+"""Greedy list scheduling by memory: run the ready op that is cheapest now."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ _Key = tuple[int, int]
 
 
 def greedy_peak(graph: Graph) -> tuple[int, ...]:
-    """Run the ready op whose step holds least; ties: the smaller net change, then the smaller id."""
+    """Run the ready op whose step holds the fewest bytes. Ties: smaller net change, then smaller id."""
     return _greedy(graph, lambda extra, delta: (extra, delta))
 
 
 def greedy_delta(graph: Graph) -> tuple[int, ...]:
-    """Run the ready op with the smallest net change of live bytes; ties: the smaller step, then id."""
+    """Run the ready op with the smallest net change of live bytes. Ties: fewer bytes in the step, then smaller id."""
     return _greedy(graph, lambda extra, delta: (delta, extra))
 
 
 def _greedy(graph: Graph, key: Callable[[int, int], _Key]) -> tuple[int, ...]:
     """List scheduling with a lazy heap. O(edges · log ops).
 
-    All ready ops see the same live bytes, so keys leave them out. A key changes only when an input
-    is left with one reader: then that reader is pushed again and its older entry is stale.
+    All ready ops see the same live bytes, so keys leave them out. A key changes only when an input has one reader left.
+    That reader is then pushed again, and its older entry becomes stale.
     """
     tables = memory_tables(graph)
     state = LiveState(graph, tables)
     waiting = [len(before) for before in graph.predecessors]
-    reader_sum = [sum(readers) for readers in graph.readers]  # with one reader left, its id
+    reader_sum = [sum(readers) for readers in graph.readers]  # with one reader left, this is its id
     current: dict[int, _Key] = {}
     heap: list[tuple[_Key, int]] = []
 

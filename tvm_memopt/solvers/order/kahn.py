@@ -1,4 +1,4 @@
-"""Kahn's algorithm: breadth first, ops in the order in which they become ready."""
+"""Kahn's algorithm: breadth-first, ops run in the order in which they become ready."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tvm_memopt.graph import Graph
 
 
 def kahn(graph: Graph) -> tuple[int, ...]:
-    """Topological order from a first-in-first-out queue of ready ops (Kahn 1962). O(edges)."""
+    """Topological order from a first-in, first-out queue of ready ops (Kahn 1962). O(edges)."""
     waiting = [len(before) for before in graph.predecessors]
     ready = deque(op for op, count in enumerate(waiting) if count == 0)
     order: list[int] = []

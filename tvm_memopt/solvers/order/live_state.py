@@ -1,4 +1,4 @@
-"""What one more op does to memory: the incremental twin of ``graph.liveness`` for orders without repeats."""
+"""The effect of one more op on memory: an incremental version of ``graph.liveness`` for orders without repeats."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from tvm_memopt.graph.liveness import best_sharing
 
 @dataclass(frozen=True)
 class MemoryTables:
-    """The part of memory accounting that no order changes, as arrays over ops and tensors.
+    """The part of memory accounting that does not depend on the order, as arrays over ops and tensors.
 
-    ``transient``: bytes that a step adds while it runs, before sharing. ``kept``: output bytes that
-    outlive the step. ``frees``: tensors that die in the op if it is their last reader. ``pairs``:
-    in-place (input, output, shared bytes). ``start_live``: arena inputs that are read or returned;
-    ``orphans``: the other arena inputs, held during the first step only.
+    ``transient``: for each op, bytes added during its step, before sharing.
+    ``kept``: for each op, output bytes that outlive the step.
+    ``frees``: for each op, the tensors that die in it if it is their last reader.
+    ``pairs``: for each op, its in-place (input, output, shared bytes).
+    ``start_live``: bytes of arena inputs that are read or returned.
+    ``orphans``: bytes of the other arena inputs, live at the first step only.
     """
 
     transient: tuple[int, ...]
@@ -47,7 +49,7 @@ def memory_tables(graph: Graph) -> MemoryTables:
 
 
 def _pairs(graph: Graph, op: int) -> tuple[tuple[int, int, int], ...]:
-    """In-place pairs that some order can use: a returned input outlives every op, so it never shares."""
+    """In-place pairs usable in some order. A returned input outlives every op, so it never shares."""
     roots = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op].inplace)
     return tuple(
         (source, target, min(graph.tensors[source].nbytes, graph.tensors[target].nbytes))
@@ -57,9 +59,9 @@ def _pairs(graph: Graph, op: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def op_effect(tables: MemoryTables, op: int, dying: Sequence[int]) -> tuple[int, int]:
-    """(extra, delta) of running ``op`` when its distinct inputs ``dying`` have no other reader left.
+    """Return (extra, delta) of running ``op`` when it is the last reader of its distinct inputs ``dying``.
 
-    The step holds live + extra bytes (and the orphans, if it is the first) and leaves live + delta.
+    The step holds live + extra bytes (plus the orphans if it is the first), and leaves live + delta.
     """
     extra, delta = tables.transient[op], tables.kept[op]
     for tensor in dying:
@@ -70,9 +72,10 @@ def op_effect(tables: MemoryTables, op: int, dying: Sequence[int]) -> tuple[int,
 
 
 class LiveState:
-    """Memory along one order, op by op; every op runs once.
+    """Memory along one order, op by op. Every op runs once.
 
-    ``live``: bytes held between the last step and the next, orphans left out. ``unread``: per tensor, readers to come.
+    ``live``: bytes live between the last step and the next, without orphans. ``unread``: for each tensor, the number of
+    readers still to run.
     """
 
     __slots__ = ("_tables", "live", "started", "unread")
@@ -84,12 +87,12 @@ class LiveState:
         self.unread = [len(readers) for readers in graph.readers]
 
     def effect(self, op: int) -> tuple[int, int]:
-        """What ``op`` would do as the next step; see op_effect."""
+        """(extra, delta) of ``op`` as the next step; see op_effect."""
         dying = [t for t in self._tables.frees[op] if self.unread[t] == 1]
         return op_effect(self._tables, op, dying)
 
     def run(self, op: int) -> int:
-        """Run ``op`` next; returns the bytes held during its step."""
+        """Run ``op`` next and return the bytes live during its step."""
         extra, delta = self.effect(op)
         held = self.live + extra + (0 if self.started else self._tables.orphans)
         self.live += delta
@@ -100,6 +103,6 @@ class LiveState:
 
 
 def order_profile(graph: Graph, order: Sequence[int]) -> list[int]:
-    """Bytes held at each step of ``order``, which runs every op once. O(edges)."""
+    """Live bytes at each step of ``order``, which runs every op once. O(edges)."""
     state = LiveState(graph)
     return [state.run(op) for op in order]

@@ -1,7 +1,7 @@
-"""The workers of the order search: in each round every thread tries its idea on the segment that sets the peak.
+"""The workers of the order search. In each round, every thread works on the segment that sets the peak.
 
-Slices are counted in work, not in seconds, and a round's answers are taken over in the order of the workers: where
-the deadline does not end the search, the same seed and thread count give the same order.
+Time slices are counted in work, not in seconds, and the results of a round are merged in the order of the workers.
+Unless the deadline ends the search, the order depends only on the seed and the thread count.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from tvm_memopt.solvers.native import order as native
 from tvm_memopt.solvers.order.segments import SearchState, Segment
 from tvm_memopt.solvers.request import Deadline
 
-_CUT_OPS = 20_000  # larger segments get no cuts: their precedences are a square matrix of bits
-_BRANCH_OPS = 4_000  # branching keeps one such matrix for each level
-_BOUND_SHARE = 0.3  # of the time, for the first bounds
+_CUT_OPS = 20_000  # larger segments get no cuts: their precedences are a square bit matrix
+_BRANCH_OPS = 4_000  # branching stores one such matrix per level
+_BOUND_SHARE = 0.3  # of the time, for the initial bounds
 _POLL_SECONDS = 0.01
 _SECOND = native.WORK_PER_SECOND
 _WORK_PER_MOVE = 120  # of annealing
@@ -33,12 +33,12 @@ _ANNEAL_GROWTH = 1.5
 _MOST_GROWTHS = 60
 _MOST_ANNEAL_WORK = 10 * _SECOND
 _MOST_WORK = 2**60
-_IMPROVEMENTS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.005, 0.0)  # of the gap, tried as targets from the bold one down
+_IMPROVEMENTS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.005, 0.0)  # fractions of the gap, tried as targets, boldest first
 
 
 @dataclass
 class Crew:
-    """What the workers have in common."""
+    """State shared by the workers."""
 
     state: SearchState
     deadline: Deadline
@@ -48,13 +48,13 @@ class Crew:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing more may be started."""
+        """Whether no more work may be started."""
         return bool(self.flag[0]) or self.deadline.passed
 
 
 @dataclass
 class Task:
-    """One worker's part of a round: its own copy of the segment's best arrangement, peak and bound."""
+    """One worker's part of a round, with its own copy of the segment's best order, peak and bound."""
 
     segment: Segment
     order: np.ndarray
@@ -66,13 +66,13 @@ class Task:
 
     @property
     def proved(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether the segment is solved to optimality."""
         return self.peak <= self.bound
 
 
 @dataclass
 class SegmentPlan:
-    """How far one worker has gone on one segment."""
+    """Progress of one worker on one segment."""
 
     seed: int
     turn: int = 0
@@ -84,7 +84,7 @@ class SegmentPlan:
 
 
 class Worker:
-    """One thread's ideas, tried in turn."""
+    """One thread, which tries its methods in turn."""
 
     def __init__(self, crew: Crew, seed: int, ideas: list[str]) -> None:
         self.crew = crew
@@ -95,12 +95,12 @@ class Worker:
         self._plans: dict[int, SegmentPlan] = {}
 
     def slice_of(self, segment: Segment) -> int:
-        """The work that all ideas in turn would like to spend."""
+        """The work that one turn of all methods would take."""
         plan = self._plan(segment)
         return sum(_SLICES[idea](plan, segment) for idea in self.ideas)
 
     def run(self, task: Task) -> None:
-        """Try ideas in turn until the round's work is spent or the segment is settled."""
+        """Try methods in turn until the work of the round is spent or the segment is solved."""
         plan, left = self._plan(task.segment), task.work
         try:
             while not (task.proved or self.flag[0] or self.crew.deadline.passed):
@@ -115,7 +115,7 @@ class Worker:
             self.done.set()
 
     def _next(self, plan: SegmentPlan, segment: Segment, left: int) -> str | None:
-        """The next idea in turn whose slice fits into what is left of the round."""
+        """The next method in turn whose slice fits into the rest of the round."""
         for step in range(len(self.ideas)):
             idea = self.ideas[(plan.turn + step) % len(self.ideas)]
             if 0 < _SLICES[idea](plan, segment) <= left:
@@ -124,7 +124,7 @@ class Worker:
         return None
 
     def options(self, *, forcing: bool, work: int) -> native.DecideOptions:
-        """Options of decide() with the tricks that are on."""
+        """Options of decide() with the enabled techniques."""
         off = self.crew.disabled
         return native.DecideOptions(
             safe_moves="safe-ops" not in off,
@@ -140,7 +140,7 @@ class Worker:
 
 
 def bound_segments(crew: Crew) -> None:
-    """Step bounds of the segments, the one that sets the peak first, until they cannot matter."""
+    """Compute step bounds of the segments, the one that sets the peak first, while they can matter."""
     state, deadline = crew.state, crew.deadline
     work = int(_BOUND_SHARE * (deadline.ends - deadline.started) * _SECOND)
     for segment in sorted(state.segments, key=lambda s: -s.peak):
@@ -155,7 +155,7 @@ def bound_segments(crew: Crew) -> None:
 
 
 def make_workers(crew: Crew, seed: int, threads: int) -> list[Worker]:
-    """One worker for each thread: the first one proves, the others anneal, the third searches too."""
+    """One worker per thread: the first one proves, the others anneal, and the third also searches."""
     exact = [idea for idea in ("decide", "branch") if _is_on(idea, crew.disabled)]
     anneal = ["anneal"] if _is_on("anneal", crew.disabled) else []
     if threads == 1:
@@ -168,9 +168,10 @@ def make_workers(crew: Crew, seed: int, threads: int) -> list[Worker]:
 
 
 def play_round(workers: list[Worker], crew: Crew) -> None:
-    """Let every worker work on the segment that sets the peak, and take over what they found.
+    """Let every worker work on the segment that sets the peak, then merge their results.
 
-    In the order of the workers, so that it does not matter who ends first; a proof ends those behind it.
+    Results are merged in the order of the workers, so that it does not matter which one ends first. A proof stops the
+    workers after it.
     """
     segment, _ = crew.state.worst()
     work = max(worker.slice_of(segment) for worker in workers)
@@ -185,7 +186,7 @@ def play_round(workers: list[Worker], crew: Crew) -> None:
             if task.proved:
                 _stop(workers[index + 1 :])
                 return
-    finally:  # Ctrl-C in this thread must not leave searches behind
+    finally:  # Ctrl-C in this thread must not leave searches running
         _stop(workers)
 
 
@@ -218,7 +219,7 @@ def _is_on(idea: str, disabled: frozenset[str]) -> bool:
 
 
 def _decide(worker: Worker, plan: SegmentPlan, task: Task) -> int:
-    """Look for a smaller peak by depth-first search with a limit on its work, bold targets first."""
+    """Search for a smaller peak by depth-first search with a work limit, boldest targets first."""
     target = task.peak - max(1, int((task.peak - task.bound) * _IMPROVEMENTS[plan.rung]))
     verdict, work = _ask(worker, task, target, worker.options(forcing=False, work=plan.decide_work))
     if verdict is not native.Verdict.FEASIBLE:
@@ -229,7 +230,7 @@ def _decide(worker: Worker, plan: SegmentPlan, task: Task) -> int:
 
 
 def _branch(worker: Worker, plan: SegmentPlan, task: Task) -> int:
-    """Refute the next better peak, and from time to time one in the middle of the gap, for the bound."""
+    """Refute the next smaller peak and, from time to time, one in the middle of the gap to raise the bound."""
     target = task.peak - max(1, (task.peak - task.bound) // 2 if plan.middle else 1)
     verdict, work = _ask(worker, task, target, worker.options(forcing=True, work=plan.branch_work))
     if plan.middle and verdict is native.Verdict.UNKNOWN:
@@ -269,7 +270,7 @@ def _anneal(worker: Worker, plan: SegmentPlan, task: Task) -> int:
 
 
 def _moves(work: int, deadline: Deadline) -> int:
-    """Moves worth ``work``; near the deadline fewer, so that the temperature falls in what is left."""
+    """Number of moves worth ``work``; fewer near the deadline, so that the temperature still falls to its end."""
     return max(1, min(work, int(deadline.remaining * _SECOND)) // _WORK_PER_MOVE)
 
 

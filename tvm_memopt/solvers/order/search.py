@@ -1,4 +1,4 @@
-"""The order search: every idea under one deadline, on the segment that sets the peak."""
+"""The order search: all methods under one deadline, on the segment that sets the peak."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tvm_memopt.solvers.request import Deadline
 
 _RANDOM_ORDERS = 100
 _RANDOM_SHARE = 0.02  # of the time
-_RANDOM_OPS_PER_SECOND = 3_000_000  # roughly
+_RANDOM_OPS_PER_SECOND = 3_000_000  # approximate
 _PYTHON_ORDERS = {"kahn": kahn, "dfs": dfs, "greedy-peak": greedy_peak, "greedy-delta": greedy_delta}
 
 ProgressCall = Callable[[int, int, str], None]
@@ -29,9 +29,9 @@ ProgressCall = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class OrderResult:
-    """An order with its peak; no order has a peak below ``bound``, and ``proved`` says that the two meet.
+    """An order with its peak. ``bound`` is a lower bound on the peak of every order; ``proved`` if the two are equal.
 
-    ``method``: which part of the search made the segment that sets the peak.
+    ``method``: the method that found the segment that sets the peak.
     """
 
     order: tuple[int, ...]
@@ -53,13 +53,15 @@ def search_order(
     disabled: frozenset[str] = frozenset(),
     progress: ProgressCall | None = None,
 ) -> OrderResult:
-    """The order of least peak that is found in ``seconds``; it ends at once when the peak is proved least.
+    """Find the order with the lowest peak in ``seconds``. Ends as soon as the peak is proved optimal.
 
-    Never worse than the given order and ``start_orders``; the same for the same seed and thread count where the
-    time does not end it. Setting ``flag[0]`` ends it soon with the best so far.
-    ``disabled``: names of ORDER_SWITCHES. ``progress(peak, bound, method)`` is called from this thread.
+    The result is never worse than the given order and ``start_orders``. It depends only on the seed and the thread
+    count unless time runs out. Setting ``flag[0]`` ends the search soon, with the best order so far.
+
+    ``disabled``: names from ORDER_SWITCHES.
+    ``progress``: called as ``progress(peak, bound, method)``, from this thread.
     """
-    library()  # loaded before the clock starts: only a process's first search waits for it
+    library()  # loaded before the clock starts: the first search of a process waits for it
     deadline = Deadline(seconds)
     flag = native.new_flag() if flag is None else flag
     starts = [("given", given_order(graph)), *((f"start {i}", tuple(o)) for i, o in enumerate(start_orders))]
@@ -78,7 +80,7 @@ def search_order(
 def _constructed(
     graph: Graph, starts: list[tuple[str, tuple[int, ...]]], deadline: Deadline, disabled: frozenset[str]
 ) -> OrderResult:
-    """The best constructive order in plain Python; nothing is bounded but the trivial case of no op."""
+    """The best constructive order, in plain Python. It proves nothing except for a peak of zero."""
     candidates = [(peak_live(graph, order), order, name) for name, order in starts]
     for name, ordering in _PYTHON_ORDERS.items():
         if "constructive-orders" not in disabled and not deadline.passed:
@@ -114,7 +116,7 @@ def _best_start(
 
 
 def _work(workers: list[Worker], crew: Crew, progress: ProgressCall | None) -> None:
-    """Play rounds until the answer is proved, the time is up or the flag is set."""
+    """Run rounds until the peak is proved optimal, time runs out or the flag is set."""
     told = -1
     while workers and not (crew.state.proved or crew.stopped):
         play_round(workers, crew)

@@ -1,4 +1,4 @@
-"""The state of an order search: the best order, cut into segments that are solved apart."""
+"""The state of an order search: the best order, cut into segments that are solved independently."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tvm_memopt.solvers.native.order.problem import PackedProblem
 
 @dataclass(eq=False)
 class Segment:
-    """Steps of the order whose set of ops is the same in every order. ``found_by`` made the best arrangement."""
+    """Consecutive steps with the same set of ops in every order. ``found_by``: method that found its best order."""
 
     window: native.Window
     peak: int
@@ -30,7 +30,7 @@ class Segment:
 
 @dataclass
 class SearchState:
-    """What all workers share; every method takes the lock."""
+    """State shared by all workers. Every method takes the lock."""
 
     problem: PackedProblem
     order: np.ndarray
@@ -46,12 +46,12 @@ class SearchState:
 
     @property
     def bound(self) -> int:
-        """No order has a smaller peak."""
+        """A lower bound on the peak of every order."""
         return max((s.bound for s in self.segments), default=0)
 
     @property
     def proved(self) -> bool:
-        """Whether the best order is proved to be one of the best."""
+        """Whether the best order is proved optimal."""
         return self.peak <= self.bound
 
     def worst(self) -> tuple[Segment, np.ndarray]:
@@ -60,7 +60,7 @@ class SearchState:
             return max(self.segments, key=lambda s: s.peak), self.order.copy()
 
     def improve(self, segment: Segment, order: np.ndarray, peak: int, method: str) -> bool:
-        """Take over a better arrangement of the segment; whether it was one."""
+        """Replace the order of the segment if ``order`` is better. Returns whether it was."""
         with self.lock:
             if peak >= segment.peak:
                 return False
@@ -71,7 +71,7 @@ class SearchState:
             return True
 
     def raise_bound(self, segment: Segment, bound: int) -> None:
-        """Take over a better lower bound of the segment."""
+        """Raise the lower bound of the segment if ``bound`` is better."""
         with self.lock:
             if bound > segment.bound:
                 segment.bound = min(bound, segment.peak)
@@ -79,7 +79,7 @@ class SearchState:
 
 
 def search_state(problem: PackedProblem, order: Sequence[int] | np.ndarray, method: str, *, cut: bool) -> SearchState:
-    """The state that starts from ``order``."""
+    """The initial state, starting from ``order``."""
     vector = native.order_vector(order)
     held = native.profile(problem, vector)
     places = native.forced_cuts(problem, vector) if cut else [0, problem.ops]

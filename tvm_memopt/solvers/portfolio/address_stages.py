@@ -1,4 +1,4 @@
-"""The stages of the portfolio that look for addresses, for given orders or together with the order."""
+"""The stages of the portfolio that search for addresses, for given orders or jointly with the order."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from tvm_memopt.solvers.layout import Placement
 from tvm_memopt.solvers.layout.placement import arena_of
 from tvm_memopt.solvers.portfolio.state import Search, evaluate, keep, promising, refine_order
 
-_JOINT_SHARE = 0.3  # of the time limit: what it does not find soon it seldom finds
-_REFINED = 4  # orders that exact placement is tried on
+_JOINT_SHARE = 0.3  # of the time limit: what it does not find early it seldom finds later
+_REFINED = 4  # orders for which exact placement is tried
 
 
 def better_addresses(search: Search) -> None:
-    """Search harder for addresses of the orders that could still have a smaller arena."""
+    """Search harder for addresses of the orders that could still give a smaller arena."""
     if {"boosting", "cp-sat"} <= search.request.disabled:
         return
     for rank, candidate in enumerate(list(promising(search, again=True))[:_REFINED]):
@@ -24,7 +24,7 @@ def better_addresses(search: Search) -> None:
 
 
 def joint_search(search: Search) -> None:
-    """Order and addresses in one model, where no address of the best orders closes the gap."""
+    """Search order and addresses in one model, if no placement of the best orders closes the gap."""
     if "joint" in search.request.disabled or search.arena is None or search.done:
         return
     from tvm_memopt.solvers.joint import improve_jointly

@@ -1,4 +1,4 @@
-"""From a schedule to a plan: lifetimes, addresses, and what they prove."""
+"""From a schedule to a plan: lifetimes, addresses and lower bounds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tvm_memopt.solvers.request import Deadline, Request
 
 
 def plan_for_order(graph: Graph, schedule: Sequence[int], request: Request, deadline: Deadline) -> Plan:
-    """Place the buffers of ``schedule``, which may repeat ops; the order itself is not touched.
+    """Place the buffers of ``schedule``, which may repeat ops. The schedule itself is not changed.
 
-    Raises PlanError when the schedule reads a tensor before its producer has run.
+    Raises PlanError if the schedule reads a tensor before its producer has run.
     """
     lives = lifetimes(graph, schedule)
     placement = place(
@@ -60,11 +60,11 @@ def assemble(
     cost_bound: float | None = None,
     solver: Mapping[str, Any],
 ) -> Plan:
-    """The plan with its status.
+    """Assemble the plan and determine its status.
 
-    ``bound`` holds for every plan without recomputation, ``any_plan_bound`` for every plan: under a
-    budget only the second is claimed, so that "infeasible" can never be undone by recomputing. ``cost_bound``
-    holds for every plan within the budget; the base cost always does.
+    ``bound`` holds for the arena of every plan without rematerialisation, ``any_plan_bound`` for that of every plan.
+    Under a budget only the second is reported, so that rematerialisation can never refute "infeasible".
+    ``cost_bound`` holds for the cost of every plan within the budget; the base cost is always a lower bound.
     """
     cost, base_cost = math.fsum(graph.ops[op].cost for op in schedule), graph.base_cost
     least = base_cost if cost_bound is None else max(base_cost, min(cost_bound, cost))

@@ -1,4 +1,4 @@
-"""The stages of the portfolio that look for orders of smaller peak."""
+"""The stages of the portfolio that search for orders with a lower peak."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from tvm_memopt.solvers.order.search import OrderResult
 
 _BEAM_WIDTHS = (8, 32, 128, 512, 2048, 8192)
-_PLACED_AT_ONCE = 2  # constructive orders that get addresses before the search starts
-_FEW_OPS = 64  # so few are tried by a narrow beam before the native search is loaded
-_LEARNED_OPS = 1000  # measured to help there and above; at 500 ops the search alone is as good
+_PLACED_AT_ONCE = 2  # constructive orders that are placed before the search starts
+_FEW_OPS = 64  # up to this many, a narrow beam is tried before the native search is loaded
+_LEARNED_OPS = 1000  # measured to help from this size on; at 500 ops the search alone is as good
 _LEARNED_SAMPLES = 16
-_LEARNED_SHARE = 0.4  # of the time that orders may take
-_REFUTE_SHARE = 0.05  # of the time, to show at once that no order keeps the budget
-_MANY_OPS = 2000  # the native search makes the classical orders of so many itself
-_ORDER_SHARE = 0.6  # of the time limit, while the best order's addresses leave a gap
+_LEARNED_SHARE = 0.4  # of the time available for orders
+_REFUTE_SHARE = 0.05  # of the time, to prove early that no order is within the budget
+_MANY_OPS = 2000  # from this many, the native search computes the constructive orders itself
+_ORDER_SHARE = 0.6  # of the time limit, if the placement of the best order leaves a gap
 
 
 def constructive_orders(search: Search) -> None:
-    """The classical orders; the most promising get addresses at once."""
+    """Compute the constructive orders. The most promising are placed at once."""
     if "constructive" in search.request.disabled or (len(search.graph.ops) > _MANY_OPS and uses_native(search)):
         return
     search.stage("constructive orders")
@@ -42,7 +42,7 @@ def constructive_orders(search: Search) -> None:
 
 
 def refute_orders(search: Search) -> None:
-    """Ask first whether any order can keep the budget: where none does, all of the time is for recomputation."""
+    """Check first whether any order can be within the budget. If none can, all the time goes to rematerialisation."""
     if len(search.graph.ops) <= _FEW_OPS or search.proved_order or not uses_native(search):
         return
     search.stage("order bound")
@@ -52,7 +52,7 @@ def refute_orders(search: Search) -> None:
 
 
 def _needs_repeats(search: Search) -> bool:
-    """Whether minimum cuts prove that every plan within the budget runs some op again; that bounds every order."""
+    """Whether minimum cuts prove that every plan within the budget repeats some op. If so, raise the order bound."""
     budget = search.request.budget_nbytes
     if budget is None or {"cut-bound", "remat"} & search.request.disabled:
         return False
@@ -69,7 +69,7 @@ def _needs_repeats(search: Search) -> bool:
 
 
 def better_orders(search: Search) -> None:
-    """Search for orders of smaller peak, in C++ where that was built."""
+    """Search for orders with a lower peak, in C++ if the library is built."""
     if search.proved_order:
         return
     if len(search.graph.ops) <= _FEW_OPS and _beams(search, _BEAM_WIDTHS[:1]):
@@ -81,24 +81,24 @@ def better_orders(search: Search) -> None:
 
 
 def uses_native(search: Search) -> bool:
-    """Whether the library is wanted; it is loaded then."""
-    from tvm_memopt.solvers import native  # numpy comes along: easy graphs do without
+    """Whether native search is enabled. If so, the library is loaded."""
+    from tvm_memopt.solvers import native  # this imports numpy, which easy graphs do not need
 
     if "native" in search.request.disabled:
         return False
-    native.library()  # a process's first search waits for it: what is left of the time is asked for afterwards
+    native.library()  # the first search of a process waits for it, so the time left is computed afterwards
     return True
 
 
 def _order_seconds(search: Search) -> float:
-    """What the orders may still take: a part of the time while addresses leave a gap too."""
+    """Seconds left for order search, which is a part of the time if the placement also leaves a gap."""
     gap = search.arena is None or search.arena > search.peak
     share = _ORDER_SHARE * search.request.time_limit - search.clock.elapsed if gap else search.deadline.remaining
     return min(share, search.deadline.remaining)
 
 
 def _native_orders(search: Search) -> None:
-    """The order search in C++; under a budget it ends as soon as an order's peak is within."""
+    """The order search in C++. Under a budget it ends as soon as an order's peak is within it."""
     _learned_start(search)
     seconds = _order_seconds(search)
     if seconds <= 0:
@@ -108,7 +108,7 @@ def _native_orders(search: Search) -> None:
 
 
 def _search_further(search: Search, seconds: float) -> None:
-    """The order search for so long; its order gets addresses where it is better, its bound is taken over."""
+    """Run the order search for ``seconds``. A better order is placed, and the lower bound is recorded."""
     found, interrupted = _search_order(search, search.graph, seconds)
     search.peak_bound = max(search.peak_bound, found.bound)
     search.order_bound = max(search.order_bound, found.bound)
@@ -119,9 +119,9 @@ def _search_further(search: Search, seconds: float) -> None:
 
 
 def _learned_start(search: Search) -> None:
-    """One more order to start from: the network's, where it was measured to help and its checkpoint is at hand."""
+    """Add the learned order as a start, if it was measured to help at this size and its checkpoint is available."""
     ops = len(search.graph.ops)
-    expected = 2e-4 * ops + 4e-8 * ops * ops  # seconds, on a busy machine
+    expected = 2e-4 * ops + 4e-8 * ops * ops  # seconds, on a loaded machine
     if "topoformer" in search.request.disabled or ops < _LEARNED_OPS:
         return
     if expected > _LEARNED_SHARE * _order_seconds(search):
@@ -138,7 +138,7 @@ def _learned_start(search: Search) -> None:
 
 
 def aligned_orders(search: Search) -> None:
-    """Orders for the sizes as an aligned arena sees them, where padding may be what leaves the gap."""
+    """Search for orders with sizes rounded up to the alignment, if padding may cause the gap."""
     graph, seconds = search.graph, _order_seconds(search)
     padding = largest_padding(graph)
     if padding == 0 or seconds <= 0 or not uses_native(search):
@@ -154,7 +154,7 @@ def aligned_orders(search: Search) -> None:
 
 
 def _search_order(search: Search, graph: Graph, seconds: float) -> tuple[OrderResult, bool]:
-    """The answer of the order search, and whether Ctrl-C ended it."""
+    """The result of the order search, and whether Ctrl-C ended it."""
     from tvm_memopt.solvers.native import call_interruptibly
     from tvm_memopt.solvers.order.search import search_order
 
@@ -181,7 +181,7 @@ def _search_order(search: Search, graph: Graph, seconds: float) -> tuple[OrderRe
 
 
 def _beams(search: Search, widths: tuple[int, ...]) -> bool:
-    """Beams in plain Python; whether they left nothing to search."""
+    """Run beam searches in plain Python. Returns whether they left nothing to search."""
     if "beam" in search.request.disabled:
         return False
     space = downset_space(search.graph)
@@ -207,6 +207,6 @@ def _beams(search: Search, widths: tuple[int, ...]) -> bool:
 
 
 def _incumbent(search: Search) -> int:
-    """Peaks from here on do not interest: as good is known, or they are over the budget."""
+    """Peaks to prune, from this value up: as good a plan is known, or they exceed the budget."""
     budget = search.request.budget_nbytes
     return search.peak if budget is None else min(search.peak, budget + 1)

@@ -1,4 +1,4 @@
-"""The stage of the portfolio that runs ops again: a budget means the arena, so addresses are in the loop."""
+"""The rematerialisation stage of the portfolio. The budget limits the arena, so placement is part of the loop."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ if TYPE_CHECKING:
 
     from tvm_memopt.solvers.remat import RematResult
 
-_SHARE = 0.6  # of the time that is left, for one search; the rest is for addresses and for another
-_FIRST_SECONDS, _GROWTH = 3.0, 1.5  # for the first search, so that addresses are tried soon; and to the next
-_OPS_A_SECOND = 400  # of a large graph, in the first search: its cuts take so long
+_SHARE = 0.6  # of the time left, for one search; the rest is for placement and another search
+_FIRST_SECONDS, _GROWTH = 3.0, 1.5  # of the first search, short so that placement is tried early; factor to the next
+_OPS_A_SECOND = 400  # for a large graph, in the first search: the time its cuts need
 _LEAST_SECONDS = 0.05
-_OP_SECONDS = 1e-4  # an op: in less time than that for all of them nothing is found
-_MANY_OPS, _SPARED = 1000, 0.998  # of so many, the first search is for so much of the budget: addresses take the rest
-_FEW_OPS = 60  # so few are searched exactly too: the first search gets its whole share at once
-_STARTS = 3  # orders to begin with
+_OP_SECONDS = 1e-4  # per op: nothing is found in less time than this for all ops
+_MANY_OPS, _SPARED = 1000, 0.998  # above this size, the first search gets this much of the budget, to leave room
+_FEW_OPS = 60  # up to this size, exact search is used too: the first search gets its whole share at once
+_STARTS = 3  # orders to start from
 
 
 def recompute(search: Search) -> None:
-    """Look for the cheapest schedule whose buffers can be laid out within the budget.
+    """Search for the cheapest schedule whose buffers can be placed within the budget.
 
-    The search counts bytes as an aligned arena does. Where the addresses then do not fit, it is asked again for so
-    much less as they went over; where they do, again for less cost and closer to the budget, until the time is up.
+    The search counts bytes rounded up as in an aligned arena. If the placement then exceeds the budget, the search is
+    repeated with the budget cut by the overshoot. If it fits, the search is repeated for less cost, closer to the
+    budget, until time runs out.
     """
     if not search.missed or "remat" in search.request.disabled or not uses_native(search):
         return
     budget = search.request.budget_nbytes
     assert budget is not None
-    # With padding, the search rounds up every size, that of the buffer at the end of the arena too.
+    # With padding, the search rounds up every size, including that of the topmost buffer of the arena.
     most = align_up(budget, search.graph.alignment) if largest_padding(search.graph) else budget
     large = len(search.graph.ops) > _MANY_OPS
     target = max(search.bound, int(_SPARED * most)) if large else most
@@ -71,7 +72,7 @@ def recompute(search: Search) -> None:
 
 
 def _learn(search: Search, found: RematResult, budget: int) -> None:
-    """Take over what is proved of every schedule: with padding, an arena may hold a little more than live bytes do."""
+    """Record what is proved of every schedule. With padding, an arena may hold slightly more than the live bytes."""
     if found.scope != EVERY_SCHEDULE or largest_padding(search.graph):
         return
     if found.cost_bound is not None:
@@ -81,7 +82,7 @@ def _learn(search: Search, found: RematResult, budget: int) -> None:
 
 
 def _overshoot(search: Search, candidate: Candidate, budget: int, seconds: float) -> int:
-    """Bytes by which the best addresses of the schedule that can be found exceed the budget; negative: to spare."""
+    """Bytes by which the best placement found for the schedule exceeds the budget; negative if it has room to spare."""
     if search.placed[candidate.order].arena_nbytes > budget:
         refine_order(search, candidate, seconds)
     return search.placed[candidate.order].arena_nbytes - budget
@@ -94,7 +95,7 @@ def _search(search: Search, target: int, attempt: int, seconds: float, latest: t
     request, graph = search.request, search.graph
     disabled = request.disabled
     if attempt and any(c.order == latest and c.peak <= target for c in search.candidates):
-        disabled |= {"keep-cut"}  # it has been run for this target or a larger one
+        disabled |= {"keep-cut"}  # it has already run for this target or a larger one
     starts = [c.order for c in sorted(search.candidates, key=lambda c: c.peak)[:_STARTS]]
     if search.best is not None:
         starts.append(search.best[0].order)

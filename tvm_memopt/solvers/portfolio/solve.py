@@ -1,4 +1,4 @@
-"""All ideas under one deadline: the given order is inside, so the answer is never worse than it."""
+"""All methods under one deadline. The given order is a candidate, so the answer is never worse than it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tvm_memopt.solvers.portfolio.remat_stage import recompute
 from tvm_memopt.solvers.portfolio.state import Candidate, Search, evaluate, place
 from tvm_memopt.solvers.request import Request
 
-_CHECK_SECONDS = 5e-8  # the final check, per buffer and step
-_FINISH_SECONDS = 7e-5  # to put the plan together and to check its schedule, per op
-_PLAIN_SHARE = 0.35  # of the time, for plans without recomputation where the given order misses the budget
+_CHECK_SECONDS = 5e-8  # for the final check, per buffer and step
+_FINISH_SECONDS = 7e-5  # to assemble the plan and check its schedule, per op
+_PLAIN_SHARE = 0.35  # of the time, for plans without rematerialisation if the given order misses the budget
 _STAGES = (constructive_orders, better_orders, aligned_orders, better_addresses, joint_search)
 
 
 def solve(graph: Graph, request: Request | None = None) -> Plan:
-    """The best plan that is found in the time limit; Ctrl-C returns the best so far.
+    """Return the best plan found in the time limit. Ctrl-C returns the best plan so far.
 
-    Without a budget: the smallest arena, every op run once. With one: the least cost among the plans that
-    keep it; ops are run again only where no order and no addresses do.
+    Without a budget, the plan minimises the arena and runs every op once. With a budget, it has the least cost among
+    plans within it; ops are recomputed only if no order and placement without repeats fits.
     """
     with noted_interrupts() as pressed:
         search = Search(graph, request or Request())
@@ -40,7 +40,7 @@ def solve(graph: Graph, request: Request | None = None) -> Plan:
 
 
 def _place_given(search: Search) -> None:
-    """The first plan; from here on there is always one."""
+    """Place the given order, so that there is always a plan from here on."""
     search.stage("given order")
     given = evaluate(search, "given", given_order(search.graph))
     reserve = _FINISH_SECONDS * len(search.graph.ops)
@@ -82,7 +82,7 @@ def _finish(search: Search) -> Plan:
 
 
 def _explanation(search: Search, candidate: Candidate, placement: Placement) -> dict[str, Any]:
-    """What ``solver`` says of the plan; bounds say which plans they hold for."""
+    """The entries of the plan's ``solver`` field. Bounds state which plans they hold for."""
     return {
         "name": "portfolio",
         "seconds": search.clock.elapsed,

@@ -1,4 +1,4 @@
-"""What a portfolio knows so far: the orders it has seen, their addresses, the best plan and the bounds."""
+"""The state of the portfolio: the orders seen, their addresses, the best plan and the bounds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tvm_memopt.graph.liveness import profile_of
 from tvm_memopt.solvers.layout import Placement, load_bound, place_greedily, refine
 from tvm_memopt.solvers.request import Deadline, Progress, Request
 
-_PLACE_SHARE = 0.1  # of the time limit, for the greedy addresses of one order
-_HOPELESS_SHARE = 0.02  # of it, where the order alone needs more than the budget
+_PLACE_SHARE = 0.1  # of the time limit, for greedy placement of one order
+_HOPELESS_SHARE = 0.02  # of the time limit, if the order alone exceeds the budget
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A schedule with its summed cost and lifetimes; no arena for it is below ``bound``."""
+    """A schedule with its total cost and lifetimes. ``bound`` is a lower bound on its arena."""
 
     method: str
     order: tuple[int, ...]
@@ -29,10 +29,12 @@ class Candidate:
 
 @dataclass
 class Search:
-    """What is known so far. ``cost_bound``: no plan within the budget costs less.
+    """The state of the search.
 
-    ``bound`` holds for the arena of every plan, ``order_bound`` for those without recomputation;
-    ``peak_bound`` for the peak live bytes of those, which alignment does not enter.
+    ``bound``: lower bound on the arena of every plan.
+    ``order_bound``: lower bound on the arena of every plan without rematerialisation.
+    ``peak_bound``: lower bound on the peak live bytes of such plans; alignment does not enter it.
+    ``cost_bound``: lower bound on the cost of every plan within the budget.
     """
 
     graph: Graph
@@ -59,12 +61,12 @@ class Search:
 
     @property
     def arena(self) -> int | None:
-        """The best arena so far."""
+        """The smallest arena so far."""
         return self.best[1].arena_nbytes if self.best else None
 
     @property
     def peak(self) -> int:
-        """The best order's peak so far, without recomputation."""
+        """The lowest peak so far of an order without repeats."""
         return min(c.peak for c in self.candidates if len(c.order) == len(self.graph.ops))
 
     @property
@@ -74,7 +76,7 @@ class Search:
 
     @property
     def done(self) -> bool:
-        """Whether other orders and addresses cannot change the answer: it is proved, or none of them fits."""
+        """Whether other orders and addresses cannot improve the plan: it is proved optimal, or no order fits."""
         budget = self.request.budget_nbytes
         if self.arena is None:
             return False
@@ -84,24 +86,24 @@ class Search:
 
     @property
     def missed(self) -> bool:
-        """Whether there is a budget that no plan so far keeps, and that recomputing might."""
+        """Whether no plan so far is within the budget, and rematerialisation might find one."""
         budget = self.request.budget_nbytes
         return budget is not None and self.bound <= budget and (self.arena is None or self.arena > budget)
 
     def rank(self, candidate: Candidate, placement: Placement) -> tuple[float, int, int]:
-        """Less is better."""
+        """Sort key of a candidate; smaller is better."""
         budget = self.request.budget_nbytes
         fits = budget is not None and placement.arena_nbytes <= budget
         return candidate.cost if fits else math.inf, placement.arena_nbytes, candidate.peak
 
     def stage(self, name: str) -> None:
-        """Tell the listener where the search is."""
+        """Report the current stage to the listener."""
         if self.request.progress:
             self.request.progress(Progress(self.clock.elapsed, name, self.arena, self.order_bound))
 
 
 def evaluate(search: Search, method: str, order: tuple[int, ...]) -> Candidate:
-    """Take note of a schedule."""
+    """Record a schedule as a candidate."""
     lives = lifetimes(search.graph, order)
     bound = load_bound(lives, search.graph.alignment)
     cost = math.fsum(search.graph.ops[op].cost for op in order)
@@ -111,7 +113,7 @@ def evaluate(search: Search, method: str, order: tuple[int, ...]) -> Candidate:
 
 
 def place(search: Search, candidate: Candidate) -> None:
-    """Give it addresses by the greedy family."""
+    """Place it greedily."""
     request = search.request
     hopeless = request.budget_nbytes is not None and candidate.bound > request.budget_nbytes
     share = search.deadline.within(request.time_limit * (_HOPELESS_SHARE if hopeless else _PLACE_SHARE))
@@ -121,7 +123,7 @@ def place(search: Search, candidate: Candidate) -> None:
 
 
 def refine_order(search: Search, candidate: Candidate, most_seconds: float = math.inf) -> None:
-    """Search for better addresses, with half of the time that is left at most."""
+    """Search for a better placement, with at most half of the time left."""
     if candidate.order not in search.placed:
         place(search, candidate)
     request, placement = search.request, search.placed[candidate.order]
@@ -141,14 +143,14 @@ def refine_order(search: Search, candidate: Candidate, most_seconds: float = mat
 
 
 def keep(search: Search, candidate: Candidate, placement: Placement) -> None:
-    """Take note of its addresses: the best plan has the least cost within the budget, or else the least arena."""
+    """Record a placement. The best plan has the least cost within the budget or, if none fits, the smallest arena."""
     search.placed[candidate.order] = placement
     if search.best is None or search.rank(candidate, placement) < search.rank(*search.best):
         search.best = candidate, placement
 
 
 def promising(search: Search, again: bool = False) -> Iterator[Candidate]:
-    """Distinct orders that could have a smaller arena than the best, lowest peak first."""
+    """Distinct orders that could give a smaller arena than the best, lowest peak first."""
     seen: set[tuple[int, ...]] = set() if again else set(search.placed)
     for candidate in sorted(search.candidates, key=lambda c: (c.bound, c.peak)):
         if candidate.order not in seen and (search.arena is None or candidate.bound < search.arena):

@@ -1,4 +1,4 @@
-"""Why a budget is missed, in words."""
+"""The explanation of a missed budget."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tvm_memopt.graph import Graph, Plan, working_set_bound
 
 
 def budget_message(graph: Graph, plan: Plan) -> str:
-    """For a plan with status "infeasible" or "unknown": the proof, or the smallest arena that was found."""
+    """Message for a plan with status "infeasible" or "unknown": the proof, or the smallest arena found."""
     if plan.status == "infeasible":
         nbytes, op_id = working_set_bound(graph)
         if plan.budget_nbytes is not None and nbytes <= plan.budget_nbytes:
@@ -18,5 +18,5 @@ def budget_message(graph: Graph, plan: Plan) -> str:
         return f"the budget of {plan.budget_nbytes} bytes cannot be met: {what} alone needs {nbytes} bytes at once"
     return (
         f"no plan within the budget of {plan.budget_nbytes} bytes was found in the time limit: the smallest arena "
-        f"found has {plan.arena_nbytes} bytes; proved is only that less than {plan.lower_bound_nbytes} is impossible"
+        f"found has {plan.arena_nbytes} bytes; the proved lower bound is {plan.lower_bound_nbytes} bytes"
     )

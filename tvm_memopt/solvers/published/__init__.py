@@ -1,1 +1,1 @@
-"""The formulations of the papers, as published: references, selectable by name."""
+"""Formulations from published papers, implemented as references and selectable by name."""

@@ -1,4 +1,4 @@
-"""Rematerialisation: ops run again so that their outputs need not be held."""
+"""Rematerialisation: recompute ops so that their outputs need not be kept."""
 
 from tvm_memopt.solvers.remat.result import RematResult
 

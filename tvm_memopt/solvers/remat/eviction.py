@@ -1,7 +1,7 @@
-"""Schedules made by walking an order under the budget: what is in the way is dropped, and made again where it is read.
+"""Schedules built by walking an order under the budget: tensors are evicted for room and recomputed when read.
 
-The scores are those of dynamic tensor rematerialisation (Kirisame et al., ICLR 2021: cost over size and staleness) with
-the distance to the next read, which is known here, in the place of staleness.
+The scores are those of dynamic tensor rematerialisation (Kirisame et al., ICLR 2021: cost over size and staleness).
+Staleness is replaced by the distance to the next read, which is known here.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import numpy as np
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.request import Deadline
 
-_LONGEST = 4  # runs an op on average: what needs more is given up
+_LONGEST = 4  # runs per op on average; the walk gives up beyond that
 
 
 @dataclass(frozen=True)
 class Score:
-    """cost^a / (bytes^b · distance^c) of a storage: what it costs to make again, what it holds, and the steps of the
-    order until it is read. The least is dropped first."""
+    """cost^a / (bytes^b · distance^c) of a storage. The storage with the smallest score is evicted first.
+
+    ``cost`` is that of recomputing it, ``bytes`` its size, and ``distance`` the number of steps until it is read.
+    """
 
     cost: int
     nbytes: int
@@ -41,7 +43,7 @@ SCORES: Mapping[str, Score] = {
 
 
 class _GiveUpError(Exception):
-    """The walk does not end, not in time, or needs what cannot be made again."""
+    """The walk does not end, runs out of time, or needs an op that cannot be recomputed."""
 
 
 @dataclass
@@ -52,7 +54,7 @@ class _Walk:
     score: Score
     deadline: Deadline | None = None
     flag: np.ndarray | None = None
-    held: dict[int, None] = field(default_factory=dict)  # in the order of their coming: nothing depends on hashes
+    held: dict[int, None] = field(default_factory=dict)  # in order of arrival, so that nothing depends on hashes
     live: int = 0
     schedule: list[int] = field(default_factory=list)
     now: int = 0
@@ -81,7 +83,7 @@ class _Walk:
         self.live -= self.graph.tensors[tensor].nbytes
 
     def distance(self, tensor: int) -> int | None:
-        """Steps of the order until the tensor is read; None when it no longer is."""
+        """Number of steps of the order until the tensor is read; None if it is not read again."""
         at = self.reads_at[tensor]
         index = bisect_right(at, self.now - 1)
         return at[index] - self.now + 1 if index < len(at) else None
@@ -91,7 +93,7 @@ class _Walk:
         return producer >= 0 and self.graph.ops[producer].recomputable
 
     def run(self, op: int, pinned: set[int]) -> None:
-        """Run ``op`` after making what it reads; ``pinned`` is wanted by those who wait for it."""
+        """Run ``op`` after recomputing its missing inputs. ``pinned``: tensors needed by the callers."""
         if len(self.schedule) > _LONGEST * len(self.order) or self.stopped:
             raise _GiveUpError
         reads = self.graph.reads[op]
@@ -127,7 +129,7 @@ class _Walk:
         return self.score.of(cost, self.graph.tensors[tensor].nbytes, self.distance(tensor) or 1)
 
     def forget(self, op: int) -> None:
-        """Drop what nothing reads any more after ``op`` in the order."""
+        """Drop the tensors of ``op`` that nothing later in the order reads."""
         for tensor in (*self.graph.reads[op], *self.graph.writes[op]):
             if tensor in self.held and self.distance(tensor) is None:
                 self.drop(tensor)
@@ -141,11 +143,11 @@ def evicting_schedule(
     deadline: Deadline | None = None,
     flag: np.ndarray | None = None,
 ) -> tuple[int, ...] | None:
-    """A schedule that tries to stay within the budget; its peak may still be over it. None: the walk did not end, or
-    ``deadline`` passed or ``flag[0]`` was set before it did.
+    """Build a schedule that aims to stay within the budget; its peak may still exceed it.
 
-    O(runs · storages held · log). The walk counts plain bytes; views, in-place pairs and the exact lifetimes of the
-    result are for the caller to weigh.
+    Returns None if the walk did not end, or did not end before ``deadline`` passed or ``flag[0]`` was set.
+    O(runs · storages held · log). The walk counts plain bytes; the caller must evaluate views, in-place pairs and exact
+    lifetimes of the result.
     """
     walk = _Walk(graph, order, budget_nbytes, score, deadline, flag)
     try:

@@ -1,4 +1,4 @@
-"""The exact answer for small graphs: order and repetition at once, with a proof."""
+"""Exact solver for small graphs: order and repeats together, with a proof."""
 
 from __future__ import annotations
 
@@ -36,14 +36,18 @@ def solve_exactly(
     method: Method = "auto",
     flag: np.ndarray | None = None,
 ) -> RematResult:
-    """Least cost in any order with any repeats, for up to some 60 ops; memory counted as graph.peak_live does.
+    """Minimise the cost over any order and any repeats, for up to about 60 ops. Memory counts as in graph.peak_live.
 
-    ``hint``: a schedule to improve on; one within the budget bounds what repeats may cost, which shortens the
-    proof. ``cost_bound``: a cost below which nothing is known to exist. ``method``: the native search over
-    (executed, kept) proves over every schedule, CP-SAT over at most ``copies`` runs an op; "auto" is the first,
-    then, where it was cut short, the second. ``scope`` says what the answer holds for.
-    Ctrl-C ends it soon, and so does ``flag[0]`` outside the main thread.
-    Raises BudgetError for a bad budget, ``copies`` or method; PlanError for a hint that reads what does not exist.
+    ``hint``: a schedule to improve on. If it is within the budget, it limits the cost of repeats, which shortens the
+    proof.
+    ``cost_bound``: a proved lower bound on the cost.
+    ``method``: the native search over (executed, kept) proves over every schedule; CP-SAT over at most ``copies`` runs
+    per op. "auto" runs the first, then, if it was cut short, the second.
+    ``scope`` of the result states which schedules the answer covers.
+
+    Ctrl-C ends the search soon, as does ``flag[0]`` outside the main thread.
+    Raises BudgetError for an invalid budget, ``copies`` or method; PlanError for a hint that reads a tensor before it
+    exists.
     """
     if copies < 1:
         raise BudgetError(f"copies is {copies}, expected at least 1 run an op")
@@ -67,7 +71,7 @@ def solve_exactly(
 
 @dataclass
 class _Task:
-    """What is asked, and what is known so far: ``bound`` and ``infeasible`` hold for ``scope``."""
+    """The problem, and what is known so far. ``bound`` and ``infeasible`` hold for ``scope``."""
 
     graph: Graph
     budget_nbytes: int
@@ -89,14 +93,14 @@ class _Task:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to prove, or no time."""
+        """Whether there is nothing left to prove, or no time."""
         best = self.incumbents.cheapest
         stopped = self.clock.passed or (self.flag is not None and bool(self.flag[0]))
         return self.infeasible or stopped or (best is not None and best[0] <= self.bound * (1 + 1e-12))
 
     @property
     def slack(self) -> int | None:
-        """What the repeats of the cheapest schedule cost, in units of scale_costs."""
+        """Cost of the repeats of the cheapest schedule, in units of scale_costs."""
         if self.incumbents.cheapest is None:
             return None
         costs = scale_costs(self.graph).ops
@@ -104,13 +108,13 @@ class _Task:
 
     @property
     def proved_units(self) -> int:
-        """The least that repeats can cost, in units of scale_costs."""
+        """Lower bound on the cost of repeats, in units of scale_costs."""
         scale = scale_costs(self.graph)
         return max(0, int((self.bound - self.graph.base_cost) / scale.unit * (1 - 1e-9)))
 
 
 def _search(task: _Task, share: float) -> bool:
-    """Whether Ctrl-C ended it."""
+    """Run the native search. Returns whether Ctrl-C ended it."""
     problem = packed(task.graph)
     if problem is None:
         task.stats["search"] = "not used: the graph has too many ops or storages"
@@ -137,7 +141,7 @@ def _search(task: _Task, share: float) -> bool:
 
 
 def _cp_sat(task: _Task) -> bool:
-    """Whether Ctrl-C ended it."""
+    """Run CP-SAT. Returns whether Ctrl-C ended it."""
     slack = task.slack
     counts = allowed_runs(task.graph, task.copies, slack)
     built = build_exact(task.graph, task.budget_nbytes, counts, slack)

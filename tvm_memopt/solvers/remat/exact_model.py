@@ -1,4 +1,4 @@
-"""The order-free constraint model: runs at distinct positions of a schedule of unknown length."""
+"""The constraint model without a fixed order: runs at distinct positions of a schedule of unknown length."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tvm_memopt.solvers.remat.scaling import byte_unit, scale_costs
 
 @dataclass(frozen=True)
 class ExactModel:
-    """``repeats``: the cost of all runs but the first ones, in units of scale_costs; ``steps``: their number."""
+    """``repeats``: the cost of all runs except first ones, in units of scale_costs. ``steps``: number of runs."""
 
     retention: Retention
     repeats: Any
@@ -30,7 +30,7 @@ class ExactModel:
 
 
 def allowed_runs(graph: Graph, copies: int, slack: int | None) -> list[int]:
-    """How often each op may run: ``copies`` times, less where repeats would cost more than ``slack`` units."""
+    """Most runs of each op: ``copies``, or fewer if repeats would cost more than ``slack`` units."""
     costs = scale_costs(graph).ops
     counts = [copies if worth_repeating(graph, op) else 1 for op in range(len(graph.ops))]
     if slack is None:
@@ -39,7 +39,7 @@ def allowed_runs(graph: Graph, copies: int, slack: int | None) -> list[int]:
 
 
 def most_steps(graph: Graph, counts: Sequence[int], slack: int | None) -> int:
-    """The longest schedule whose repeats cost at most ``slack`` units: the cheapest repeats first."""
+    """Most steps of a schedule whose repeats cost at most ``slack`` units, taking the cheapest repeats first."""
     costs = scale_costs(graph).ops
     repeats = sorted(costs[op] for op, c in enumerate(counts) for _ in range(c - 1))
     steps, left = len(counts), slack
@@ -53,7 +53,7 @@ def most_steps(graph: Graph, counts: Sequence[int], slack: int | None) -> int:
 
 
 def build_exact(graph: Graph, budget_nbytes: int, counts: Sequence[int], slack: int | None) -> ExactModel:
-    """Every schedule with at most ``counts[i]`` runs of op i and repeats of at most ``slack`` units."""
+    """Build the model of schedules with at most ``counts[i]`` runs of op i and repeats of at most ``slack`` units."""
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
@@ -74,7 +74,7 @@ def build_exact(graph: Graph, budget_nbytes: int, counts: Sequence[int], slack: 
 
 
 def _runs(graph: Graph, model: Any, counts: Sequence[int], horizon: int) -> list[list[Run]]:
-    """Starts between an op's ancestors and its descendants; a repeat leaves its first run behind it."""
+    """Runs whose starts lie between an op's ancestors and its descendants. A repeat starts after the first run."""
     always = model.new_constant(1)
     before, after = _closure_sizes(graph.predecessors), _closure_sizes(graph.successors, backward=True)
     runs: list[list[Run]] = []
@@ -89,7 +89,7 @@ def _runs(graph: Graph, model: Any, counts: Sequence[int], horizon: int) -> list
 
 
 def _closure_sizes(neighbours: Sequence[Sequence[int]], *, backward: bool = False) -> list[int]:
-    """Per op: how many ops its neighbours lead to, over any number of edges."""
+    """For each op: the number of ops reachable through its neighbours."""
     reached = [0] * len(neighbours)
     for op in reversed(range(len(neighbours))) if backward else range(len(neighbours)):
         for other in neighbours[op]:
@@ -98,7 +98,7 @@ def _closure_sizes(neighbours: Sequence[Sequence[int]], *, backward: bool = Fals
 
 
 def _add_positions(retention: Retention, steps: Any) -> None:
-    """Equation 6: one run a position, and no position left empty."""
+    """Equation 6: at most one run per position, and no empty position."""
     graph, model = retention.graph, retention.model
     slots = [model.new_optional_fixed_size_interval_var(r.start, 1, r.present, "") for r in retention.all_runs()]
     model.add_no_overlap(slots)
@@ -113,7 +113,7 @@ def _add_positions(retention: Retention, steps: Any) -> None:
 
 
 def hint_schedule(built: ExactModel, schedule: Sequence[int]) -> None:
-    """Give CP-SAT ``schedule`` as the solution to start from."""
+    """Give CP-SAT ``schedule`` as the initial solution."""
     retention, model = built.retention, built.retention.model
     lives = lifetimes(retention.graph, schedule)
     ends = {(b.tensor, b.first): b.last + 1 for b in lives.buffers}

@@ -1,4 +1,4 @@
-"""The schedules that a rematerialisation search has found so far, best first."""
+"""The best schedules that a rematerialisation search has found so far, best first."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tvm_memopt.solvers.request import Deadline
 
 _KEPT = 4
 TOLERANCE = 1e-9
-"""Costs closer than this part of them are the same: sums of doubles."""
+"""Relative difference up to which costs are equal: they are sums of doubles."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A valid schedule with its figures and who made it."""
+    """A valid schedule with its figures and the method that found it."""
 
     schedule: tuple[int, ...]
     cost: float
@@ -27,9 +27,9 @@ class Candidate:
 
 @dataclass
 class Incumbents:
-    """The few best schedules and what is proved: no schedule within the budget costs less than ``cost_bound``.
+    """The few best schedules, and a lower bound ``cost_bound`` on the cost of every schedule within the budget.
 
-    ``refuted``: an exact search has shown that there is none.
+    ``refuted``: whether an exact search has proved that no schedule is within the budget.
     """
 
     graph: Graph
@@ -42,7 +42,7 @@ class Incumbents:
 
     @property
     def best(self) -> Candidate:
-        """The cheapest within the budget, else the one of least peak."""
+        """The cheapest schedule within the budget, else the one with the lowest peak."""
         return self.kept[0]
 
     @property
@@ -52,7 +52,7 @@ class Incumbents:
 
     @property
     def proved(self) -> bool:
-        """Whether the best schedule costs no more than the bound, or none can be within the budget."""
+        """Whether the best schedule reaches the lower bound, or no schedule can be within the budget."""
         return self.impossible or (self.fits and self.best.cost <= self.cost_bound * (1 + TOLERANCE))
 
     @property
@@ -64,7 +64,7 @@ class Incumbents:
         self._working_set = working_set_bound(replace(self.graph, alignment=1))[0]
 
     def add(self, schedule: Sequence[int], method: str) -> bool:
-        """Take a valid schedule in; whether it is the best now."""
+        """Add a valid schedule. Returns whether it is now the best."""
         steps = tuple(schedule)
         if any(steps == other.schedule for other in self.kept):
             return False
@@ -77,7 +77,7 @@ class Incumbents:
         return better
 
     def result(self, stats: Mapping[str, object]) -> RematResult:
-        """The answer as it stands."""
+        """The answer so far."""
         status: Status = "feasible" if self.fits else "infeasible" if self.impossible else "unknown"
         if self.fits and self.proved:
             status = "optimal"

@@ -1,4 +1,4 @@
-"""What the reference solvers share when they answer: scoring, easy cases and the input order."""
+"""Shared by the reference solvers: scoring of schedules, easy cases and the input order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOLERANCE = 1e-9
 
 @dataclass
 class Incumbents:
-    """The best schedules so far: the cheapest within the budget, and the one of least peak."""
+    """The best schedules so far: the cheapest within the budget, and the one with the lowest peak."""
 
     graph: Graph
     budget_nbytes: int
@@ -27,7 +27,7 @@ class Incumbents:
     history: list[tuple[float, float]] = field(default_factory=list)
 
     def offer(self, schedule: Sequence[int]) -> bool:
-        """Score ``schedule``; true where it is the cheapest within the budget so far."""
+        """Score ``schedule``. Returns whether it is the cheapest within the budget so far."""
         peak = peak_live(self.graph, schedule)
         if self.lowest is None or peak < self.lowest[0]:
             self.lowest = peak, tuple(schedule)
@@ -39,7 +39,7 @@ class Incumbents:
         return True
 
     def result(self, *, infeasible: bool, bound: float, scope: str, stats: Mapping[str, Any]) -> RematResult:
-        """The answer; ``bound`` is a proved lower bound on the cost, ``infeasible`` a proof, both over ``scope``."""
+        """The answer. ``bound``, a lower bound on the cost, and ``infeasible`` are proved over ``scope``."""
         bound = max(bound, self.graph.base_cost)
         found = {**stats, "seconds": self.clock.elapsed}
         if self.cheapest is not None:
@@ -55,7 +55,7 @@ class Incumbents:
 
 
 def start(graph: Graph, budget_nbytes: int, order: Sequence[int] | None, clock: Deadline) -> Incumbents:
-    """Incumbents with the input order in. Raises BudgetError for a budget of 0 or less, PlanError for an
+    """Create incumbents that contain the input order. Raises BudgetError for a budget of 0 or less, PlanError for an
     order that is not a topological order of all ops."""
     if budget_nbytes <= 0:
         raise BudgetError(f"budget is {budget_nbytes} bytes, expected more than 0")
@@ -65,7 +65,7 @@ def start(graph: Graph, budget_nbytes: int, order: Sequence[int] | None, clock: 
 
 
 def checked_order(graph: Graph, order: Sequence[int] | None) -> tuple[int, ...]:
-    """``order``, or the given one. Raises PlanError where it is not a topological order of all ops."""
+    """Return ``order``, or the given one if None. Raises PlanError if it is not a topological order of all ops."""
     if order is None:
         return given_order(graph)
     if sorted(order) != list(range(len(graph.ops))):
@@ -74,12 +74,12 @@ def checked_order(graph: Graph, order: Sequence[int] | None) -> tuple[int, ...]:
     for step, op in enumerate(order):
         missing = [p for p in graph.predecessors[op] if p not in seen]
         if missing:
-            text = f"op {op} ({graph.ops[op].name}) stands before op {missing[0]}, which it depends on"
+            text = f"op {op} ({graph.ops[op].name}) comes before op {missing[0]}, which it depends on"
             raise PlanError(f"graph {graph.name!r}: step {step} of the order: {text}")
         seen.add(op)
     return tuple(order)
 
 
 def over_working_set(graph: Graph, budget_nbytes: int) -> bool:
-    """Whether some op alone needs more live bytes than the budget: then no schedule at all fits."""
+    """Whether some op alone needs more live bytes than the budget, so that no schedule fits."""
     return working_set_bound(replace(graph, alignment=1))[0] > budget_nbytes

@@ -1,14 +1,14 @@
-"""A lower bound on what repeats cost under a budget: memory gets a price, which turns repeats into an order problem.
+"""A lower bound on the cost of repeats under a budget: a price on memory turns repeats into an ordering problem.
 
-Let B be the budget, m a storage's bytes, c its part of what its producer costs, p >= 0 a price of a byte. In any
-schedule look at the first run of op o. A storage that exists by then, that o does not touch and that the first run
-of another op reads later, or the caller gets, is either held at that step, or its producer runs again. So
+Let B be the budget, m the bytes of a storage, c its share of its producer's cost, and p >= 0 a price per byte. In any
+schedule, look at the first run of op o. Consider a storage that exists by then, that o does not touch, and that the
+first run of another op reads later or that is returned. Either it is live at that step, or its producer runs again. So
 
     sum of min(c, p·m) over those storages + p · (bytes that o touches) <= p·B + cost of the repeats.
 
-The left side is what o's step holds in the order of first runs, in a graph whose storages weigh min(c, p·m). The
-least peak of an order of that graph, less p·B, is therefore a lower bound on the cost of the repeats, for every p;
-the order search bounds it, and proves it where it ends.
+The left side is the load of o's step in the order of first runs, in a graph whose storages weigh min(c, p·m). For every
+p, the lowest peak of any order of that graph, minus p·B, is therefore a lower bound on the cost of the repeats. The
+order search bounds that peak from below, and proves it if the search ends.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from tvm_memopt.graph.liveness import best_sharing
 from tvm_memopt.solvers.order.search import search_order
 from tvm_memopt.solvers.request import Deadline
 
-_UNITS = 2**36  # of weight, for the cost with every op once
-_DEAREST = 2**12  # times that, for all bytes at the price: beyond it, weights would not fit
-_CHEAPEST = 2.0**-40  # of the dearest price tried
-_LEAST_COST = 1e-200  # of a graph: what costs less is for nothing
+_UNITS = 2**36  # units of weight of the cost with every op once
+_DEAREST = 2**12  # times that, for all bytes at the price: beyond it, weights would overflow
+_CHEAPEST = 2.0**-40  # relative to the highest price tried
+_LEAST_COST = 1e-200  # of a graph; lower costs count as zero
 _COARSE = 10  # prices tried first, in equal ratios
-_COARSE_SHARE = 0.05  # of the time for each of them
-_FINE = 12  # prices tried between the best and its neighbours, at most
-_FINE_SHARE = 0.1  # of the time for each of them
-_NEAR = 1.01  # ratio of prices that are not worth telling apart
-_TOLERANCE = 1e-9  # of p·B and of the cost: sums of doubles
+_COARSE_SHARE = 0.05  # of the time, for each of them
+_FINE = 12  # most prices tried between the best one and its neighbours
+_FINE_SHARE = 0.1  # of the time, for each of them
+_NEAR = 1.01  # prices within this ratio are not distinguished
+_TOLERANCE = 1e-9  # relative to p·B and to the cost, which are sums of doubles
 
 
 @dataclass(frozen=True)
 class PriceBound:
-    """No schedule within the budget has repeats of a smaller summed ``cost``; ``price``: a byte's, that shows it."""
+    """``cost``: a lower bound on the cost of repeats within the budget. ``price``: the price per byte that gives it."""
 
     cost: float
     price: float
@@ -54,7 +54,7 @@ def bound_repeats(
     flag: np.ndarray | None = None,
     start_orders: Sequence[Sequence[int]] = (),
 ) -> PriceBound:
-    """The best bound that is found in ``seconds``; 0 at a price of 0 where none is. ``flag[0]`` set ends it soon."""
+    """Return the best bound found in ``seconds``; 0 at price 0 if none. Ends soon after ``flag[0]`` is set."""
     clock, flag = Deadline(seconds), np.zeros(1, np.int32) if flag is None else flag
     unit = graph.base_cost / _UNITS
     tried: dict[float, float] = {}
@@ -80,9 +80,9 @@ def bound_repeats(
 
 
 def priced_graph(graph: Graph, price: float, unit: float) -> Graph:
-    """``graph`` with weights for bytes, in units of ``unit`` of cost, rounded down.
+    """``graph`` with weights instead of bytes, in units of ``unit`` of cost, rounded down.
 
-    The step of an op holds min(c, p·m) for each storage that crosses it and p·m for those that it touches.
+    The step of an op holds min(c, p·m) for each storage that crosses it, and p·m for each that it touches.
     """
     full = [price * tensor.nbytes / unit for tensor in graph.tensors]
     weights = list(map(int, full))
@@ -110,7 +110,7 @@ def _shared(graph: Graph, op_id: int, full: Sequence[float], weights: Sequence[i
 
 
 def _coarse_prices(graph: Graph) -> list[float]:
-    """Prices in equal ratios from the cheapest storage's cost a byte to the dearest's."""
+    """Prices in equal ratios, from the lowest cost per byte of a storage to the highest."""
     ratios = [
         op.cost / len(graph.writes[op_id]) / graph.tensors[tensor].nbytes
         for op_id, op in enumerate(graph.ops)
@@ -128,9 +128,9 @@ def _coarse_prices(graph: Graph) -> list[float]:
 
 
 def _between(values: Mapping[float, float]) -> float | None:
-    """The price in the middle, by ratio, of the best one and the better of its neighbours that is not near.
+    """The geometric mean of the best price and the better of its neighbours that are not near it.
 
-    ``values``: what was found at each price. None where both neighbours are near, or nothing above 0 was found.
+    ``values``: the bound found at each price. None if both neighbours are near, or if no bound is above 0.
     """
     prices = sorted(values)
     best = max(prices, key=values.__getitem__, default=0.0)

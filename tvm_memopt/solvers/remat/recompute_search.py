@@ -1,4 +1,4 @@
-"""The exact best-first search of native/recompute_search.h, under growing limits on what repeats may cost."""
+"""The exact best-first search of native/remat/exact_search.h, under increasing limits on the cost of repeats."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from tvm_memopt.solvers.native import call_interruptibly, library, vector
 from tvm_memopt.solvers.remat.scaling import scale_costs
 from tvm_memopt.solvers.request import Deadline
 
-_MOST = 128  # ops and storages: the native search keeps sets of them in two words
-_MOST_PAIRS = 8  # in-place pairs an op: their subsets are tried
+_MOST = 128  # ops and storages: the native search stores sets of them in two words
+_MOST_PAIRS = 8  # in-place pairs per op: their subsets are enumerated
 _LARGEST = 2**60
-_LONGEST = 64  # runs an op on average: longer schedules are given up
-_FIRST_SHARE, _GROWTH = 200, 1.5  # the first limit above 0, as a part of the base cost; then each by this factor
+_LONGEST = 64  # runs per op on average; longer schedules are given up
+_FIRST_SHARE, _GROWTH = 200, 1.5  # first limit above 0: base cost over this; factor to the next limits
 _MEMORY_NBYTES = 2**30
-_LAST_SHARE = 4  # times the base cost: the limit after that is the greatest
+_LAST_SHARE = 4  # times the base cost: the limit after that is the largest possible
 _WORDS: tuple[Literal["none", "found", "open"], ...] = ("none", "found", "open")
 
 
 @dataclass(frozen=True)
 class Found:
-    """``schedule``: the cheapest, where one was found. ``proved_units``: repeats cannot cost less than that.
+    """Result of the search.
 
-    ``exhausted``: there is no schedule with repeats of at most the greatest limit that was asked for.
+    ``schedule``: the cheapest, if one was found.
+    ``proved_units``: a lower bound on the cost of repeats.
+    ``exhausted``: whether no schedule has repeats within the largest limit asked for.
     """
 
     schedule: tuple[int, ...] | None
@@ -38,7 +40,7 @@ class Found:
 
 
 def packed(graph: Graph) -> np.ndarray | None:
-    """``graph`` as native/remat/exact_problem.h reads it; None where it is too large for that search."""
+    """``graph`` in the format of native/remat/exact_problem.h; None if it is too large for that search."""
     wanted = [t for t in range(len(graph.tensors)) if graph.planned[t] and _matters(graph, t)]
     total = sum(t.nbytes for t in graph.tensors) + sum(op.workspace for op in graph.ops)
     pairs = [_pairs(graph, op) for op in range(len(graph.ops))]
@@ -69,7 +71,7 @@ def _matters(graph: Graph, tensor: int) -> bool:
 
 
 def _pairs(graph: Graph, op_id: int) -> list[tuple[int, int, int]]:
-    """(input, place of the output among the op's, shared bytes)"""
+    """(input, index of the output among the op's outputs, shared bytes) of each in-place pair."""
     place = {tensor: index for index, tensor in enumerate(graph.writes[op_id])}
     pairs = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op_id].inplace)
     return [
@@ -93,10 +95,10 @@ def search_recompute(
     memory_nbytes: int = _MEMORY_NBYTES,
     flag: np.ndarray | None = None,
 ) -> Found:
-    """The schedule whose repeats cost least, by deepening up to ``most_units``; any number of runs an op.
+    """Find the schedule with the cheapest repeats, by iterative deepening up to ``most_units``.
 
-    ``least_units``: what they are known to cost at least. A small limit makes sure of most ops that they run only
-    once, which is what keeps the search small. Ctrl-C ends it soon, and so does ``flag[0]`` outside the main thread.
+    ``least_units``: a known lower bound on the cost of repeats. Under a small limit most ops can run only once, which
+    keeps the search small. Ctrl-C ends it soon, as does ``flag[0]`` outside the main thread.
     """
     base = sum(scale_costs(graph).ops)
     top = _LARGEST if most_units is None else most_units
@@ -131,7 +133,7 @@ def _least(
     memory_nbytes: int,
     flag: np.ndarray | None,
 ) -> tuple[tuple[Literal["none", "found", "open"], tuple[int, ...] | None, int], bool]:
-    """(what was found, the schedule, states visited), and whether Ctrl-C ended it."""
+    """(verdict, the schedule, states visited), and whether Ctrl-C ended the search."""
     options = vector([budget_nbytes, limit, int(safe_moves), memory_nbytes])
     schedule = np.zeros(_LONGEST * (len(graph.ops) + 1), np.int32)
     results = np.zeros(3, np.int64)
@@ -139,7 +141,7 @@ def _least(
     def call(flag: np.ndarray) -> int:
         return int(library().recompute_least(problem, options, deadline.remaining, flag, schedule, results))
 
-    # Only the main thread gets Ctrl-C, and not while it is in native code: there the call has a thread of its own.
+    # Only the main thread receives Ctrl-C, and not while in native code: there the call runs in a thread of its own.
     if flag is None or threading.current_thread() is threading.main_thread():
         number, interrupted = call_interruptibly(call)
     else:

@@ -1,4 +1,4 @@
-"""What every rematerialisation solver answers."""
+"""The result of all rematerialisation solvers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
 @dataclass(frozen=True)
 class RematResult:
-    """A schedule, repeats allowed, with its summed op cost and its peak live bytes.
+    """A schedule, possibly with repeats, with its total op cost and its peak live bytes.
 
-    ``status``: "optimal" and "infeasible" are said only with a proof, over the schedules that ``scope`` names;
-    "unknown": no schedule within the budget was found, and this is the one of least peak. ``cost_bound``: no
-    schedule of that scope within the budget costs less. ``history``: (seconds, cost) of each better schedule
-    within the budget, as they were found. ``interrupted``: Ctrl-C ended the search.
+    ``status``: "optimal" and "infeasible" are proved, over the schedules that ``scope`` names. "unknown": no schedule
+    within the budget was found, and this is the one with the lowest peak.
+    ``cost_bound``: lower bound on the cost of every schedule in the scope and within the budget.
+    ``history``: (seconds, cost) of each improved schedule within the budget, in the order found.
+    ``interrupted``: whether Ctrl-C ended the search.
     """
 
     schedule: tuple[int, ...]

@@ -1,9 +1,9 @@
-"""Retention intervals: the constraint model of memory that the CP-SAT solvers share.
+"""Retention intervals: the constraint model of memory shared by the CP-SAT solvers.
 
-Every possible run of an op is a start and a presence literal; every tensor that it writes has an interval
-[start, end) from that run on. MOCCASIN (Bartan et al., ICML 2023), equations 1-5, extended by what
-``memopt-graph/1`` adds: several outputs an op, views, workspaces, in-place pairs, arena inputs and
-returned tensors, each exactly as graph.liveness counts them.
+Each possible run of an op is a start and a presence literal. Each tensor that it writes has an interval [start, end)
+from that run on. MOCCASIN (Bartan et al., ICML 2023), equations 1-5, extended by the features of ``memopt-graph/1``:
+several outputs per op, views, workspaces, in-place pairs, arena inputs and returned tensors, all counted exactly as
+graph.liveness does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tvm_memopt.solvers.remat.scaling import byte_unit
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A possible execution of ``op``, its ``index``-th; ``start`` is a constant or a variable."""
+    """A possible execution of ``op``, its ``index``-th. ``start`` is a constant or a variable."""
 
     op: int
     index: int
@@ -31,7 +31,7 @@ class Run:
 class Instance:
     """The bytes of ``tensor`` from a run (None: an arena input) until ``end``, exclusive.
 
-    ``held``: true where the bytes are kept to the end of the program for the caller.
+    ``held``: true if the bytes are kept to the end of the program for the caller.
     """
 
     tensor: int
@@ -59,19 +59,19 @@ class Retention:
             yield from runs
 
     def schedule(self, value: Callable[[Any], int]) -> tuple[int, ...]:
-        """The ops of a solution in order of their starts."""
+        """The ops of a solution, sorted by start."""
         chosen = [(value(run.start), run.op) for run in self.all_runs() if value(run.present)]
         return tuple(op for _, op in sorted(chosen))
 
 
 def worth_repeating(graph: Graph, op_id: int) -> bool:
-    """Whether a second run of the op can be of use: it may run again, and someone wants what it writes."""
+    """Whether a second run of the op can be useful: it may run again, and something reads its outputs."""
     wanted = any(graph.readers[t] or t in graph.returned for t in graph.writes[op_id])
     return graph.ops[op_id].recomputable and wanted
 
 
 def add_instances(retention: Retention, lengths: Callable[[int], Any]) -> None:
-    """An interval for each tensor and run, ordered and disjoint; ``lengths`` gives a tensor's allowed lengths."""
+    """Add an interval for each tensor and run, ordered and disjoint. ``lengths`` gives a tensor's allowed lengths."""
     graph, model = retention.graph, retention.model
     for tensor_id, tensor in enumerate(graph.tensors):
         if graph.planned[tensor_id] and tensor.kind != "activation":
@@ -100,7 +100,7 @@ def _instance(retention: Retention, tensor: int, run: Run | None, start: Any, en
 
 
 def add_returned(retention: Retention, end_of_program: Any) -> None:
-    """The newest instance of a returned tensor is kept to the end of the program."""
+    """Keep the newest instance of each returned tensor to the end of the program."""
     model = retention.model
     for tensor in sorted(retention.graph.returned):
         for instance in retention.instances[tensor]:
@@ -110,7 +110,7 @@ def add_returned(retention: Retention, end_of_program: Any) -> None:
 
 
 def add_service(retention: Retention) -> None:
-    """Equation 5 by literals: each read is served by one live instance; a repeat serves someone."""
+    """Equation 5 by literals: each read is served by one live instance, and each repeat serves some read."""
     model = retention.model
     for run in retention.all_runs():
         for tensor in retention.graph.reads[run.op]:
@@ -132,7 +132,7 @@ def add_service(retention: Retention) -> None:
 
 
 def add_direct_read(retention: Retention, run: Run, tensor: int) -> None:
-    """A read of a tensor that only ever has one instance."""
+    """Add a read of a tensor that only ever has one instance."""
     (instance,) = retention.instances[tensor]
     retention.model.add(run.start + 1 <= instance.end).only_enforce_if(run.present)
     if instance.run is not None:
@@ -155,7 +155,7 @@ def _require_use(retention: Retention) -> None:
 
 
 def add_memory(retention: Retention, capacity: Any) -> None:
-    """Equation 4: one cumulative constraint; ``capacity`` counts units of byte_unit(graph)."""
+    """Equation 4: one cumulative constraint. ``capacity`` is in units of byte_unit(graph)."""
     graph, model, unit = retention.graph, retention.model, byte_unit(retention.graph)
     intervals: list[Any] = []
     demands: list[int] = []
@@ -177,7 +177,7 @@ def add_memory(retention: Retention, capacity: Any) -> None:
 
 
 def _early_end(retention: Retention, instance: Instance, released: Sequence[Any]) -> Any:
-    """An instance that lends its bytes to an output of the op it dies in stops counting one event earlier."""
+    """End of an instance for counting: one event earlier if it shares its bytes with an output of the op it dies in."""
     if not released:
         return instance.end
     end = retention.model.new_int_var(0, retention.horizon, "")
@@ -186,7 +186,7 @@ def _early_end(retention: Retention, instance: Instance, released: Sequence[Any]
 
 
 def _add_inplace(retention: Retention, hold: Callable[[Any, Any, Any, Any, int], None]) -> dict[Instance, list[Any]]:
-    """Literals of in-place pairs: on, the input dies in this run; what it has beyond the output still counts."""
+    """Add literals of in-place pairs. If true, the input dies in this run; its bytes beyond the output still count."""
     graph, model = retention.graph, retention.model
     released: dict[Instance, list[Any]] = {}
     for run in retention.all_runs():

@@ -1,4 +1,4 @@
-"""Rounds of annealing: in each, every thread anneals from a start of its own; their order decides, not the clock."""
+"""Rounds of annealing: in each, every thread anneals from its own start. Results do not depend on timing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.request import Deadline
 
 _POLL_SECONDS = 0.005
-_SHARE_OF_REST = 0.95  # of the time left that the last round plans to use
+_SHARE_OF_REST = 0.95  # of the time left, that the last round plans to use
 _RESTARTS = ((0.02, 0.1), (0.004, 0.1), (0.03, 1.0), (0.01, 0.01), (0.002, 0.3), (0.05, 0.1))  # (hot, weight)
 _REHEATS = (0.001, 0.0003, 0.003, 0.0001)  # hot
 
@@ -27,20 +27,20 @@ class Task:
 
 
 class Crew:
-    """What the rounds have in common: the packed problem, its limits, and how fast the annealer has been."""
+    """State shared by the rounds: the packed problem, its limits, and the speed of the annealer so far."""
 
     def __init__(self, problem: native.PackedRemat, budget: int, deadline: Deadline, flag: np.ndarray) -> None:
         self.problem, self.budget, self.deadline, self.flag = problem, budget, deadline, flag
         self.moves = 0
-        self.rate = 0.0  # moves a second and thread
+        self.rate = 0.0  # moves per second and thread
 
     @property
     def stopped(self) -> bool:
-        """Whether the time is up or someone has asked for the end."""
+        """Whether time has run out or the search was told to end."""
         return bool(self.flag[0]) or self.deadline.passed
 
     def play(self, tasks: Sequence[Task]) -> list[tuple[int, ...]]:
-        """Anneal all tasks at once, one thread each; their schedules in the order of the tasks."""
+        """Anneal all tasks at once, one thread each. Returns their schedules in the order of the tasks."""
         tasks = [replace(task, options=self._within_time(task.options)) for task in tasks]
         found: list[tuple[int, ...]] = [task.schedule for task in tasks]
         failures: list[BaseException] = []
@@ -74,7 +74,7 @@ class Crew:
                 thread.join()
 
     def _within_time(self, options: native.AnnealOptions) -> native.AnnealOptions:
-        """Fewer moves where the time would cut them: a schedule of temperatures that is cut off ends too hot."""
+        """Reduce the moves if time would cut them short: an interrupted temperature schedule ends too hot."""
         if not self.rate:
             return options
         most = int(_SHARE_OF_REST * self.deadline.remaining * self.rate)
@@ -84,7 +84,7 @@ class Crew:
 def restart_tasks(
     starts: Sequence[tuple[int, ...]], base: native.AnnealOptions, first: int, threads: int, seed: int
 ) -> list[Task]:
-    """Annealing anew: each thread from another start and at another temperature; ``first`` counts those before."""
+    """Tasks that anneal anew, each from another start and temperature. ``first`` is the number of tasks before."""
     tasks = []
     for number in range(first, first + threads):
         hot, weight = _RESTARTS[number % len(_RESTARTS)]
@@ -96,7 +96,7 @@ def restart_tasks(
 def reheat_tasks(
     starts: Sequence[tuple[int, ...]], base: native.AnnealOptions, first: int, threads: int, seed: int
 ) -> list[Task]:
-    """Annealing on from the best schedules, a little warmed."""
+    """Tasks that continue from the best schedules, at a slightly raised temperature."""
     tasks = []
     for number in range(first, first + threads):
         options = replace(base, hot=_REHEATS[number % len(_REHEATS)], seed=_seed(seed, number) ^ 1)

@@ -1,4 +1,4 @@
-"""Whole numbers for solvers that know nothing else: costs and bytes in units of their own."""
+"""Integer costs and bytes, in suitable units, for solvers that need integers."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from fractions import Fraction
 
 from tvm_memopt.graph import Graph
 
-_EXACT_TOTAL = 2**50  # sums of costs stay far from 2^63 with every op run many times
+_EXACT_TOTAL = 2**50  # sums of costs stay far below 2^63 even with every op run many times
 _ROUNDED_TOTAL = 2**44
 
 
 @dataclass(frozen=True, slots=True)
 class CostScale:
-    """``ops[i]`` units of ``unit`` each are the cost of op i, or a little less where costs were rounded."""
+    """Integer costs: op i costs ``ops[i]`` times ``unit``, rounded down if necessary."""
 
     ops: tuple[int, ...]
     unit: float
 
     def cost(self, units: float) -> float:
-        """Units back into the graph's own."""
+        """Convert units back into the graph's cost."""
         return units * self.unit
 
 
 def scale_costs(graph: Graph) -> CostScale:
-    """Costs over their greatest common divisor; rounded down to 2^-44 of their sum where that is too fine.
+    """Divide costs by their greatest common divisor or, if that is too fine, round them down to 2^-44 of their sum.
 
-    Rounding down keeps every lower bound valid; it stays below the checker's tolerance of 1e-9.
+    Rounding down keeps every lower bound valid; the error is below the checker's tolerance of 1e-9.
     """
     costs = [Fraction(op.cost) for op in graph.ops]
     total = sum(costs)
@@ -41,13 +41,13 @@ def scale_costs(graph: Graph) -> CostScale:
 
 
 def byte_unit(graph: Graph) -> int:
-    """The greatest common divisor of all planned sizes and workspaces; sums of them are its multiples."""
+    """The greatest common divisor of all planned sizes and workspaces. All sums of them are multiples of it."""
     sizes = [t.nbytes for t, planned in zip(graph.tensors, graph.planned, strict=True) if planned]
     return math.gcd(*sizes, *(op.workspace for op in graph.ops)) or 1
 
 
 def stage_position(order: Sequence[int]) -> list[int]:
-    """Per op: its place in ``order``."""
+    """For each op: its position in ``order``."""
     position = [0] * len(order)
     for place, op in enumerate(order):
         position[op] = place

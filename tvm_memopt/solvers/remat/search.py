@@ -1,4 +1,4 @@
-"""The rematerialisation search: least cost within a memory budget, order and repeats free."""
+"""The rematerialisation search: lowest cost within a memory budget, over orders and repeats."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_ta
 from tvm_memopt.solvers.remat.windows import improve_windows
 from tvm_memopt.solvers.request import Deadline
 
-_FIRST_MOVES = 300  # an op, in the first round
-_MOST_MOVES = 3000  # an op: many restarts of that length find more than few longer ones
-_LEAST_MOVES = 50_000  # a thread and round
-_GROWTH = 1.7, 1.05  # of the moves from one pair of rounds to the next: below that, and of that
-_TINY, _TINY_SHARE = 12, 0.3  # ops that are searched exactly first, for so much of the time
-_EXACT_ROUNDS = 2, 8, 20, 40  # before these, small graphs are searched exactly
-_EXACT_SHARES = {60: 0.3, 128: 0.05}  # by the most ops: of the time left, each time
-_MOST_WALKED = 20_000  # ops: the walk is plain Python
-_WALK_SHARE = 0.1  # of the time left, for the walks of the first or of the other orders
-_KEEP_SHARE, _SMALL_KEEP_SHARE = 0.4, 0.05  # of the time, for cuts of the given order; annealing finds small plans
+_FIRST_MOVES = 300  # per op, in the first round
+_MOST_MOVES = 3000  # per op: many restarts of that length find more than a few longer ones
+_LEAST_MOVES = 50_000  # per thread and round
+_GROWTH = 1.7, 1.05  # of the moves, from one pair of rounds to the next: up to that limit, and beyond it
+_TINY, _TINY_SHARE = 12, 0.3  # ops: up to this size, searched exactly first, for this share of the time
+_EXACT_ROUNDS = 2, 8, 20, 40  # rounds before which small graphs are searched exactly
+_EXACT_SHARES = {60: 0.3, 128: 0.05}  # by number of ops: share of the time left, each time
+_MOST_WALKED = 20_000  # ops: the walk is in plain Python
+_WALK_SHARE = 0.1  # of the time left, for the walks of the first order, or of the others
+_KEEP_SHARE, _SMALL_KEEP_SHARE = 0.4, 0.05  # of the time, for cuts of the given order; small graphs anneal well
 _CUT_BOUND_SHARE = 0.05  # of the time
-_MANY_OPS = 1000  # so many are annealed on from what fits, not anew: there the time is too short for that
+_MANY_OPS = 1000  # from this size, annealing continues from schedules that fit: there is too little time to restart
 _ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 2.0
 _BOUND_AFTER = 0.3  # of the time: schedules come first
-_BOUND_SHARE = 0.08  # of the time that is left then, for a lower bound on what repeats cost
+_BOUND_SHARE = 0.08  # of the time left then, for a lower bound on the cost of repeats
 _MOST_BOUND_SECONDS = 5.0
 _WINDOW_SHARE = 0.03  # of the time left, at most, for the windows of one schedule
 
@@ -56,8 +56,8 @@ class _Search:
     progress: ProgressCall | None
     rounds: int = 0
     repeating: bool = False  # whether it is proved that no order fits without repeats
-    bounded: bool = False  # whether the time for the bound by prices is spent, or is not worth it
-    windowed: tuple[int, ...] = ()  # the schedule whose windows were the last to be solved
+    bounded: bool = False  # whether the time for the price bound is spent, or it is not worthwhile
+    windowed: tuple[int, ...] = ()  # the schedule whose windows were solved last
 
     @property
     def done(self) -> bool:
@@ -65,7 +65,7 @@ class _Search:
 
     @property
     def settled(self) -> bool:
-        """Whether there is a schedule to go on from that annealing anew would not reach in the time."""
+        """Whether there is a schedule to continue from that annealing anew would not reach in time."""
         return self.found.fits and len(self.graph.ops) > _MANY_OPS
 
     def take(self, schedule: Sequence[int], method: str) -> None:
@@ -74,7 +74,7 @@ class _Search:
             self.progress(best.cost, best.peak, best.method)
 
     def expect_repeats(self) -> None:
-        """Raise the bound by the cheapest repeat where it is proved that one is needed."""
+        """Raise the lower bound by the cheapest repeat if it is proved that one is needed."""
         if self.repeating:
             repeatable = [op.cost for op in self.graph.ops if op.recomputable]
             least = self.graph.base_cost + min(repeatable, default=0.0)
@@ -113,16 +113,20 @@ def search_remat(
     repeating: bool = False,
     rounds: int | None = None,
 ) -> RematResult:
-    """The cheapest schedule with a peak of live bytes within the budget that is found in ``seconds``.
+    """Find the cheapest schedule with peak live bytes within the budget in ``seconds``.
 
-    It ends at once when the cost is proved least. ``start_schedules``: valid schedules; the answer is never worse
-    than they. ``disabled``: names of REMAT_SWITCHES. ``progress(cost, peak, method)`` is called for each better
-    schedule. ``cost_bound``: what is known to be the least cost at least. ``repeating``: that no order
-    without repeats fits is proved already, so none is searched for. ``rounds``: end after so many, whatever
-    the clock says, without the order search; the answer is then the same for the same seed and thread count.
-    Ctrl-C and ``flag[0]`` set end it soon with the best so far.
+    The search ends as soon as the cost is proved optimal. Ctrl-C or setting ``flag[0]`` ends it soon, with the best so
+    far.
+
+    ``start_schedules``: valid schedules; the answer is never worse than any of them.
+    ``disabled``: names from REMAT_SWITCHES.
+    ``progress``: called as ``progress(cost, peak, method)`` for each better schedule.
+    ``cost_bound``: a known lower bound on the cost.
+    ``repeating``: whether it is already proved that no order without repeats fits, so that none is searched for.
+    ``rounds``: end after this many, regardless of time and without the order search; the answer then depends only on
+    the seed and the thread count.
     """
-    library()  # loaded before the clock starts: only a process's first search waits for it
+    library()  # loaded before the clock starts: the first search of a process waits for it
     clock = Deadline(seconds)
     flag = np.zeros(1, np.int32) if flag is None else flag
     found = Incumbents(graph, budget_nbytes, clock, max(graph.base_cost, cost_bound))
@@ -175,7 +179,7 @@ def _run(search: _Search, rounds: int | None) -> None:
 
 
 def _prove(search: _Search) -> None:
-    """Between rounds: what is worth trying once there are schedules."""
+    """Run, between rounds, the steps that are worthwhile once there are schedules."""
     clock = search.crew.deadline
     if not search.bounded and clock.elapsed >= _BOUND_AFTER * (clock.elapsed + clock.remaining):
         _bound_cost(search)
@@ -185,9 +189,9 @@ def _prove(search: _Search) -> None:
 
 
 def _search_exactly(search: _Search, share: float, method: Method) -> None:
-    """Small graphs can hinge on one odd repeat, such as of a returned tensor whose bytes an op took over.
+    """Search small graphs exactly: some need one unusual repeat, such as of a returned tensor overwritten in place.
 
-    The best schedule so far limits what repeats may cost, which makes the exact search the shorter.
+    The best schedule so far limits the cost of repeats, which shortens the exact search.
     """
     if "exact-remat" in search.disabled or search.crew.stopped:
         return
@@ -223,7 +227,7 @@ def _bound_by_cuts(search: _Search) -> None:
 
 
 def _keep_by_cuts(search: _Search, share: float) -> None:
-    """Schedules of the given order that keep what is worth its bytes: near the best on large training steps."""
+    """Schedules of the given order that keep tensors worth their bytes: near-optimal on large training steps."""
     if "keep-cut" in search.disabled or search.done:
         return
     clock = search.crew.deadline
@@ -233,7 +237,7 @@ def _keep_by_cuts(search: _Search, share: float) -> None:
 
 
 def _walk_orders(search: _Search, orders: Sequence[tuple[int, ...]], share: float) -> None:
-    """Schedules that drop what is in the way: near the best on chains with far reads, such as training steps."""
+    """Schedules that evict tensors for room: near-optimal on chains with far reads, such as training steps."""
     if "eviction" in search.disabled or len(search.graph.ops) > _MOST_WALKED:
         return
     limit = search.crew.deadline.within(share * search.crew.deadline.remaining)
@@ -252,7 +256,7 @@ def _moves(graph: Graph, turn: int) -> int:
 
 
 def _anneal_orders(search: _Search, moves: int) -> None:
-    """Orders without repeats that come close to the budget: one may fit, and the others are starts."""
+    """Orders without repeats that come close to the budget. One may fit; the others are starts."""
     options = replace(search.options(moves), repeats=False)
     tasks = restart_tasks(search.starts[:1], options, 0, search.threads, search.seed)
     for order in search.play(tasks, "order annealing"):
@@ -279,7 +283,7 @@ def _search_order(search: _Search) -> None:
 
 
 def _bound_cost(search: _Search) -> None:
-    """Once: where an order may fit, no price shows anything."""
+    """Compute the price bound, once. If an order may fit without repeats, no price gives a bound."""
     search.bounded = True
     if "price-bound" in search.disabled or not search.repeating:
         return
@@ -296,7 +300,7 @@ def _bound_cost(search: _Search) -> None:
 
 
 def _solve_windows(search: _Search, share: float) -> None:
-    """Solve stretches of the best schedule exactly, unless that is done or nothing fits yet."""
+    """Solve windows of the best schedule exactly, unless this is done or no schedule fits yet."""
     best = search.found.best.schedule
     if "windows" in search.disabled or search.done or not search.found.fits or best == search.windowed:
         return

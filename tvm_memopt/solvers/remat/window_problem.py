@@ -1,4 +1,4 @@
-"""A stretch of a schedule with repeats as an exact problem of its own."""
+"""A window of a schedule with repeats, as an exact problem of its own."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.native import vector
 from tvm_memopt.solvers.remat.scaling import CostScale
 
-_MOST = 128  # ops and storages: the native search keeps sets of them in two words
-_MOST_PAIRS = 8  # in-place pairs an op: their subsets are tried
-_EMPTY_OP = [0] * 7  # stands for what ran before the stretch: its first step is not the program's
+_MOST = 128  # ops and storages: the native search stores sets of them in two words
+_MOST_PAIRS = 8  # in-place pairs per op: their subsets are enumerated
+_EMPTY_OP = [0] * 7  # stands for the ops before the window: its first step is not the program's first step
 
 
 class Trace:
-    """Where the steps of a schedule run each op and read each storage; what is held between two steps."""
+    """The steps of a schedule that run each op and read each storage, and the storages live between two steps."""
 
     def __init__(self, graph: Graph, schedule: Sequence[int]) -> None:
         self.graph, self.schedule = graph, tuple(schedule)
@@ -31,7 +31,7 @@ class Trace:
         self.storages = [t for t, planned in enumerate(graph.planned) if planned]
 
     def held(self, boundary: int) -> frozenset[int]:
-        """Storages whose instance of before ``boundary`` is read from there on, or returned."""
+        """Storages whose instance from before ``boundary`` is read from there on, or returned."""
         return frozenset(t for t in self.storages if self._is_held(t, boundary))
 
     def _is_held(self, tensor: int, boundary: int) -> bool:
@@ -50,11 +50,11 @@ class Trace:
 
 @dataclass(frozen=True)
 class WindowProblem:
-    """``flat``: what native/remat/exact_problem.h reads, over ``ops`` of the graph.
+    """The problem of one window.
 
-    ``repeats``: what those of the stretch cost.
-
-    ``constant``: bytes held over the whole stretch that nothing in it can change.
+    ``flat``: in the format of native/remat/exact_problem.h, over ``ops`` of the graph.
+    ``constant``: bytes live over the whole window that nothing in it can change.
+    ``repeats``: cost of the repeats in the window.
     """
 
     ops: tuple[int, ...]
@@ -64,9 +64,12 @@ class WindowProblem:
 
 
 def window_problem(trace: Trace, start: int, end: int, scale: CostScale) -> WindowProblem | None:
-    """Steps ``start`` to ``end`` (exclusive) in any order with any repeats of what has run by then; None where nothing
-    can be gained or it is too large. At its end it holds what the rest of the schedule reads next. What first runs
-    later could only help as a needless first step of the program, which alone holds inputs that nobody reads."""
+    """The problem of steps ``start`` to ``end`` (exclusive), in any order, with any repeats of the ops run by then.
+
+    Returns None if nothing can be gained or the problem is too large. At its end, the window holds what the rest of the
+    schedule reads next. Ops that first run later are left out: they could help only as an additional first step of the
+    program, the one step at which unread inputs are live.
+    """
     graph, steps = trace.graph, trace.schedule[start:end]
     fresh = {op for op in steps if start <= trace.runs[op][0]}
     again = [op for i, op in enumerate(steps) if trace.runs[op][0] != start + i]
@@ -95,7 +98,7 @@ def _candidates(
     scale: CostScale,
     most: int,
 ) -> set[int]:
-    """Ops that ran before ``start`` and may be worth another run in the stretch, ``known`` and ``most`` others."""
+    """Ops that ran before ``start`` and may be worth another run in the window: ``known`` and ``most`` others."""
     graph = trace.graph
     chosen = set(known)
     wanted = [t for op in sorted(fresh | known) for t in graph.reads[op]] + sorted(goal)
@@ -114,7 +117,7 @@ def _candidates(
 
 
 def _runnable(graph: Graph, fresh: set[int], chosen: set[int], entry: frozenset[int]) -> set[int]:
-    """Those of ``chosen`` whose inputs are held or can be had."""
+    """The ops of ``chosen`` whose inputs are live or can be recomputed."""
     there = set(entry) | {t for op in fresh for t in graph.writes[op]}
     able: set[int] = set()
     grown = True
@@ -169,7 +172,7 @@ def _packed(
 
 
 def _pairs(graph: Graph, op_id: int, fixed: frozenset[int]) -> list[tuple[int, int, int]]:
-    """(input, place of the output among the op's, shared bytes), of inputs that can die in the stretch."""
+    """(input, index of the output among the op's outputs, shared bytes) of inputs that can die in the window."""
     place = {tensor: index for index, tensor in enumerate(graph.writes[op_id])}
     pairs = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op_id].inplace)
     return [

@@ -1,4 +1,4 @@
-"""Windows: stretches of a schedule with repeats, each replaced by the cheapest that exact search finds for it."""
+"""Windows of a schedule with repeats, each replaced by the cheapest replacement found by exact search."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tvm_memopt.solvers.remat.window_problem import Trace, WindowProblem, window
 from tvm_memopt.solvers.request import Deadline
 
 LENGTHS = 10, 20, 40
-"""Steps of a window: the longer, the more it can gain and the fewer are solved to the end."""
+"""Steps per window. Longer windows can gain more, but fewer are solved to the end."""
 
-_FOUND = 1  # what recompute_least returns where its schedule is the cheapest
-_STATE_NBYTES = 256  # a little more than the search counts for a state
-_LONGEST = 64  # runs an op on average: longer windows are given up
+_FOUND = 1  # what recompute_least returns if its schedule is the cheapest
+_STATE_NBYTES = 256  # slightly more than the search needs for a state
+_LONGEST = 64  # runs per op on average; longer windows are given up
 
 
 @dataclass
@@ -46,11 +46,11 @@ def improve_windows(
     states: int = 500,
     flag: np.ndarray | None = None,
 ) -> tuple[int, ...]:
-    """``schedule``, or a cheaper one within the budget that no window of these lengths is known to improve.
+    """Return ``schedule``, or a cheaper one within the budget that no window of these lengths is known to improve.
 
-    Windows overlap by half; ``seed`` shifts them. ``states``: how many the exact search of one window may keep, so the
-    answer depends on the clock only where ``deadline`` passes. ``flag[0]`` set ends it soon. It needs the native
-    library, and leaves a schedule over the budget as it is.
+    Windows overlap by half; ``seed`` shifts them. ``states``: most states that the exact search of one window may
+    store, so that the answer depends on the clock only if ``deadline`` passes. Ends soon after ``flag[0]`` is set.
+    Needs the native library. A schedule over the budget is returned unchanged.
     """
     best = tuple(schedule)
     if peak_live(graph, best) > budget_nbytes:
@@ -66,7 +66,7 @@ def improve_windows(
 
 
 def _pass(windows: _Windows, schedule: tuple[int, ...], length: int, shift: int) -> tuple[int, ...]:
-    """Every window once, from the last to the first, so that those to come stay where they are."""
+    """Try every window once, from last to first, so that the remaining ones do not move."""
     best, trace = schedule, Trace(windows.graph, schedule)
     for start, end in _stretches(len(schedule), length, shift):
         if windows.stopped:
@@ -89,7 +89,7 @@ def _stretches(steps: int, length: int, shift: int) -> Iterator[tuple[int, int]]
 
 
 def _solve(windows: _Windows, problem: WindowProblem, steps: int) -> tuple[int, ...] | None:
-    """The ops of the cheapest schedule of the window where it is cheaper than what stands there."""
+    """The ops of the cheapest schedule of the window, if it is cheaper than the current one."""
     budget = windows.budget - problem.constant
     options = vector([budget, problem.repeats - 1, 1, windows.states * _STATE_NBYTES])
     out, results = np.zeros(_LONGEST * (steps + 1), np.int32), np.zeros(3, np.int64)

@@ -1,4 +1,4 @@
-// Addresses of buffers with fixed lifetimes, for Python.
+// Python bindings of the placement of buffers with fixed lifetimes.
 #include <tvm/ffi/function.h>
 
 #include "../arrays.h"
@@ -31,7 +31,7 @@ void write_offsets(const Problem& problem, const Offsets& found, std::span<int64
 }  // namespace
 
 // options: alignment, capacity (negative: minimise), target, seed, threads, disabled switches, memory in bytes.
-// report: found (0, 1), arena, bound, nodes. Offsets are written where something was found.
+// report: found (0, 1), arena, bound, nodes. Offsets are written if a placement was found.
 void layout_search(TensorView first, TensorView last, TensorView nbytes, TensorView chain, TensorView options,
                    double seconds, TensorView interrupt, TensorView offsets, TensorView report) {
   const Control control(seconds, as_span<const int32_t>(interrupt, "interrupt").data());
@@ -46,7 +46,7 @@ void layout_search(TensorView first, TensorView last, TensorView nbytes, TensorV
   out[0] = any, out[1] = any ? found.arena : -1, out[2] = found.bound, out[3] = found.nodes;
 }
 
-// The best of the greedy family. report: arena, bound, number of the method.
+// The best greedy placement. report: arena, bound, number of the method.
 void layout_greedy(TensorView first, TensorView last, TensorView nbytes, TensorView chain, int64_t alignment,
                    double seconds, TensorView interrupt, TensorView offsets, TensorView report) {
   const Control control(seconds, as_span<const int32_t>(interrupt, "interrupt").data());
@@ -58,7 +58,7 @@ void layout_greedy(TensorView first, TensorView last, TensorView nbytes, TensorV
   out[0] = found.arena, out[1] = bound, out[2] = found.method;
 }
 
-// Greedy around buffers whose offsets are given, the others' being negative. report: found (0, 1), arena.
+// Greedy placement around buffers with given offsets; offsets of the others are negative. report: found (0, 1), arena.
 void layout_around(TensorView first, TensorView last, TensorView nbytes, TensorView chain, TensorView options,
                    double seconds, TensorView interrupt, TensorView offsets, TensorView report) {
   const Control control(seconds, as_span<const int32_t>(interrupt, "interrupt").data());

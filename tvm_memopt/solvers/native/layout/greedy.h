@@ -1,4 +1,4 @@
-// The greedy family: one pass over the items in some order, each given an offset at once.
+// Greedy placement: one pass over the items in some order, each placed immediately.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,7 @@
 
 namespace memopt::layout {
 
-// Maximum over ranges with range assignment, O(log n) each.
+// Range maximum with range assignment, O(log n) each.
 class Skyline {
  public:
   explicit Skyline(int32_t sections) {
@@ -49,7 +49,7 @@ class Skyline {
   std::vector<int64_t> most_, set_;  // set_[node] >= 0: the whole node has this level
 };
 
-// Placed items by first section; each node of a tree keeps the largest end below it.
+// Placed items by first section. Each tree node stores the largest end in its subtree.
 class PlacedItems {
  public:
   explicit PlacedItems(const Problem& p) : p_(p) {
@@ -85,8 +85,8 @@ class PlacedItems {
   std::vector<int32_t> end_;
 };
 
-// Free ranges of addresses below an open top: allocation and release in O(log n), save for first fit, which scans
-// the gaps of one size class.
+// Free address ranges below an unlimited top. Allocation and release take O(log n), except that first fit scans the
+// gaps of one size class.
 class FreeRanges {
  public:
   int64_t allocate(int64_t size, bool best_fit) {
@@ -154,7 +154,7 @@ using Offsets = std::vector<int64_t>;
 enum class Rule { kSize, kArea, kBreadth, kLifetime, kStart };
 inline constexpr Rule kRules[] = {Rule::kSize, Rule::kArea, Rule::kBreadth, Rule::kLifetime, Rule::kStart};
 
-// The largest number of units held at once during each item.
+// For each item, the largest number of units live at once during its lifetime.
 inline std::vector<int64_t> loads(const Problem& p) {
   const auto held = p.held();
   Skyline most(p.sections);
@@ -187,8 +187,9 @@ inline Order sorted_by(const Problem& p, Rule rule, const std::vector<int64_t>& 
   return order;
 }
 
-// The lowest free offset, or the lower end of the tightest gap, among the placed items that are alive with each.
-// Empty when the time is up. Items with an offset in `fixed`, from 0 on, keep it: they must come first in the order.
+// Offsets of the items in `order`: the lowest free offset, or the lower end of the tightest gap, among the placed items
+// that are live with each. Empty if time runs out. Items with a nonnegative offset in `fixed` keep it; they must come
+// first in the order.
 inline Offsets place_in_order(const Problem& p, const Order& order, bool best_fit, const Control& control,
                               const Offsets& fixed = {}) {
   Offsets offsets(p.items());
@@ -222,7 +223,7 @@ inline Offsets place_in_order(const Problem& p, const Order& order, bool best_fi
   return offsets;
 }
 
-// Allocate at birth, free at death, as a run-time allocator would; or backwards in time. O(n log n).
+// Allocate at birth and free at death, like a run-time allocator; or backwards in time. O(n log n).
 inline Offsets replay(const Problem& p, bool best_fit, bool backwards) {
   const auto birth = [&](int32_t i) { return backwards ? -p.hi[i] : p.lo[i]; };
   const auto death = [&](int32_t i) { return backwards ? -p.lo[i] : p.hi[i]; };
@@ -243,7 +244,7 @@ inline Offsets replay(const Problem& p, bool best_fit, bool backwards) {
   return offsets;
 }
 
-// Each item on top of all that was placed before it and is alive with it. O(n log n), leaves gaps below.
+// Put each item on top of all items that were placed before it and are live with it. O(n log n); leaves gaps below.
 inline Offsets stack_up(const Problem& p, const Order& order) {
   Skyline skyline(p.sections);
   Offsets offsets(p.items());
@@ -254,7 +255,7 @@ inline Offsets stack_up(const Problem& p, const Order& order) {
   return offsets;
 }
 
-// How many pairs of items share a section.
+// Number of pairs of items that share a section.
 inline int64_t overlaps(const Problem& p) {
   auto ends = p.hi;
   std::ranges::sort(ends);
@@ -271,9 +272,9 @@ struct Greedy {
   int method = -1;  // 0-3: replay (+1 best fit, +2 backwards); 4-8: stacked; 9-13: first fit; 14-18: best fit
 };
 
-constexpr int64_t kMostOverlaps = 8'000'000;  // beyond, first and best fit in a given order take too long
+constexpr int64_t kMostOverlaps = 8'000'000;  // with more, first and best fit in a given order take too long
 
-// The best of all rules; stops at an arena of `target` bytes. Replay always ends, so there is always an answer.
+// The best of all rules; stops at an arena of `target` bytes. Replay always finishes, so there is always a result.
 inline Greedy best_greedy(const Problem& p, int64_t target, const Control& control) {
   Greedy best;
   int method = 0;
@@ -303,7 +304,7 @@ inline Greedy best_greedy(const Problem& p, int64_t target, const Control& contr
   return best;
 }
 
-// The best of first and best fit, by all rules, around items that lie fixed; none when the time is up before one ends.
+// The best of first and best fit, by all rules, around fixed items. No offsets if time runs out before a rule ends.
 inline Greedy fitted_around(const Problem& p, const Offsets& fixed, int64_t target, const Control& control) {
   Greedy best;
   const auto load = loads(p);

@@ -1,4 +1,4 @@
-// Several threads and several capacities in turns: the bound, the middle, and just below the incumbent.
+// Search by several threads at several capacities in turns: the bound, the middle, and just below the incumbent.
 #pragma once
 
 #include <mutex>
@@ -10,22 +10,22 @@
 namespace memopt::layout {
 
 struct Task {
-  int64_t capacity;  // bytes to fit in; negative: the smallest arena
-  int64_t target;    // an arena that is good enough
+  int64_t capacity;  // bytes to fit in; negative: minimise the arena
+  int64_t target;    // an arena of at most this size is good enough
   uint64_t seed;
   int threads;
   int64_t disabled;
-  int64_t memory_nbytes;  // for failed states, in all
+  int64_t memory_nbytes;  // for all failed states together
 };
 
 struct Found {
-  Offsets offsets;  // per item, in units; empty where nothing was found
+  Offsets offsets;  // per item, in units; empty if nothing was found
   int64_t arena = INT64_MAX;
-  int64_t bound = 0;  // no arena below is possible
+  int64_t bound = 0;  // lower bound on the arena
   int64_t nodes = 0;
 };
 
-constexpr int32_t kMostItems = 4000;  // of a component: memory grows with its square
+constexpr int32_t kMostItems = 4000;  // per component: memory grows with its square
 constexpr int64_t kFirstNodes = 1000;
 constexpr int kPreferences = 3;
 constexpr double kTightnesses[] = {0.0, 10.0, 40.0};
@@ -37,7 +37,7 @@ inline int64_t luby(int64_t index) {
   return (int64_t{1} << bits) - 1 == index ? int64_t{1} << (bits - 1) : luby(index - (int64_t{1} << (bits - 1)) + 1);
 }
 
-// One capacity, with what has been learned about it.
+// One capacity, and what is known about it.
 template <typename N>
 class Rung {
  public:
@@ -49,7 +49,7 @@ class Rung {
         offsets_(p.items()),
         components_(p.components()) {}
 
-  // Components that `offsets` already fits below the capacity need no search.
+  // Components that `offsets` already fits into the capacity need no search.
   void take_over(const Offsets& offsets) {
     std::erase_if(components_, [&](const auto& range) {
       for (int32_t i = range.first; i < range.second; ++i) {
@@ -60,7 +60,7 @@ class Rung {
     });
   }
 
-  // Another run over the components that do not fit yet.
+  // Searches again the components that do not fit yet.
   Outcome turn(int thread) {
     const bool restarts = (task_.disabled & kRestarts) == 0;
     const int64_t nodes = restarts ? kFirstNodes * luby(runs_ / kPreferences + 1) : INT64_MAX / 2;
@@ -80,7 +80,7 @@ class Rung {
     return components_.empty() ? Outcome::kFits : Outcome::kStopped;
   }
 
-  // Whether only components that are too large for the search are left.
+  // Whether all remaining components are too large for the search.
   bool hopeless() const {
     return std::ranges::all_of(components_, [](const auto& c) { return c.second - c.first > kMostItems; });
   }
@@ -90,7 +90,7 @@ class Rung {
   const int64_t capacity;
 
  private:
-  // Large, wide or tall items first; after the first runs with chance in it.
+  // Sets branching priorities: large, wide or tall items first; after the first runs with randomness.
   void prefer(int thread) {
     const int run = runs_ + thread;
     std::vector<double> priority(p_.items());
@@ -117,7 +117,7 @@ class Rung {
   const Task& task_;
   Search<N> search_;
   Offsets offsets_;
-  std::vector<std::pair<int32_t, int32_t>> components_;  // that do not fit yet
+  std::vector<std::pair<int32_t, int32_t>> components_;  // those that do not fit yet
   int runs_ = 0;
 };
 
@@ -153,7 +153,7 @@ class Ladder {
     }
   }
 
-  // The rung of this thread with the least work so far among those that are still of interest; null: done.
+  // The rung for this thread with the least work so far among the useful ones; null when done.
   Rung<N>* next(Rungs& rungs) {
     const std::lock_guard guard(lock_);
     const int64_t goal = std::max(best_.bound, task_.capacity >= 0 ? task_.capacity : task_.target);
@@ -176,13 +176,13 @@ class Ladder {
     return chosen;
   }
 
-  // Ascending: of rungs with equal work the lowest comes first.
+  // Capacities in ascending order: of rungs with equal work, the lowest comes first.
   std::vector<int64_t> wanted(int64_t goal) const {
     if (task_.capacity >= 0) return {task_.capacity};
     const int64_t below = best_.arena - 1;
     if (task_.disabled & kLadder) return {below};
     std::vector<int64_t> found{goal, goal + (best_.arena - goal) / 2, below};
-    for (auto& capacity : found) capacity = std::min(capacity, below) / p_.unit * p_.unit;  // few distinct ones
+    for (auto& capacity : found) capacity = std::min(capacity, below) / p_.unit * p_.unit;  // only a few distinct ones
     for (auto& capacity : found) capacity = std::max(capacity, goal);
     std::ranges::sort(found);
     found.erase(std::ranges::unique(found).begin(), found.end());
@@ -196,7 +196,7 @@ class Ladder {
   Found best_;
 };
 
-// Greedy first; then the search, in 32 bits where the sizes allow it.
+// Greedy placement first, then the search, in 32 bits if the sizes allow it.
 inline Found solve(const Problem& p, const Task& task, const Control& control) {
   Found found;
   found.bound = p.load_bound();

@@ -1,4 +1,4 @@
-// Failed states of a search, kept whole: a state is recognised by comparing it, never by a hash alone.
+// Failed states of a search, stored in full: a state is recognised by comparison, never by its hash alone.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ class FailedStates {
     return false;
   }
 
-  // When the memory is used up everything is forgotten: the search then only repeats work.
+  // When the memory limit is reached, all states are forgotten. The search then only repeats work.
   void insert(std::span<const uint16_t> state) {
     if ((pool_.size() + state.size() + 2) * sizeof(uint16_t) + slots_.size() * sizeof(Slot) > limit_) clear();
     if (2 * (count_ + 1) > slots_.size()) grow();

@@ -1,4 +1,4 @@
-// Buffers with fixed lifetimes as items over sections of time: what every layout search works on.
+// Buffers with fixed lifetimes as items over sections of time, the input of every placement search.
 #pragma once
 
 #include <algorithm>
@@ -11,10 +11,10 @@
 
 namespace memopt::layout {
 
-// An item is a buffer, or a chain of buffers that share one offset (in-place pairs). Items are sorted by their
-// first section. A section is a stretch of time at which the set of live items is not contained in a neighbour's,
-// so that items overlap in time exactly when they share a section. Offsets count in units: all padded sizes, and
-// with them the offsets of every placement pushed down as far as it goes, are multiples of one unit.
+// An item is a buffer, or a chain of buffers that share one offset (in-place pairs). Items are sorted by their first
+// section. A section is a period of time whose set of live items is not contained in that of a neighbour, so items
+// overlap in time exactly if they share a section. Offsets are counted in units. All padded sizes are multiples of one
+// unit, and so are the offsets of every placement that is pushed down as far as possible.
 struct Problem {
   int64_t alignment = 1;
   int64_t unit = 1;  // bytes
@@ -23,9 +23,9 @@ struct Problem {
   std::vector<int64_t> size;           // item -> largest height, in units
   std::vector<int64_t> nbytes;         // item -> largest member, in bytes, not padded
   std::vector<int64_t> area;           // item -> sum of height * time, saturated
-  std::vector<int64_t> profile_begin;  // item -> place in `profile`, or -1 where the height is `size` throughout
-  std::vector<int64_t> profile;        // heights per section of the items whose height changes
-  std::vector<int32_t> item_of;        // buffer -> item, -1 where it has no bytes
+  std::vector<int64_t> profile_begin;  // item -> index into `profile`, or -1 if the height is `size` throughout
+  std::vector<int64_t> profile;        // heights per section of the items whose height varies
+  std::vector<int32_t> item_of;        // buffer -> item, -1 if it has no bytes
 
   int32_t items() const { return static_cast<int32_t>(lo.size()); }
 
@@ -41,7 +41,7 @@ struct Problem {
     return most;
   }
 
-  // Highest offset of `item`, in units, within `capacity` bytes; negative where it does not fit.
+  // Highest offset of `item`, in units, within `capacity` bytes; negative if it does not fit.
   int64_t highest(int32_t item, int64_t capacity) const {
     return capacity < nbytes[item] ? -1 : (capacity - nbytes[item]) / unit;
   }
@@ -52,7 +52,7 @@ struct Problem {
     return top;
   }
 
-  // Units per section when all its items are there.
+  // Units live in each section when all its items are placed.
   std::vector<int64_t> held() const {
     std::vector<int64_t> found(sections + 1);
     for (int32_t i = 0; i < items(); ++i) {
@@ -67,8 +67,8 @@ struct Problem {
     return found;
   }
 
-  // Units per section that are left when every item fits below `capacity`; negative where they cannot. The topmost
-  // item of a section needs no padding above it. O(items log items) without chains.
+  // Units free in each section if every item fits into `capacity`; negative if they cannot. The topmost item of a
+  // section needs no padding above it. O(items log items) without chains.
   std::vector<int64_t> slack(int64_t capacity) const {
     std::vector<std::pair<int64_t, int32_t>> plain;  // (end, item), highest first
     std::vector<int64_t> most(sections, -1);
@@ -80,7 +80,7 @@ struct Problem {
       }
     }
     std::ranges::sort(plain);
-    std::vector<int32_t> open(sections + 1);  // the next section without an end from `plain`
+    std::vector<int32_t> open(sections + 1);  // the next section not yet reached by an end from `plain`
     std::iota(open.begin(), open.end(), 0);
     const auto next = [&](int32_t s) {
       while (open[s] != s) s = open[s] = open[open[s]];
@@ -94,7 +94,7 @@ struct Problem {
     return most;
   }
 
-  // Whether no section rules `capacity` out. Only a necessary condition.
+  // Whether every section's load fits into `capacity`. This is a necessary condition only.
   bool may_fit(int64_t capacity) const {
     for (const int64_t n : nbytes) {
       if (n > capacity) return false;
@@ -102,7 +102,7 @@ struct Problem {
     return std::ranges::all_of(slack(capacity), [](int64_t left) { return left >= 0; });
   }
 
-  // The smallest arena that no section's load rules out: all but the topmost item are padded.
+  // Lower bound on the arena: the largest load of a section, with all but the topmost item padded.
   int64_t load_bound() const {
     if (items() == 0) return 0;
     const int64_t most = std::ranges::max(held());
@@ -124,7 +124,7 @@ struct Problem {
     return next;
   }
 
-  // Ranges [begin, end) of items that no other item shares a section with.
+  // Ranges [begin, end) of items that share no section with other items.
   std::vector<std::pair<int32_t, int32_t>> components() const {
     std::vector<std::pair<int32_t, int32_t>> found;
     int32_t end = -1;
@@ -137,14 +137,14 @@ struct Problem {
   }
 };
 
-// Buffers as they come: steps inclusive, bytes, and a number that members of one chain share.
+// Buffers as given: inclusive steps, bytes, and a number that the members of one chain have in common.
 struct Buffers {
   std::span<const int64_t> first, last, nbytes, chain;
 };
 
 inline int64_t padded(int64_t nbytes, int64_t alignment) { return (nbytes + alignment - 1) / alignment * alignment; }
 
-// Sections from sorted moments: a stretch counts where something begins at its start and ends at its end.
+// Sections from sorted times: a period counts if some buffer begins at its start and some buffer ends at its end.
 inline std::vector<int32_t> section_of_moments(const Buffers& b, std::span<const int32_t> members,
                                                const std::vector<int64_t>& moments, int32_t& sections) {
   std::vector<char> opens(moments.size()), closes(moments.size());
@@ -159,7 +159,7 @@ inline std::vector<int32_t> section_of_moments(const Buffers& b, std::span<const
   return number;
 }
 
-// Where the members of `chain` follow each other with one step in common; throws otherwise.
+// Checks that successive members of `chain` have exactly one step in common; throws otherwise.
 inline void check_chain(const Buffers& b, std::span<const int32_t> chain) {
   for (size_t k = 0; k + 1 < chain.size(); ++k) {
     if (b.last[chain[k]] != b.first[chain[k + 1]]) {

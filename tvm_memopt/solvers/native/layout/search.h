@@ -1,11 +1,11 @@
-// Does everything fit below a capacity? Branch and bound over bottom-up placements, valley by valley.
+// Does everything fit into a capacity? Branch and bound over bottom-up placements, valley by valley.
 //
-// The state is a skyline: the floor of each section, below which everything is settled. A valley is a run of
-// sections with one floor, lower than its neighbours. In a placement that is pushed down as far as it goes
-// (canonical: each item lies on the ground or on top of another), what comes next above a section of a valley is
-// either an item that lies inside the valley, on its floor, or begins higher. These cases exclude each other, so
-// branching on one section of any one valley is complete and meets no placement twice. The preorder of placements
-// by offset, section inference and decomposition follow Moffitt (MiniMalloc, ASPLOS 2023); the branching is ours.
+// The state is a skyline: the floor of each section, below which everything is settled. A valley is a run of sections
+// with one floor, lower than its neighbours. Consider a canonical placement, which is pushed down as far as possible,
+// so that each item lies on the ground or on another item. The next item above a section of a valley then either lies
+// inside the valley on its floor, or begins higher. These cases exclude each other, so branching on one section of any
+// one valley is complete and visits no placement twice. The preorder of placements by offset, section inference and
+// decomposition follow Moffitt (MiniMalloc, ASPLOS 2023); the branching is new.
 #pragma once
 
 #include <limits>
@@ -20,7 +20,7 @@ namespace memopt::layout {
 
 enum class Outcome { kFits, kFails, kStopped };
 
-// N: int32_t where the capacity in units is small, since the loops over sections then run twice as fast.
+// N is int32_t if the capacity in units is small, since the loops over sections then run twice as fast.
 template <typename N>
 class Search {
  public:
@@ -40,7 +40,7 @@ class Search {
     index_covers();
   }
 
-  // Searches the items [begin, end), a component of time, for at most `nodes` nodes.
+  // Searches the items [begin, end), one component of time, for at most `nodes` nodes.
   Outcome run(int32_t begin, int32_t end, int64_t nodes) {
     int32_t low = p_.lo[begin], high = low;
     for (int32_t i = begin; i < end; ++i) {
@@ -60,8 +60,8 @@ class Search {
     return solve({items, static_cast<size_t>(end - begin)}, low, high, low, high);
   }
 
-  // The order in which the items of a section are tried: largest first, times a random factor up to 1 + noise.
-  // `tightness`: how much the choice of a section looks at what can be wasted there rather than at the number of ways.
+  // Sets the order in which the items of a section are tried: largest priority first, times a random factor up to
+  // 1 + noise. `tightness`: weight of the slack of a section, against its number of choices, in choosing the section.
   void prefer(std::vector<double> priority, double noise, double tightness, uint64_t seed) {
     priority_ = std::move(priority), noise_ = noise, tightness_ = tightness, random_ = Random(seed);
   }
@@ -89,7 +89,7 @@ class Search {
     }
   }
 
-  // The floors of sections [from, to) rose since the parent's state. False where something no longer fits.
+  // Propagates a rise of the floors of sections [from, to) since the parent state. False if an item no longer fits.
   bool propagate(Items items, int32_t low, int32_t high, int32_t from, int32_t to) {
     while (from < to) {
       int32_t begin = high, end = low;
@@ -118,7 +118,7 @@ class Search {
     return true;
   }
 
-  // The lowest offset that an unplaced item of section s can take; a witness from before often still shows it.
+  // The lowest offset that an unplaced item of section s can take. A witness from an earlier call often still holds.
   N lowest_over(int32_t s) {
     const int32_t known = witness_[s];
     if (!placed_[known] && lowest_[known] == floor_[s] && p_.lo[known] <= s && s < p_.hi[known]) return floor_[s];
@@ -155,7 +155,7 @@ class Search {
     return outcome;
   }
 
-  // Which items can lie on the floor of their valley now: marks sum_ and count_, and returns the best section.
+  // Counts the items that can lie on the floor of their valley now (sum_ and count_), and returns the best section.
   int32_t choose_section(Items items, int32_t low, int32_t high) {
     mark_valleys(low, high);
     sum_[low] = 0;
@@ -187,13 +187,13 @@ class Search {
     }
   }
 
-  // Whether item i lies in a valley and can be placed on its floor, after mark_valleys.
+  // Whether item i lies within a valley and can be placed on its floor; call after mark_valleys.
   bool lies(int32_t i) const {
     const int32_t s = p_.lo[i];
     return valley_[s] && lowest_[i] == floor_[s] && (sum_[p_.hi[i]] > sum_[s] || !on(kSupport));
   }
 
-  // All that the rest of the search depends on: which items are open, and the floors with what supports them.
+  // Everything the rest of the search depends on: which items are unplaced, and the floors with what supports them.
   std::span<const uint16_t> describe(Items items, int32_t low, int32_t high) {
     const int32_t first = items.front(), range = items.back() - first + 1, words = (range + 15) / 16;
     const size_t each = narrow_ ? 1 : sizeof(N) / sizeof(uint16_t);
@@ -278,9 +278,9 @@ class Search {
     return plain && p_.lo[a] == p_.lo[b] && p_.hi[a] == p_.hi[b] && size_[a] == size_[b] && top_[a] == top_[b];
   }
 
-  // The lowest offset above its floor at which something can begin over `section`: an item that reaches beyond
-  // the valley has one already; another lies on the top of something that is not placed yet, and not over `section`
-  // itself if it is the lowest there.
+  // The lowest offset above its floor at which an item can begin over `section`. An item that extends beyond the valley
+  // has such an offset already. Another item lies on top of an unplaced one, and if it is the lowest over `section`,
+  // that one does not cover `section`.
   N next_level(Items items, int32_t section) const {
     if (slack_[section] <= 0) return kWall;
     if (!on(kLevels)) return floor_[section] + 1;
@@ -309,7 +309,7 @@ class Search {
     return static_cast<N>(least);
   }
 
-  // Puts `item` on its floor and searches what is left, stretch by stretch.
+  // Puts `item` on its floor and searches the rest, one independent period after the other.
   Outcome place(Items items, int32_t item, int32_t low, int32_t high) {
     const int32_t from = p_.lo[item], to = p_.hi[item];
     offset_[item] = lowest_[item];
@@ -342,7 +342,7 @@ class Search {
     int32_t low, high;
   };
 
-  // Smallest first: it is the quickest to fail.
+  // Smallest first: it fails fastest.
   std::span<Stretch> stretches(Items items) {
     Stretch* parts = stack_.take<Stretch>(items.size());
     size_t count = 0;
@@ -369,7 +369,7 @@ class Search {
   double noise_ = 0, tightness_ = 0, capacity_ = 0;
   int64_t nodes_ = 0, last_node_ = 0;
   std::vector<int64_t> initial_slack_, offset_, cover_begin_;
-  std::vector<N> top_, size_, floor_, slack_, lowest_;  // lowest_: the least offset each item can take
+  std::vector<N> top_, size_, floor_, slack_, lowest_;  // lowest_: the smallest offset each item can take
   std::vector<char> supported_, valley_, placed_;       // supported_: something ends at the floor
   std::vector<int32_t> sum_, count_, witness_, cover_;
   std::vector<double> priority_;

@@ -1,4 +1,4 @@
-// Scratch memory of the layout search.
+// Scratch memory of the placement search.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace memopt::layout {
 
-// Memory for the arrays of one branch; what was taken after a mark is given back at once.
+// Memory for the arrays of one branch. Everything taken after a mark is released at once.
 class Stack {
  public:
   template <typename V>

@@ -1,4 +1,4 @@
-"""The native ordering searches. Orders are int32 vectors; each search works on a window of one, in place."""
+"""The native order searches. Orders are int32 vectors; each search modifies a window of one in place."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tvm_memopt.solvers.native.order.problem import PackedProblem
 
 LARGEST = 2**62
 UNLIMITED = 2**62
-WORK_PER_SECOND = 300_000_000  # of decide(), roughly
+WORK_PER_SECOND = 300_000_000  # speed of decide(), approximately
 
 
 class Construction(IntEnum):
-    """The native constructive orders; RANDOM draws each next op evenly from the ready ones."""
+    """The native constructive orders. RANDOM draws each next op uniformly from the ready ones."""
 
     KAHN = 0
     DFS = 1
@@ -38,7 +38,7 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True)
 class Window:
-    """Steps ``first`` to ``last`` - 1 of an order: what a search may rearrange."""
+    """Steps ``first`` to ``last`` - 1 of an order, which a search may rearrange."""
 
     first: int
     last: int
@@ -46,13 +46,14 @@ class Window:
 
 @dataclass(frozen=True)
 class DecideOptions:
-    """Search tricks of ``decide``, and its limits.
+    """Techniques and limits of ``decide``.
 
-    ``safe_moves``: run at once what leaves no more live bytes than it found.
-    ``valleys``: from a set that holds as little as any on the way, never look back.
-    ``both_ends``: search from the end as well, and cut off what either end settles.
-    ``forcing``: precedences that minimum cuts force under the budget.
-    ``branching``: where all that leaves it open, try both orders of a pair of ops.
+    ``safe_moves``: immediately run an op that does not increase the live bytes.
+    ``valleys``: never backtrack past a set that holds no more than any set on the way to it.
+    ``both_ends``: search from the end as well, and cut off the part that either end settles.
+    ``forcing``: add precedences that minimum cuts force under the budget.
+    ``branching``: if all this leaves it undecided, try both orders of a pair of ops.
+    ``states``, ``memory_nbytes``: most states, and most bytes for them.
     ``work``: elementary steps, the same on every run; about WORK_PER_SECOND of them take a second.
     """
 
@@ -68,9 +69,13 @@ class DecideOptions:
 
 @dataclass(frozen=True)
 class AnnealOptions:
-    """``smooth``: weigh all steps near the peak, not the peak alone. ``block_moves``: an op may push a neighbour on.
+    """Options of ``anneal``.
 
-    ``hot`` and ``cold``: first and last temperature as shares of the starting peak. ``moves``: how many to try.
+    ``smooth``: weigh all steps near the peak, not the peak alone.
+    ``block_moves``: let an op push a neighbour.
+    ``hot``, ``cold``: first and last temperature, as fractions of the initial peak.
+    ``moves``: number of moves to try.
+    ``target``: stop at this peak, in bytes.
     """
 
     smooth: bool = True
@@ -83,24 +88,24 @@ class AnnealOptions:
 
 
 def order_vector(order: Sequence[int] | np.ndarray) -> np.ndarray:
-    """``order`` as the vector that the searches take."""
+    """``order`` as the int32 vector that the searches take."""
     return np.require(order, np.int32, ["C", "W"])
 
 
 def new_flag() -> np.ndarray:
-    """An interrupt flag: set its element to 1 to end a search."""
+    """Create an interrupt flag. Set its element to 1 to end a search."""
     return np.zeros(1, np.int32)
 
 
 def profile(problem: PackedProblem, order: np.ndarray) -> np.ndarray:
-    """Bytes held at each step. Raises RuntimeError when ``order`` breaks a dependence."""
+    """Live bytes at each step. Raises RuntimeError if ``order`` breaks a dependence."""
     held = np.zeros(problem.ops, np.int64)
     library().order_profile(problem.index, problem.bytes, order, held)
     return held
 
 
 def forced_cuts(problem: PackedProblem, order: np.ndarray) -> list[int]:
-    """The steps before which every order has run the same ops, 0 and the number of ops included."""
+    """The steps before which every order has run the same ops, including 0 and the number of ops."""
     cuts = np.zeros(problem.ops + 2, np.int32)
     count = library().order_cuts(problem.index, problem.bytes, order, cuts)
     return list(dict.fromkeys(cuts[:count].tolist()))
@@ -115,7 +120,7 @@ def construct(
     seconds: float = 1e9,
     flag: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
-    """(order, peak): the best of ``repeats`` orders made one way, fewer when the seconds run out."""
+    """Return (order, peak): the best of ``repeats`` orders built in one way, or of fewer if time runs out."""
     order = np.arange(problem.ops, dtype=np.int32)
     flag = new_flag() if flag is None else flag
     peak = library().order_construct(problem.index, problem.bytes, order, int(how), seed, repeats, seconds, flag)
@@ -125,9 +130,9 @@ def construct(
 def step_bound(
     problem: PackedProblem, order: np.ndarray, window: Window, work: int, seconds: float, flag: np.ndarray
 ) -> tuple[int, int]:
-    """(bound, work done): no order of the window's ops has a smaller peak within it.
+    """Return (bound, work done): a lower bound on the peak within the window, over all orders of its ops.
 
-    Per op a minimum cut, heaviest steps first.
+    It takes a minimum cut per op, heaviest steps first.
     """
     done = np.zeros(1, np.int64)
     arguments = problem.index, problem.bytes, order, window.first, window.last, work, seconds, flag, done
@@ -143,9 +148,9 @@ def decide(
     seconds: float,
     flag: np.ndarray,
 ) -> tuple[Verdict, int, int]:
-    """(verdict, lower bound or 0, work done): is there an order of the window within ``budget``?
+    """Return (verdict, lower bound or 0, work done): is there an order of the window within ``budget`` bytes?
 
-    If so, ``order`` becomes one.
+    If so, it is written to ``order``.
     """
     switches = options.safe_moves, options.valleys, options.both_ends, options.forcing, options.branching
     packed = np.array([*switches, options.states, options.memory_nbytes, options.work], np.int64)
@@ -157,7 +162,7 @@ def decide(
 def anneal(
     problem: PackedProblem, order: np.ndarray, window: Window, options: AnnealOptions, seconds: float, flag: np.ndarray
 ) -> tuple[int, int]:
-    """(peak of the window, moves tried): ``order`` becomes the best that annealing from it has seen."""
+    """Return (peak of the window, moves tried). The best order found by annealing is written to ``order``."""
     packed = np.array([options.smooth, options.block_moves, options.moves, options.seed, options.target], np.int64)
     moves = np.zeros(1, np.int64)
     peak = library().order_anneal(

@@ -9,14 +9,14 @@ namespace memopt {
 namespace {
 
 constexpr int64_t kNothing = std::numeric_limits<int64_t>::min() / 4;
-constexpr double kForgotten = 30.0;   // e^-30 of a peak no longer counts
-constexpr int64_t kSpreadEvery = 32;  // moves per op between two even spreads
-constexpr int32_t kNear = 12;         // slots that a short move spans
-constexpr int32_t kTries = 8;         // slots tried for a free one
+constexpr double kForgotten = 30.0;   // a step so far below the peak, weight e^-30, no longer counts
+constexpr int64_t kSpreadEvery = 32;  // moves per op between two respreads
+constexpr int32_t kNear = 12;         // slots spanned by a short move
+constexpr int32_t kTries = 8;         // slots tried to find a free one
 
-// Ops sit in more slots than there are ops, so that a move shifts nobody. Over the slots stands a tree: each
-// node knows the change of live bytes across it, the largest step counted from its start, and the sum of
-// exp(sharpness * (step - largest)). A leaf is an op: what its step adds, and what it leaves.
+// Ops are placed in more slots than there are ops, so that a move shifts no other op. A tree covers the slots. Each
+// node stores the change of live bytes across it, the largest step relative to its start, and the sum of
+// exp(sharpness * (step - largest)). A leaf is an op: the bytes its step adds, and the bytes it leaves.
 class Slots {
  public:
   explicit Slots(const Problem& problem)
@@ -50,7 +50,7 @@ class Slots {
     return result;
   }
 
-  // Spreads the order evenly and builds the tree for this sharpness (per byte; 0: leave it as it is).
+  // Spreads the order evenly and builds the tree for this sharpness (per byte; 0: unchanged).
   void spread(const std::vector<int32_t>& order, double sharpness = 0) {
     if (sharpness > 0) sharpness_ = sharpness;
     std::fill(op_at_.begin(), op_at_.end(), -1);
@@ -72,7 +72,7 @@ class Slots {
     return {low, high};
   }
 
-  // Moves an op to a free slot; the tree follows at refresh().
+  // Moves an op to a free slot. The tree is updated by refresh().
   void shift(int32_t op, int32_t to) {
     const int32_t from = slot_[op];
     op_at_[from] = -1;
@@ -96,7 +96,7 @@ class Slots {
     moves_.push_back({op, from});
   }
 
-  // Brings the tree up to date after the shifts since commit().
+  // Updates the tree for the shifts since commit().
   void refresh() {
     std::sort(dirty_.begin(), dirty_.end());
     dirty_.erase(std::unique(dirty_.begin(), dirty_.end()), dirty_.end());
@@ -160,7 +160,7 @@ class Slots {
     touch(slot_[to]);
   }
 
-  // The orphans are held during the first step.
+  // The orphans are live at the first step.
   void follow_first(int32_t from, int32_t to) {
     const int32_t before = first_;
     if (to < first_) {
@@ -297,7 +297,7 @@ class Annealing {
     return -1;
   }
 
-  // The op and the neighbour that holds it back move on together: the neighbour into its own room, the op behind it.
+  // Moves an op together with the neighbour that blocks it: the neighbour into its own room, the op behind it.
   bool push(int32_t op, int32_t low, int32_t high) {
     const bool up = random_.below(2) == 0;
     const int32_t wall = up ? high : low;

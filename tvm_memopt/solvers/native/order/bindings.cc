@@ -1,5 +1,5 @@
-// The ordering searches as functions of arrays. Each works on steps first .. last - 1 of `order`, in place, and
-// leaves the rest of the order alone.
+// Python bindings of the order searches. Each rearranges steps first .. last - 1 of `order` in place and leaves the
+// rest unchanged.
 #include <tvm/ffi/function.h>
 
 #include "../arrays.h"
@@ -29,7 +29,7 @@ class Window {
     if (first != 0 || last != n) problem = window_of(problem, first_, static_cast<int32_t>(last));
   }
 
-  // `steps`: the window's ops by their places in it.
+  // `steps`: the window's ops by their positions in it.
   void write(const std::vector<int32_t>& steps) {
     const std::vector<int32_t> before(order_.begin() + first_, order_.begin() + first_ + problem.ops);
     for (int32_t i = 0; i < problem.ops; ++i) order_[first_ + i] = before[steps[i]];
@@ -54,7 +54,7 @@ void order_profile(TensorView index, TensorView bytes, TensorView order, TensorV
   std::copy(found.begin(), found.end(), out.begin());
 }
 
-// Returns how many places were written to `cuts`, a vector of ops + 1.
+// Returns the number of positions written to `cuts`, a vector of size ops + 1.
 int64_t order_cuts(TensorView index, TensorView bytes, TensorView order, TensorView cuts) {
   const Window window(index, bytes, order, 0, order.size(0));
   const auto found = forced_cuts(window.problem);
@@ -64,7 +64,7 @@ int64_t order_cuts(TensorView index, TensorView bytes, TensorView order, TensorV
   return static_cast<int64_t>(found.size());
 }
 
-// The best of `repeats` orders (seeds seed, seed + 1, …), as far as the time goes; returns its peak.
+// The best of `repeats` orders (seeds seed, seed + 1, …), or of fewer if time runs out; returns its peak.
 int64_t order_construct(TensorView index, TensorView bytes, TensorView order, int64_t how, int64_t seed,
                         int64_t repeats, double seconds, TensorView flag) {
   Window window(index, bytes, order, 0, order.size(0));
@@ -83,7 +83,7 @@ int64_t order_construct(TensorView index, TensorView bytes, TensorView order, in
   return best_peak;
 }
 
-// A lower bound on the window's peak over all orders of its ops: the best that work and time allow.
+// A lower bound on the window's peak over all orders of its ops, the best that work and time allow.
 int64_t order_bound(TensorView index, TensorView bytes, TensorView order, int64_t first, int64_t last, int64_t work,
                     double seconds, TensorView flag, TensorView done) {
   const Window window(index, bytes, order, first, last);
@@ -96,9 +96,9 @@ int64_t order_bound(TensorView index, TensorView bytes, TensorView order, int64_
   return bound;
 }
 
-// Looks for an order of the window within the budget. `options`: safe moves, valleys, both ends, forcing,
-// branching (0 or 1), most states, most bytes, most work. `results`: work done, lower bound (0: none).
-// Returns 0 when there is none, 1 when `order` now is one, 2 when that stayed open.
+// Looks for an order of the window within the budget. `options`: safe moves, valleys, both ends, forcing, branching (0
+// or 1), most states, most bytes, most work. `results`: work done, lower bound (0: none). Returns 0 if there is none, 1
+// if one was written to `order`, 2 if undecided.
 int64_t order_decide(TensorView index, TensorView bytes, TensorView order, int64_t first, int64_t last, int64_t budget,
                      TensorView options, double seconds, TensorView flag, TensorView results) {
   Window window(index, bytes, order, first, last);
@@ -125,8 +125,8 @@ int64_t order_decide(TensorView index, TensorView bytes, TensorView order, int64
   return static_cast<int64_t>(verdict);
 }
 
-// Anneals the window. `options`: smooth, block moves (0 or 1), moves, seed, target peak.
-// `results`: moves tried. Returns the window's peak.
+// Anneals the window. `options`: smooth, block moves (0 or 1), moves, seed, target peak. `results`: moves tried.
+// Returns the window's peak.
 int64_t order_anneal(TensorView index, TensorView bytes, TensorView order, int64_t first, int64_t last,
                      TensorView options, double hot, double cold, double seconds, TensorView flag, TensorView results) {
   Window window(index, bytes, order, first, last);

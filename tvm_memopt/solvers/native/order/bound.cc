@@ -42,7 +42,7 @@ int32_t Precedence::free_beside(int32_t op) const {
 }
 
 int64_t StepCut::bound(int32_t op) {
-  // Relaxed: each input may share with its best output, whatever the other inputs do.
+  // Relaxation: each input may share with its best output, whatever the other inputs do.
   for (const auto& pair : problem_.pairs_of(op)) share_[pair.source] = std::max(share_[pair.source], pair.shared);
   const int64_t fixed = build(op);
   for (const auto& pair : problem_.pairs_of(op)) share_[pair.source] = 0;
@@ -95,7 +95,7 @@ int64_t StepCut::add_tensor(int32_t t, int32_t op) {
   return fixed;
 }
 
-// Bytes of a tensor that are held unless all its readers but the ignored one have run. Returns what is certain.
+// Bytes of a tensor that are live unless all its readers but the ignored one have run. Returns those certainly live.
 int64_t StepCut::add_part(int32_t t, int64_t bytes, int32_t ignored_reader) {
   const int32_t opener = problem_.producer[t] < 0 ? Flow::kSource : node_[problem_.producer[t]];
   if (opener == Flow::kSink) return 0;
@@ -138,9 +138,9 @@ int64_t step_bound(const Problem& problem, std::span<const int32_t> first, const
 
 namespace {
 
-constexpr size_t kFirstReach = 16;  // ops probed before the bounds are taken again, tightest first
+constexpr size_t kFirstReach = 16;  // ops probed before the bounds are recomputed, tightest first
 constexpr size_t kReachGrowth = 2;
-constexpr size_t kRefreshed = 4;  // bounds taken again, for each op that may be probed
+constexpr size_t kRefreshed = 4;  // bounds recomputed, for each op that may be probed
 
 }  // namespace
 
@@ -174,8 +174,7 @@ bool Forcing::run(size_t most, const Control& control) {
   return true;
 }
 
-// Takes the bounds of the ops again that were tightest, where the ops beside them changed; false if one exceeds the
-// budget.
+// Recomputes the bounds of the tightest ops if their sets of free ops changed. False if a bound exceeds the budget.
 bool Forcing::refresh(size_t most, StepCut& cut, const Control& control) {
   const size_t count = std::min(order_.size(), kRefreshed * most);
   for (size_t i = 0; i < count && !control.stopped(); ++i) {
@@ -191,7 +190,7 @@ bool Forcing::refresh(size_t most, StepCut& cut, const Control& control) {
   return true;
 }
 
-// Adds what the step of one op forces; false if that is a contradiction.
+// Adds the precedences forced by the step of one op. False on a contradiction.
 bool Forcing::probe(int32_t op, StepCut& cut, const Control& control) {
   if (arcs_at_probe_[op] == precedence_.arcs().size() && open_op_ >= 0) return true;
   arcs_at_probe_[op] = precedence_.arcs().size();

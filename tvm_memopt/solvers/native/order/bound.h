@@ -1,11 +1,11 @@
 // Lower bounds by minimum cuts, and the precedences that a budget forces.
 //
-// When op v runs, the executed set W holds all ancestors of v, not v itself and no descendant. So no order holds
-// less than the minimum over such W of live(W), plus what the step of v adds: a minimum cut over the ops that
-// are free to run before or after v. Under a budget B the same cut says more: if the least W with u in it
-// holds more than B, then u runs after v in every order within B; if the least W without u does, u runs before v.
-// Such arcs join the graph, which raises the other cuts, until nothing changes or some cut exceeds B: then no order
-// has a peak of B or less.
+// When op v runs, the executed set W contains all ancestors of v, but neither v nor a descendant of it. The minimum
+// over such W of live(W), plus what the step of v adds, is therefore a lower bound on the peak of every order. It is a
+// minimum cut over the ops that are free to run before or after v. Under a budget B, the same cut says more. If the
+// least W that contains u holds more than B, u runs after v in every order within B. If the least W without u does, u
+// runs before v. Such arcs are added to the graph, which raises the other cuts, until nothing changes or some cut
+// exceeds B. In the latter case no order has a peak of B or less.
 #pragma once
 
 #include "../control.h"
@@ -13,20 +13,20 @@
 
 namespace memopt {
 
-// The transitive closure of a partial order, as bit rows, with further arcs.
+// The transitive closure of a partial order, as bit rows, with added arcs.
 class Precedence {
  public:
   explicit Precedence(const Problem& problem);
 
   bool before(int32_t a, int32_t b) const { return before_[row(b) + (a >> 6)] >> (a & 63) & 1; }
 
-  // Adds that a runs before b. False if b runs before a already.
+  // Adds that a runs before b. False if b already runs before a.
   bool add(int32_t a, int32_t b);
 
   // Number of ops that may run before or after `op`.
   int32_t free_beside(int32_t op) const;
 
-  // Arcs that were added.
+  // The added arcs.
   const std::vector<std::pair<int32_t, int32_t>>& arcs() const { return arcs_; }
 
  private:
@@ -41,16 +41,16 @@ class Precedence {
   std::vector<std::pair<int32_t, int32_t>> arcs_;
 };
 
-// The least bytes held during the step of one op, over all sets that can come before it.
+// Least bytes live during the step of one op, over all sets that can precede it.
 class StepCut {
  public:
   StepCut(const Problem& problem, const Precedence& precedence)
       : problem_(problem), precedence_(precedence), node_(problem.ops), share_(problem.tensors, 0) {}
 
-  // A bound on the step of `op`; `flow` and `node` describe the cut afterwards.
+  // A lower bound on the step of `op`. Afterwards, `flow` and `node` describe the cut.
   int64_t bound(int32_t op);
 
-  // Elementary steps since it was asked last.
+  // Elementary steps since the last call.
   int64_t take_work() { return flow.take_work() + std::exchange(built_, 0); }
 
   Flow flow;
@@ -66,31 +66,30 @@ class StepCut {
   const Problem& problem_;
   const Precedence& precedence_;
   std::vector<int32_t> node_;
-  std::vector<int64_t> share_;  // per tensor: bytes that an output of the op may take over
+  std::vector<int64_t> share_;  // per tensor: bytes that an output of the op may share
   int64_t built_ = 0;
 };
 
-// The largest bound over the steps of all ops, those of `first` before the rest; what the time allows.
+// The largest bound over the steps of all ops, those of `first` before the rest, as far as time allows.
 int64_t step_bound(const Problem& problem, std::span<const int32_t> first, const Control& control);
 
-// Precedences and bounds under a budget, tightened until nothing changes. Copies go separate ways.
+// Precedences and bounds under a budget, tightened to a fixed point. Copies are independent.
 class Forcing {
  public:
   Forcing(const Problem& problem, int64_t budget);
 
-  // Adds what the steps of the `most` tightest ops force. False if that shows that no order is within the budget.
+  // Adds the precedences forced by the steps of the `most` tightest ops. False if no order is within the budget.
   bool run(size_t most, const Control& control);
 
-  // Adds that a runs before b. False if b runs before a already.
+  // Adds that a runs before b. False if b already runs before a.
   bool add(int32_t a, int32_t b) { return precedence_.add(a, b); }
 
   const Precedence& precedence() const { return precedence_; }
 
-  // No order within the budget has a peak below this.
+  // A lower bound on the peak of every order within the budget.
   int64_t largest() const;
 
-  // The pair of ops whose order costs most, whichever it is; (-1, -1) when all costs are nil. The first way round
-  // is the cheaper one.
+  // The pair of ops for which the cheaper order costs most, cheaper order first; (-1, -1) if all costs are 0.
   std::pair<int32_t, int32_t> open_pair() const { return open_pair_; }
 
  private:
@@ -102,14 +101,14 @@ class Forcing {
   Precedence precedence_;
   std::vector<int64_t> bound_;
   std::vector<int32_t> order_;          // ops, tightest first
-  std::vector<int32_t> free_at_bound_;  // ops without a fixed place beside the op, when its bound was taken
+  std::vector<int32_t> free_at_bound_;  // number of ops free beside the op when its bound was computed
   std::vector<size_t> arcs_at_probe_;
   std::pair<int32_t, int32_t> open_pair_{-1, -1};
   int64_t open_score_ = 0;
   int32_t open_op_ = -1;
 };
 
-// The problem with the added arcs as dependences, its ops renumbered along a valid order, which is returned.
+// Renumbers the ops along a valid order, which is returned, and turns the added arcs into dependences of the problem.
 std::vector<int32_t> tightened(Problem& problem, const Precedence& precedence);
 
 }  // namespace memopt

@@ -9,8 +9,8 @@ namespace {
 constexpr int64_t kStatesAtNode = 2'000;
 constexpr size_t kReachAtRoot = 256;
 constexpr size_t kReach = 16;
-constexpr int64_t kOpsCopied = 32;   // precedences copied in one unit of work
-constexpr int64_t kFirstNodes = 32;  // before the first restart
+constexpr int64_t kOpsCopied = 32;   // precedences copied per unit of work
+constexpr int64_t kFirstNodes = 32;  // nodes before the first restart
 
 class Branching {
  public:
@@ -61,7 +61,7 @@ class Branching {
     return unknown ? Verdict::kUnknown : Verdict::kInfeasible;
   }
 
-  // The open pair that was blamed most for contradictions, else the one the tightest step suggests.
+  // The open pair blamed most often for contradictions, else the one that the tightest step suggests.
   Pair choose(const Forcing& forcing) const {
     Pair best = forcing.open_pair();
     int64_t most = 0;

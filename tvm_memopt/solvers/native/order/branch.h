@@ -14,12 +14,12 @@ struct BranchSwitches {
 
 struct BranchDecision {
   Verdict verdict = Verdict::kUnknown;
-  std::vector<int32_t> order;  // when feasible
-  int64_t bound = 0;           // no order has a peak below it
+  std::vector<int32_t> order;  // if feasible
+  int64_t bound = 0;           // lower bound on the peak of every order
 };
 
-// Is there an order within the budget? Where forcing and a limited search leave it open, one of two ops runs
-// first: both cases are tried, each with its arc.
+// Is there an order within the budget? If forcing and a limited search leave it undecided, one of two ops runs first:
+// both cases are tried, each with the corresponding arc.
 BranchDecision branch(const Problem& problem, int64_t budget, BranchSwitches switches, SearchLimits limits,
                       const Control& control);
 

@@ -66,8 +66,9 @@ std::vector<int32_t> random_order(const Problem& problem, uint64_t seed) {
   return order;
 }
 
-// Always the ready op of the smallest key: bytes held in its step, or left after it; then the other; then its id.
-// All ready ops see the same live bytes, so keys leave them out. A changed op is pushed again; stale entries go by.
+// Always takes the ready op with the smallest key: bytes live at its step, or left after it; ties by the other, then by
+// id. All ready ops see the same live bytes, so keys leave them out. A changed op is pushed again; stale entries are
+// skipped.
 template <bool kReverse>
 std::vector<int32_t> greedy(const Problem& problem, bool by_peak) {
   using Key = std::tuple<int64_t, int64_t, int32_t>;

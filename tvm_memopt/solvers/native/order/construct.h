@@ -1,4 +1,4 @@
-// Constructive orders: one pass over the edges each.
+// Constructive orders, each in one pass over the edges.
 #pragma once
 
 #include "../control.h"
@@ -16,7 +16,7 @@ enum class Construction : int64_t {
   kRandom = 6
 };
 
-// `seed` matters to kRandom alone, which draws the next op evenly from the ready ones.
+// `seed` is used by kRandom only, which draws the next op uniformly from the ready ones.
 std::vector<int32_t> construct(const Problem& problem, Construction how, uint64_t seed);
 
 }  // namespace memopt

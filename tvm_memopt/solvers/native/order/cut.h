@@ -1,4 +1,4 @@
-// Minimum cuts: the set between two executed sets that has the fewest live bytes.
+// Minimum cuts: the set with the fewest live bytes between two executed sets.
 #pragma once
 
 #include <limits>
@@ -8,7 +8,7 @@
 
 namespace memopt {
 
-// Maximum flow by Dinic's algorithm, on buffers that are kept from call to call.
+// Maximum flow by Dinic's algorithm, with buffers reused from call to call.
 class Flow {
  public:
   static constexpr int64_t kInfinite = std::numeric_limits<int64_t>::max() / 4;
@@ -33,14 +33,14 @@ class Flow {
     half(to, from, 0);
   }
 
-  // Elementary steps since it was asked last.
+  // Elementary steps since the last call.
   int64_t take_work() { return std::exchange(work_, 0); }
 
   // The value of a maximum flow.
   int64_t run() { return augment(kSource, kSink, kInfinite); }
 
-  // How much the minimum cut found by run() grows, up to just above `limit`, when `node` must lie on the source
-  // side (or the sink side). What one terminal saturated stays saturated, so only paths of the node count.
+  // The increase of the minimum cut found by run(), up to just above `limit`, if `node` must lie on the source side (or
+  // the sink side). Flow between the terminals stays at its maximum, so only paths of the node count.
   int64_t forced(int32_t node, bool to_source, int64_t limit) {
     pushed_.clear();
     const int64_t grown = to_source ? augment(node, kSink, limit) : augment(kSource, node, limit);
@@ -51,7 +51,7 @@ class Flow {
     return grown;
   }
 
-  // After run(): per node, whether the source can still reach it.
+  // After run(): for each node, whether the source can still reach it.
   std::vector<char> reached_from_source() const {
     std::vector<char> seen(head_.size(), 0);
     std::vector<int32_t> queue{kSource};
@@ -67,7 +67,7 @@ class Flow {
     return seen;
   }
 
-  // After run(): per node, whether it can still reach the sink. The others are the largest source side.
+  // After run(): for each node, whether it can still reach the sink. The others form the largest source side.
   std::vector<char> reaches_sink() const {
     std::vector<char> seen(head_.size(), 0);
     std::vector<int32_t> queue{kSink};
@@ -92,7 +92,7 @@ class Flow {
     head_[from] = static_cast<int32_t>(to_.size()) - 1;
   }
 
-  // Pushes flow until there is no path left or more than `limit` arrived.
+  // Pushes flow until no path is left or more than `limit` has arrived.
   int64_t augment(int32_t from, int32_t to, int64_t limit) {
     int64_t total = 0;
     while (total <= limit && levels(from, to)) {
@@ -151,12 +151,12 @@ class Flow {
 
   std::vector<int32_t> head_, to_, next_, level_, queue_, cursor_, path_;
   std::vector<int64_t> room_;
-  std::vector<std::pair<int32_t, int64_t>> pushed_;  // since it was cleared last
+  std::vector<std::pair<int32_t, int64_t>> pushed_;  // since it was last cleared
   int64_t work_ = 0;
 };
 
-// Live bytes of the sets between two executed sets, as a cut: source side = executed. A tensor that opens
-// and does not close costs its bytes; an executed op drags what it depends on along.
+// Live bytes of the sets between two executed sets, as a cut with executed ops on the source side. A tensor that opens
+// and does not close costs its bytes. An executed op implies the ops it depends on.
 template <bool kReverse>
 class LatticeCut {
  public:
@@ -165,8 +165,8 @@ class LatticeCut {
 
   int64_t take_work() { return flow_.take_work(); }
 
-  // Whether no set between `state` without `ops` and `state` has fewer live bytes than `state`. If one has,
-  // `least` is the largest such set of fewest bytes, as a subsequence of `ops`.
+  // Whether no set between `state` without `ops` and `state` has fewer live bytes than `state`. If one has, `least` is
+  // set to the largest set with the fewest bytes, as a subsequence of `ops`.
   bool is_least(const OrderState<kReverse>& state, std::span<const int32_t> ops, std::vector<int32_t>& least) {
     flow_.reset();
     ++round_;
@@ -203,7 +203,7 @@ class LatticeCut {
   }
 
  private:
-  // Returns what the tensor costs once all ops are executed.
+  // Returns the cost of the tensor once all ops are executed.
   int64_t add_tensor(const OrderState<kReverse>& state, int32_t t) {
     if (stamp_[t] == round_) return 0;
     stamp_[t] = round_;

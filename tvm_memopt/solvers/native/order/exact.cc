@@ -21,7 +21,7 @@ Attempt attempt(const Problem& problem, int64_t budget, SearchSwitches switches,
   return {verdict, search.trail(), search.states()};
 }
 
-// What is left between the settled ends of the whole problem.
+// The part of the problem between its settled ends.
 class Middle {
  public:
   explicit Middle(const Problem& whole) : problem_(whole), order_(identity_order(whole.ops)), last_(whole.ops) {}
@@ -29,7 +29,7 @@ class Middle {
   const Problem& problem() const { return problem_; }
   const std::vector<int32_t>& order() const { return order_; }
 
-  // `trail`: ops of problem() settled at its beginning, or (reverse) at its end, the last op first.
+  // `trail`: ops of problem() settled at its beginning or, if reverse, at its end, the last op first.
   void settle(std::vector<int32_t> trail, bool reverse) {
     if (trail.empty()) return;
     const int32_t n = problem_.ops, count = static_cast<int32_t>(trail.size());
@@ -73,7 +73,7 @@ Decision decide(const Problem& problem, int64_t budget, SearchSwitches switches,
     middle.settle(found.trail, reverse);
     if (found.verdict == Verdict::kFeasible || decision.states >= limits.states) break;
     idle = found.trail.empty() ? idle + 1 : 0;
-    // The orphans of the first step count at another op when it is found from the end: no valley rule then.
+    // From the end, the orphans of the first step count at another op: the valley rule does not hold then.
     if (switches.both_ends && problem.orphans == 0) reverse = !reverse;
     if (idle >= 2 || problem.orphans != 0) {
       states *= kGrowth;

@@ -1,4 +1,4 @@
-// Building ordering problems, cutting windows out of them, and weighing orders.
+// Construction of ordering problems, extraction of windows, and memory profiles of orders.
 #include "problem.h"
 
 #include "state.h"
@@ -10,7 +10,7 @@ namespace {
 struct Matching {
   std::span<const InplacePair> pairs;
   std::vector<int32_t> sources, targets;      // distinct ids
-  std::vector<int32_t> source_of, target_of;  // matched partners by rank, -1 when free
+  std::vector<int32_t> source_of, target_of;  // matched partners by rank, -1 if free
 
   explicit Matching(std::span<const InplacePair> all) : pairs(all) {
     for (const auto& pair : pairs) {
@@ -36,7 +36,7 @@ struct Matching {
     return 0;
   }
 
-  // Augments along the path of most gain; returns that gain, 0 when there is none.
+  // Augments along the path of largest gain. Returns that gain, or 0 if there is none.
   int64_t augment() {
     std::vector<int64_t> gain(targets.size(), -1);
     std::vector<int32_t> via(targets.size(), -1);
@@ -70,7 +70,7 @@ struct Matching {
   }
 };
 
-// What a window of an order keeps of a tensor.
+// The role of a tensor in a window of an order.
 enum class Role { kFreed, kCrossing, kKept };
 
 }  // namespace
@@ -216,7 +216,7 @@ int64_t peak_of(const Problem& problem, std::span<const int32_t> order) {
   return held.empty() ? 0 : *std::max_element(held.begin(), held.end());
 }
 
-// A cut is forced when every maximal op of the executed set is a direct predecessor of every ready op.
+// A cut is forced if every maximal op of the executed set is a direct predecessor of every ready op.
 std::vector<int32_t> forced_cuts(const Problem& problem) {
   const int32_t n = problem.ops;
   std::vector<char> maximal(n, 0), ready(n, 0);

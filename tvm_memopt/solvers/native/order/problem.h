@@ -1,4 +1,4 @@
-// The ordering problem as flat arrays: what Python sends, and windows of it as problems of their own.
+// The ordering problem as flat arrays, as packed by Python, and windows of it as separate problems.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,7 @@ struct RowsOwned : Rows<std::vector<int32_t>, std::vector<int32_t>> {
   void close() { start.push_back(static_cast<int32_t>(items.size())); }
 };
 
-// Transpose: per item below `columns`, the rows that hold it, ascending.
+// Transpose: for each item below `columns`, the rows that contain it, in ascending order.
 template <typename Table>
 RowsOwned transposed(const Table& rows, size_t columns) {
   RowsOwned result;
@@ -54,7 +54,7 @@ struct InplacePair {
   int64_t shared;
 };
 
-// A problem as native/problem.py packs it. "Freed" tensors are those that die in some op: planned, read, not returned.
+// A problem as packed by problem.py. "Freed" tensors are those that die in some op: planned, read and not returned.
 struct PackedProblem {
   int32_t ops = 0;
   int32_t tensors = 0;
@@ -107,16 +107,16 @@ struct PackedProblem {
   }
 };
 
-// Largest summed bytes over pairs that use each input and each output once: a maximum-weight matching,
-// grown by the augmenting path of most gain (Bellman-Ford), as graph.liveness.best_sharing does.
+// Maximum total bytes over pairs that use each input and each output once: a maximum-weight matching, built by
+// augmenting paths of largest gain (Bellman-Ford), as in graph.liveness.best_sharing.
 int64_t best_sharing(std::span<const InplacePair> pairs);
 
 // An ordering problem that owns its arrays. Ops are numbered so that 0, 1, 2 … is a valid order.
 struct Problem {
   int32_t ops = 0;
   int32_t tensors = 0;
-  int64_t start_live = 0;   // bytes held before the first step and still needed
-  int64_t orphans = 0;      // further bytes held during the first step only
+  int64_t start_live = 0;   // bytes live before the first step and still needed
+  int64_t orphans = 0;      // further bytes live at the first step only
   RowsOwned before, after;  // predecessors and successors
   RowsOwned reads, readers;
   RowsOwned writes;  // per op: the freed tensors that it produces
@@ -131,20 +131,20 @@ struct Problem {
   bool has_pairs(int32_t op) const { return pair_start[op] != pair_start[op + 1]; }
 };
 
-// The whole problem, its ops renumbered by their place in `order`.
+// The whole problem, with ops renumbered by their position in `order`.
 Problem problem_in_order(const PackedProblem& packed, std::span<const int32_t> order);
 
-// Steps first .. last - 1 of the order 0, 1, 2 … as a problem: what runs before and after stays where it is.
+// Steps first .. last - 1 of the order 0, 1, 2 … as a problem; the ops before and after stay in place.
 Problem window_of(const Problem& whole, int32_t first, int32_t last);
 
-// The same problem with its ops renumbered by their place in `order`.
+// The same problem, with ops renumbered by their position in `order`.
 Problem reordered(const Problem& whole, std::span<const int32_t> order);
 
-// Bytes held at each step of `order`, exactly as graph.liveness.live_profile counts them.
+// Live bytes at each step of `order`, exactly as in graph.liveness.live_profile.
 std::vector<int64_t> profile_of(const Problem& problem, std::span<const int32_t> order);
 int64_t peak_of(const Problem& problem, std::span<const int32_t> order);
 
-// The steps k at which every order has executed the same k ops, 0 and n included. O(edges).
+// The steps k at which every order has executed the same k ops, including 0 and n. O(edges).
 std::vector<int32_t> forced_cuts(const Problem& problem);
 
 inline std::vector<int32_t> identity_order(int32_t ops) {

@@ -1,4 +1,4 @@
-"""A graph as the flat arrays that ``native/order/problem.h`` reads."""
+"""Packing of a graph into the flat arrays that ``native/order/problem.h`` reads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.native import vector
 
-MAX_TOTAL_NBYTES = 2**62  # sums of bytes stay within 64 bits
+MAX_TOTAL_NBYTES = 2**62  # limit that keeps sums of bytes within 64 bits
 
 
 @dataclass(frozen=True)
 class PackedProblem:
-    """``index`` (int32) and ``bytes`` (int64) as PackedProblem in problem.h lays them out; ``ops`` of them."""
+    """``index`` (int32) and ``bytes`` (int64) in the layout of PackedProblem in problem.h; number of ``ops``."""
 
     index: np.ndarray
     bytes: np.ndarray
@@ -24,9 +24,9 @@ class PackedProblem:
 
 
 def packed_problem(graph: Graph) -> PackedProblem | None:
-    """The ordering problem of ``graph``, or None where sums of bytes could pass 2^62. O(edges).
+    """The ordering problem of ``graph``, or None if sums of bytes could exceed 2^62. O(edges).
 
-    Freed tensors, those that die in some op, are numbered densely: planned, read, not returned.
+    Freed tensors, which are planned, read and not returned, are numbered consecutively.
     """
     total = sum(tensor.nbytes for tensor in graph.tensors) + sum(op.workspace for op in graph.ops)
     if total > MAX_TOTAL_NBYTES:
@@ -74,12 +74,12 @@ def _starts(rows: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def _rows(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Where each row starts, and the items of all."""
+    """The start of each row, and the items of all rows."""
     return _starts(rows), _flat(rows)
 
 
 def _kept_rows(rows: Sequence[Sequence[int]], flat: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows without the items that have no number, the others numbered."""
+    """The rows with each item replaced by its number, and items without a number removed."""
     numbered = number[flat]
     kept = np.concatenate([[0], np.cumsum(numbered >= 0)])
     return kept[_starts(rows)], numbered[numbered >= 0]
@@ -92,7 +92,7 @@ def _sums(rows: Sequence[Sequence[int]], values: np.ndarray) -> np.ndarray:
 
 
 def _pairs(graph: Graph, op: int, number: np.ndarray) -> list[tuple[int, int, int]]:
-    """In-place pairs that some order can use: an input that is returned outlives every op."""
+    """In-place pairs usable in some order. A returned input outlives every op, so it has no pair."""
     pairs = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op].inplace)
     return [
         (int(number[source]), target, min(graph.tensors[source].nbytes, graph.tensors[target].nbytes))

@@ -1,17 +1,17 @@
 // Exact search over executed sets: is there an order whose peak is at most a budget?
 //
-// Live bytes are submodular: live(A or B) + live(A and B) <= live(A) + live(B), because running an op frees
-// the more, the more is executed. Hence the rule that carries this search:
+// Live bytes are submodular: live(A or B) + live(A and B) <= live(A) + live(B), because running an op frees more, the
+// more ops are executed. The central rule of the search follows:
 //
-// Valley rule. Let X be reachable from S within the budget, with live(X) <= live(W) for every set W between
-// S and X. Then S can be completed within the budget if and only if X can. Proof: take a completion S = Z0,
-// Z1, … and put X first: live(Zi or X) <= live(Zi) + live(X) - live(Zi and X) <= live(Zi). A step u at Zi or X
-// holds what it held at Zi or less: live did not grow, and what u no longer opens or shares because X did
-// is in live already and no smaller. Steps whose op lies in X vanish.
+// Valley rule. Let X be reachable from S within the budget, with live(X) <= live(W) for every set W between S and X.
+// Then S can be completed within the budget if and only if X can. Proof: take a completion S = Z0, Z1, … and run X
+// first: live(Zi or X) <= live(Zi) + live(X) - live(Zi and X) <= live(Zi). A step u at Zi or X holds no more than it
+// did at Zi: live did not grow, and what u no longer opens or shares because of X is already in live and no smaller.
+// Steps whose op lies in X vanish.
 //
-// If X is no such minimum, the largest set W of fewest bytes between S and X is one, and the path to X, restricted
-// to W, reaches it with no more live bytes at any step (submodularity again); only in-place sharing could be lost,
-// so that path is weighed again before it is used. A single op with delta <= 0 is the safe move of the literature.
+// If X is not such a minimum, the largest set W with the fewest bytes between S and X is one. The path to X, restricted
+// to W, reaches W with no more live bytes at any step (again by submodularity). Only in-place sharing could be lost, so
+// the path is checked before it is used. A single op with delta <= 0 is the safe move of the literature.
 #pragma once
 
 #include <functional>
@@ -21,7 +21,7 @@
 
 namespace memopt {
 
-// Executed sets that cannot be completed within the budget, kept in full: nothing rests on a hash.
+// Executed sets that cannot be completed within the budget, stored in full: nothing relies on a hash alone.
 class SetMemo {
  public:
   explicit SetMemo(size_t words) : words_(words) { clear(); }
@@ -45,7 +45,7 @@ class SetMemo {
   }
 
  private:
-  // Where the set is, or the free slot where it belongs.
+  // The slot of the set, or the free slot where it belongs.
   size_t find(const std::vector<uint64_t>& set) const {
     const size_t mask = slots_.size() - 1;
     size_t slot = hash(set.data()) & mask;
@@ -80,7 +80,7 @@ class SetMemo {
   std::vector<uint32_t> slots_;
 };
 
-constexpr int64_t kStepWork = 40;  // elementary steps to run an op and take it back
+constexpr int64_t kStepWork = 40;  // elementary steps to run an op and undo it
 
 enum class Verdict { kInfeasible, kFeasible, kUnknown };
 
@@ -95,7 +95,7 @@ struct SearchLimits {
   size_t memory = size_t{1} << 30;
 };
 
-// Depth first from nothing executed, in one direction.
+// Depth-first search from the empty executed set, in one direction.
 template <bool kReverse>
 class DownsetSearch {
  public:
@@ -107,7 +107,7 @@ class DownsetSearch {
         cut_(problem),
         memo_(state_.executed().size()) {}
 
-  // The ops executed for good, in the order of execution: the whole order when feasible.
+  // The ops executed permanently, in order of execution; the whole order if feasible.
   const std::vector<int32_t>& trail() const { return trail_; }
   int32_t settled() const { return settled_; }
   int64_t states() const { return states_; }
@@ -143,8 +143,8 @@ class DownsetSearch {
     int32_t op;
   };
   struct Frame {
-    size_t trail;     // executed ops when the frame's set was reached
-    size_t children;  // where its children start; they end where the next frame's start
+    size_t trail;     // number of executed ops when the frame's set was reached
+    size_t children;  // start of its children; they end where those of the next frame start
     size_t cursor;
     int64_t live;
   };
@@ -164,7 +164,7 @@ class DownsetSearch {
     }
   }
 
-  // Runs every safe move: one that fits and leaves no more live bytes than it found.
+  // Runs every safe move: an op that fits and does not increase the live bytes.
   void close() {
     if (!switches_.safe_moves) return;
     for (bool found = true; found;) {
@@ -196,7 +196,7 @@ class DownsetSearch {
     if (!frames_.empty()) unwind(frames_.back().trail);
   }
 
-  // Children of frames `from` and above are not needed any more.
+  // Drops the children of frames `from` and above.
   void drop_children(size_t from) {
     children_.resize(frames_[from].children);
     for (size_t i = from; i < frames_.size(); ++i) frames_[i].children = frames_[i].cursor = children_.size();
@@ -207,7 +207,7 @@ class DownsetSearch {
     return frames_[frame].cursor < end;
   }
 
-  // The state was just reached by running ops from trail position `before` on.
+  // Handles a state just reached by running the ops from trail position `before` on.
   void visit(size_t before) {
     ++states_;
     work_ += kStepWork + static_cast<int64_t>(state_.executed().size());
@@ -220,8 +220,8 @@ class DownsetSearch {
     }
   }
 
-  // Applies the valley rule between the lowest frame with choices left that holds no less than this state, and
-  // this state. True if it left the search at another state.
+  // Applies the valley rule between this state and the lowest frame that has choices left and holds no less than this
+  // state. Returns true if the search moved to another state.
   bool cross_valley(bool hopeless) {
     size_t j = 0;
     bool base = true;
@@ -231,7 +231,7 @@ class DownsetSearch {
     const std::span<const int32_t> ops(trail_.data() + frames_[j].trail, trail_.size() - frames_[j].trail);
     if (!cut_.is_least(state_, ops, least_)) return take_least(j, base);
     drop_children(j);
-    if (hopeless) {  // and so is everything down to frame j
+    if (hopeless) {  // so is everything down to frame j
       return_to(j);
       return true;
     }
@@ -239,12 +239,12 @@ class DownsetSearch {
     return false;
   }
 
-  // The largest set of fewest bytes between frame j and here takes the place of all that frame j had to try.
+  // Replaces all remaining choices of frame j by the largest set with the fewest bytes between frame j and here.
   bool take_least(size_t j, bool base) {
     const std::vector<int32_t> path(trail_);
     unwind(frames_[j].trail);
     for (int32_t op : least_) {
-      if (state_.step_bytes(op) > budget_) {  // in-place sharing was lost on the way: back to where we were
+      if (state_.step_bytes(op) > budget_) {  // in-place sharing was lost on the way: restore the state
         unwind(frames_[j].trail);
         for (size_t i = trail_.size(); i < path.size(); ++i) execute(path[i]);
         return false;
@@ -270,7 +270,7 @@ class DownsetSearch {
     unwind(frames_[j].trail);
   }
 
-  // The search goes on from this state alone.
+  // Continues the search from this state only.
   void rebase() {
     frames_.clear();
     children_.clear();

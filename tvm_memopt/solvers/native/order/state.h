@@ -5,10 +5,10 @@
 
 namespace memopt {
 
-// Which ops are executed, what is live, and what each ready op would do. From the end, "executed" means
-// "taken off the end", tensors open at the first reader taken and close at their producer; live bytes
-// between steps are the same. Both directions are the same game: running v in a set S adds extra(v) to the
-// live bytes during its step and delta(v) after it, and delta(v) never grows with S.
+// Which ops are executed, which bytes are live, and what each ready op would do. From the end, "executed" means "taken
+// off the end"; tensors open at the first reader taken and close at their producer. Live bytes between steps are the
+// same. Both directions have the same structure: running v in a set S adds extra(v) to the live bytes during its step
+// and delta(v) after it, and delta(v) never grows with S.
 template <bool kReverse>
 class OrderState {
  public:
@@ -49,11 +49,11 @@ class OrderState {
   const std::vector<uint64_t>& executed() const { return executed_; }
   bool is_ready(int32_t op) const { return place_[op] >= 0; }
   bool is_executed(int32_t op) const { return executed_[op >> 6] >> (op & 63) & 1; }
-  // Forwards: readers to come. From the end: readers taken.
+  // Forwards: readers still to run. From the end: readers taken.
   int32_t count(int32_t tensor) const { return count_[tensor]; }
-  // Forwards, with one reader to come: that reader; with two: the exclusive or of both.
+  // Forwards: with one reader left, that reader; with two, their exclusive or.
   int32_t rest(int32_t tensor) const { return rest_[tensor]; }
-  // Dependences that are not executed.
+  // Number of dependences not yet executed.
   int32_t waiting(int32_t op) const { return waiting_[op]; }
 
   // Net change of live bytes.
@@ -61,20 +61,20 @@ class OrderState {
     return kReverse ? touched_[op] - problem_.kept[op] : problem_.kept[op] - touched_[op];
   }
 
-  // Bytes that the step adds to what is live before it.
+  // Bytes that the step adds to those live before it.
   int64_t extra(int32_t op) const {
     const int64_t opened = kReverse ? touched_[op] - problem_.kept[op] : 0;
     const int64_t shared = problem_.has_pairs(op) && touched_[op] != 0 ? sharing(op) : 0;
     return opened + problem_.transient[op] - shared;
   }
 
-  // Bytes held during the step of `op`; the orphans belong to the program's first step.
+  // Live bytes at the step of `op`. The orphans belong to the program's first step.
   int64_t step_bytes(int32_t op) const {
     const bool first = kReverse ? steps_ + 1 == problem_.ops : steps_ == 0;
     return live_ + extra(op) + (first ? problem_.orphans : 0);
   }
 
-  // Calls changed(op) for each op, ready or not, whose effect is no longer what it was.
+  // Runs `op`. Calls changed(op) for each op, ready or not, whose effect changed.
   template <typename Changed>
   void run(int32_t op, Changed&& changed) {
     live_ += delta(op);
@@ -102,7 +102,7 @@ class OrderState {
     run(op, [](int32_t) {});
   }
 
-  // Takes back the last run.
+  // Undoes the last run.
   void undo(int32_t op) {
     for (int32_t s : dependents()[op]) {
       if (waiting_[s]++ == 0) remove_ready(s);
@@ -161,9 +161,9 @@ class OrderState {
   const Problem& problem_;
   int64_t live_;
   int32_t steps_ = 0;
-  std::vector<int64_t> touched_;  // forwards: inputs that would die in the op; from the end: inputs it would open
+  std::vector<int64_t> touched_;  // forwards: inputs that would die in the op; from the end: inputs that it would open
   std::vector<int32_t> count_;
-  std::vector<int32_t> rest_;  // exclusive or of the readers still to come: with one left, its id
+  std::vector<int32_t> rest_;  // exclusive or of the readers still to run: with one left, its id
   std::vector<int32_t> waiting_, place_, ready_;
   std::vector<uint64_t> executed_;
 };

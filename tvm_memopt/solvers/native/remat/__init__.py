@@ -1,4 +1,4 @@
-"""The native rematerialisation search: schedules with repeats as int32 vectors."""
+"""The native rematerialisation search. Schedules with repeats are int32 vectors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.native import library
 
-MAX_TOTAL_NBYTES = 2**46  # bytes held are counted in doubles, exactly
-_MOST_RUNS = 8  # of an op, on average: how long a schedule may grow
+MAX_TOTAL_NBYTES = 2**46  # limit for exact sums of live bytes in doubles
+_MOST_RUNS = 8  # per op on average: limits the length of schedules
 
 
 @dataclass(frozen=True)
 class PackedRemat:
-    """``index``, ``bytes`` and ``costs`` as RematProblem in native/remat/problem.h reads them."""
+    """``index``, ``bytes`` and ``costs`` in the layout of RematProblem in native/remat/problem.h."""
 
     index: np.ndarray
     bytes: np.ndarray
@@ -25,20 +25,23 @@ class PackedRemat:
 
     @property
     def longest(self) -> int:
-        """Steps that a schedule may have."""
+        """Most steps that a schedule may have."""
         return _MOST_RUNS * self.ops + 1024
 
 
 @dataclass(frozen=True)
 class AnnealOptions:
-    """Tricks, limits and scales of ``anneal``.
+    """Techniques, limits and scales of ``anneal``.
 
-    ``repeats``: ops may run again; else only the order changes. ``adaptive_weight``: let the weight of bytes over
-    the budget follow how often the search is within it. ``guided``: run an op again right before a far read, across
-    a step over the budget; ``chains``: with it what it reads and is no longer held. ``block_moves``: a run may push
-    the neighbour that holds it back. ``exchange``: drop one repeat and add another in one move.
-    ``hot``, ``cold``: first and last temperature, and ``weight``: of one budget's bytes over the budget for one
-    step, all as parts of the summed cost. ``target``: end within the budget at this cost.
+    ``repeats``: whether ops may run again; otherwise only the order changes.
+    ``adaptive_weight``: adapt the weight of bytes over the budget to how often the search is within it.
+    ``guided``: recompute an op right before a far read, across a step over the budget.
+    ``chains``: with it, also recompute its inputs that are no longer live.
+    ``block_moves``: let a run push the neighbour that blocks it.
+    ``exchange``: drop one repeat and add another in one move.
+    ``hot``, ``cold``: first and last temperature, as fractions of the total cost.
+    ``weight``: of one budget's worth of bytes over the budget for one step, as a fraction of the total cost.
+    ``target``: stop within the budget at this cost.
     """
 
     moves: int
@@ -56,7 +59,7 @@ class AnnealOptions:
 
 
 def packed_remat(graph: Graph) -> PackedRemat | None:
-    """The problem of ``graph``, or None where sums of bytes could pass 2^46 or there is no op. O(edges)."""
+    """The problem of ``graph``, or None if sums of bytes could exceed 2^46 or there is no op. O(edges)."""
     total = sum(tensor.nbytes for tensor in graph.tensors) + sum(op.workspace for op in graph.ops)
     if total > MAX_TOTAL_NBYTES or not graph.ops:
         return None
@@ -81,7 +84,7 @@ def packed_remat(graph: Graph) -> PackedRemat | None:
 
 
 def _packed(rows: Sequence[Sequence[int]]) -> list[int]:
-    """Where each row starts, then the items of all."""
+    """The start of each row, then the items of all rows."""
     starts = [0]
     for row in rows:
         starts.append(starts[-1] + len(row))
@@ -99,12 +102,12 @@ def _pairs(graph: Graph, op: int, number: dict[int, int]) -> list[int]:
 
 
 def schedule_vector(schedule: Sequence[int] | np.ndarray) -> np.ndarray:
-    """``schedule`` as the vector that the searches take."""
+    """``schedule`` as the int32 vector that the searches take."""
     return np.require(schedule, np.int32, ["C", "W"])
 
 
 def profile(problem: PackedRemat, schedule: Sequence[int]) -> np.ndarray:
-    """Bytes held at each step of a valid ``schedule``."""
+    """Live bytes at each step of a valid ``schedule``."""
     held = np.zeros(len(schedule), np.int64)
     library().remat_profile(problem.index, problem.bytes, problem.costs, schedule_vector(schedule), held)
     return held
@@ -112,7 +115,7 @@ def profile(problem: PackedRemat, schedule: Sequence[int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Walk:
-    """Where random moves led, with the figures that were kept up to date move by move."""
+    """The result of random moves, with the figures as updated incrementally."""
 
     schedule: tuple[int, ...]
     held: tuple[int, ...]
@@ -122,7 +125,7 @@ class Walk:
 
 
 def walk(problem: PackedRemat, schedule: Sequence[int], budget_nbytes: int, moves: int, seed: int) -> Walk:
-    """Make random moves from ``schedule``, keeping about half, whatever they do to its cost and memory."""
+    """Make random moves from ``schedule``, keeping about half of them whatever their effect on cost and memory."""
     out, held, totals = np.zeros(problem.longest, np.int32), np.zeros(problem.longest, np.int64), np.zeros(3)
     packed = problem.index, problem.bytes, problem.costs
     start, budget = schedule_vector(schedule), min(budget_nbytes, MAX_TOTAL_NBYTES)
@@ -139,7 +142,7 @@ def anneal(
     seconds: float,
     flag: np.ndarray,
 ) -> tuple[tuple[int, ...], int]:
-    """(schedule, moves tried): the cheapest within the budget that annealing has seen, else the one of least peak."""
+    """Return (schedule, moves tried): the cheapest found within the budget, else the one with the lowest peak."""
     tricks = options.guided, options.chains, options.block_moves, options.exchange
     numbers = np.array([options.repeats, options.adaptive_weight, *tricks, options.moves, options.seed], np.int64)
     scales = np.array([options.hot, options.cold, options.weight, options.target], np.float64)

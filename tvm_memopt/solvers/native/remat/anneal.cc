@@ -7,10 +7,10 @@ namespace memopt {
 
 namespace {
 
-constexpr int64_t kRespreadEvery = 20;  // moves a step between two even spreads
-constexpr int64_t kAdaptEvery = 512;    // moves between two looks at the weight
-constexpr double kRunShare = 0.5;       // what a run costs beside its op's cost, in temperatures: free ops would crowd
-constexpr double kStepShare = 3.0;      // what a step over the budget costs beside its bytes, in temperatures
+constexpr int64_t kRespreadEvery = 20;  // moves per step between two respreads
+constexpr int64_t kAdaptEvery = 512;    // moves between two adaptations of the weight
+constexpr double kRunShare = 0.5;       // cost of a run besides its op's, in temperatures: limits repeats of free ops
+constexpr double kStepShare = 3.0;      // cost of a step over the budget besides its bytes, in temperatures
 
 class RematAnnealing {
  public:
@@ -68,8 +68,8 @@ class RematAnnealing {
 
   void move() {
     within_count_ += sequence_.over() == 0;
-    // The luck of the move comes first: one that cannot be worth its runs even if all bytes fitted after it is not
-    // made.
+    // The random threshold is drawn first, so that a move whose runs cost too much, even if it removed all excess
+    // bytes, is not made.
     const double most = -std::log(1 - random_.uniform()) * temperature_;
     const double gain = byte_weight_ * sequence_.excess() + step_weight_ * sequence_.over();
     const Allowance allowance{base_ * (most + gain), base_ * kRunShare * temperature_};

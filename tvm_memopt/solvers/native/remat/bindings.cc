@@ -1,4 +1,4 @@
-// The rematerialisation search as functions of arrays.
+// Python bindings of the rematerialisation search.
 #include <tvm/ffi/function.h>
 
 #include "../arrays.h"
@@ -23,7 +23,7 @@ int64_t write(const std::vector<int32_t>& schedule, const TensorView& out) {
   return static_cast<int64_t>(schedule.size());
 }
 
-// Bytes held at each step of `schedule`.
+// Live bytes at each step of `schedule`.
 void remat_profile(TensorView index, TensorView bytes, TensorView costs, TensorView schedule, TensorView held) {
   const auto problem = problem_of(index, bytes, costs);
   const auto steps = as_span<const int32_t>(schedule, "schedule");
@@ -33,8 +33,8 @@ void remat_profile(TensorView index, TensorView bytes, TensorView costs, TensorV
   std::copy(found.begin(), found.end(), as_span<int64_t>(held, "held").begin());
 }
 
-// Makes `moves` random moves, keeping every other valid one, and writes the schedule, its bytes held at each step, and
-// (cost, steps over the budget, bytes over it) as the incremental state has them. Returns the number of steps.
+// Makes `moves` random moves, keeping every other valid one on average. Writes the schedule, its live bytes at each
+// step, and (cost, steps over the budget, bytes over it) from the incremental state. Returns the number of steps.
 int64_t remat_walk(TensorView index, TensorView bytes, TensorView costs, TensorView schedule, int64_t budget,
                    int64_t moves, int64_t seed, TensorView out, TensorView held, TensorView totals) {
   const auto problem = problem_of(index, bytes, costs);

@@ -1,4 +1,4 @@
-// The exact recomputation search as a function of arrays.
+// Python binding of the exact rematerialisation search.
 #include <tvm/ffi/function.h>
 
 #include "../arrays.h"
@@ -11,8 +11,8 @@ namespace {
 using tvm::ffi::TensorView;
 
 // `options`: budget, cost limit, safe moves (0 or 1), most bytes of memory. `results`: cost of the repeats, states
-// visited, steps of the schedule written to `schedule`. Returns 0 when no schedule is that cheap, 1 when `schedule`
-// is the cheapest, 2 when that stayed open.
+// visited, steps written to `schedule`. Returns 0 if no schedule is that cheap, 1 if `schedule` is the cheapest, 2 if
+// undecided.
 int64_t recompute_least(TensorView problem, TensorView options, double seconds, TensorView flag, TensorView schedule,
                         TensorView results) {
   const RecomputeProblem unpacked(as_span<const int64_t>(problem, "problem"));

@@ -1,8 +1,9 @@
-// What the first runs to come force: a lower bound on the repeats that a state still needs.
+// A lower bound on the repeats that a state still needs, from the first runs still to come.
 //
-// While op o has not run, a storage with a reader beyond o that exists now, or will exist before o can run, is held
-// when o first runs, or its producer runs again later. What does not fit beside o's own bytes must come out of the
-// storages whose producers may run again: at best those of least cost a byte, the last one in part.
+// Let o be an op that has not run. Consider a storage with a reader that runs after o, which exists now or will exist
+// before o can run. It is live when o first runs, or its producer runs again later. The bytes that do not fit beside
+// o's own must come from storages whose producers may run again: at best those of lowest cost per byte, the last in
+// part.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +17,7 @@ class CrossingBound {
  public:
   CrossingBound(const RecomputeProblem& problem, int64_t budget) : problem_(problem), budget_(budget) {
     const int32_t n = static_cast<int32_t>(problem.ops.size()), count = static_cast<int32_t>(problem.storages.size());
-    std::vector<Bits> ancestors(n);  // the ops come in a topological order
+    std::vector<Bits> ancestors(n);  // ops are in topological order
     for (int32_t o = 0; o < n; ++o) {
       problem.ops[o].before.each([&](int32_t p) {
         ancestors[o] = ancestors[o] | ancestors[p];
@@ -46,8 +47,8 @@ class CrossingBound {
     });
   }
 
-  // Cost of repeats beyond those of the ops of `must`, which are counted already; more than `most` where that is
-  // impossible. `produced`: storages whose producer ran. `never`: ops that cannot run again.
+  // Cost of repeats beyond those of the ops of `must`, which are already counted; more than `most` if they cannot fit.
+  // `produced`: storages whose producer has run. `never`: ops that cannot run again.
   int64_t further_cost(const Bits& done, const Bits& kept, const Bits& produced, const Bits& must, const Bits& never,
                        int64_t most) const {
     double worst = 0;
@@ -76,10 +77,10 @@ class CrossingBound {
  private:
   const RecomputeProblem& problem_;
   int64_t budget_;
-  std::vector<Bits> beyond_;   // per op: storages with a reader that needs it first, or returned; none it touches
+  std::vector<Bits> beyond_;   // per op: storages that it does not touch and that outlive it
   std::vector<Bits> ready_;    // per op: storages that exist once it can run
-  std::vector<int64_t> room_;  // per op: the budget less what it touches
-  std::vector<double> share_;  // per storage: its part of its producer's cost
+  std::vector<int64_t> room_;  // per op: the budget less the bytes that it touches
+  std::vector<double> share_;  // per storage: its share of its producer's cost
   std::vector<int32_t> by_ratio_;
 };
 

@@ -1,4 +1,4 @@
-// A rematerialisation problem of at most 128 ops and 128 storages, as sets of bits.
+// A rematerialisation problem of at most 128 ops and 128 storages, as bit sets.
 #pragma once
 
 #include <bit>
@@ -41,14 +41,14 @@ class Bits {
   uint64_t word_[2] = {0, 0};
 };
 
-// Storages are planned tensors that someone reads or gets, and arena inputs. Costs are whole units.
+// Storages are planned tensors that are read or returned, and arena inputs. Costs are integers.
 struct RecomputeProblem {
   struct Pair {
     int32_t source, target;
     int64_t shared;
   };
   struct Op {
-    int64_t cost, own;  // own: bytes of all its outputs and its workspace
+    int64_t cost, own;  // own: bytes of all outputs and the workspace
     bool recomputable;
     Bits reads, writes, before;
     std::vector<Pair> pairs;
@@ -62,11 +62,12 @@ struct RecomputeProblem {
   std::vector<Op> ops;
   std::vector<Storage> storages;
   Bits returned, sources;
-  Bits done, kept;  // ops that have run, and storages that are held, where the schedule begins
+  Bits done, kept;  // ops that have run and storages that are live where the schedule begins
 
-  // `flat`: numbers of ops and storages; per storage nbytes, producer, returned; per op cost, own, recomputable
-  // and, each led by its length, reads, writes, predecessors and in-place pairs as source, target, shared. A part of a
-  // schedule ends with `done` and `kept`, each led by its length; without them, no op has run and the inputs are held.
+  // `flat`: numbers of ops and storages; per storage nbytes, producer, returned; per op cost, own, recomputable and,
+  // each preceded by its length, reads, writes, predecessors and in-place pairs as source, target, shared. A window of
+  // a schedule ends with `done` and `kept`, each preceded by its length; without them, no op has run and inputs are
+  // live.
   explicit RecomputeProblem(std::span<const int64_t> flat) {
     size_t at = 0;
     const auto next = [&] { return flat[at++]; };
@@ -109,7 +110,7 @@ struct RecomputeProblem {
     return total;
   }
 
-  // Bytes of the step that runs `op` with `kept` kept after it; `first`: nothing ran before.
+  // Live bytes at the step that runs `op` and keeps `kept` after it. `first`: nothing has run before.
   int64_t step_bytes(int32_t op, const Bits& kept, bool first) const {
     const Op& x = ops[op];
     const Bits held = kept | x.reads | (first ? sources : Bits());
@@ -117,7 +118,7 @@ struct RecomputeProblem {
   }
 
  private:
-  // The most bytes that in-place pairs of dying inputs save, each input and each output used once.
+  // The most bytes that in-place pairs with dying inputs save, using each input and each output once.
   static int64_t shared(const Op& op, const Bits& kept, size_t from, Bits sources, uint64_t targets) {
     int64_t best = 0;
     for (size_t i = from; i < op.pairs.size(); ++i) {

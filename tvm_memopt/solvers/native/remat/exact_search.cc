@@ -14,13 +14,13 @@ constexpr int64_t kNever = int64_t{1} << 62;
 
 struct Node {
   Bits done, kept;
-  int64_t repeats, estimate, bound;  // of the repeats: cost so far, with what must run again, with what that forces
+  int64_t repeats, estimate, bound;  // cost of repeats: so far; with those that must follow; with what these force
   int32_t parent;
   int16_t op;
   bool beaten;
 };
 
-// A node as others of its executed set are compared with it.
+// The part of a node that is compared with nodes of the same executed set.
 struct Rival {
   Bits kept;
   int64_t repeats;
@@ -70,7 +70,7 @@ class Search {
   }
 
  private:
-  static constexpr size_t kNodeBytes = sizeof(Node) + 64;  // with its share of the queue and of the index
+  static constexpr size_t kNodeBytes = sizeof(Node) + 64;  // including its share of the queue and of the index
 
   struct Entry {
     int64_t bound;
@@ -92,7 +92,7 @@ class Search {
     return p;
   }
 
-  // The ops that must run again when `kept` is all there is.
+  // The ops that must run again if only `kept` is live.
   Closure must_rerun(const Progress& p, const Bits& kept) const {
     Closure closure{0, {}};
     Bits missing = (p.produced & (p.awaited | problem_.returned)) - kept;
@@ -167,7 +167,7 @@ class Search {
     for (const Node& next : found) offer(next);
   }
 
-  // Adds the states after running `o`; true where the step fits with nothing dropped.
+  // Adds the states after running `o`. True if the step fits without dropping anything.
   bool run_op(int32_t id, int32_t o, bool again, const Progress& after, std::vector<Node>& found) const {
     const Node& node = nodes_[id];
     const auto& op = problem_.ops[o];
@@ -196,14 +196,14 @@ class Search {
     return false;
   }
 
-  // Fills in the estimate of `next` and drops what is dead; false where it is over the limit.
+  // Computes the estimate of `next` and drops dead storages. False if it exceeds the limit.
   bool settle(const Progress& after, Node& next) const {
     const Closure must = must_rerun(after, next.kept);
     next.estimate = must.cost >= kNever ? kNever : next.repeats + must.cost;
     if (next.estimate > limit_) return false;
     const int64_t slack = limit_ - next.estimate;
     next.kept = without_dead(next.kept, never_again(after.done, must.ops, slack));
-    Bits never;  // ops yet to run for the first time included
+    Bits never;  // including ops yet to run for the first time
     all_.each([&](int32_t o) {
       if (!may_rerun(o, must.ops, slack)) never.add(o);
     });
@@ -211,8 +211,8 @@ class Search {
     return next.bound <= limit_;
   }
 
-  // Every smallest set of `choices` from `from` on that, with `dropped`, makes the step fit. A storage frees at
-  // most its bytes, so `excess` less what is dropped must not pass the rest.
+  // Adds every minimal set of `choices`, from index `from` on, that together with `dropped` makes the step fit. A
+  // storage frees at most its bytes, so the remaining excess must not exceed the rest.
   void drop(int32_t o, bool first, const Progress& after, const Node& whole, Bits dropped, int64_t excess,
             const std::vector<int32_t>& choices, const std::vector<int64_t>& rest, size_t from,
             std::vector<Node>& found) const {
@@ -260,7 +260,7 @@ class Search {
     return freed >= written;
   }
 
-  // Queues `node` unless another of its executed set is as good; those that it beats are left out later.
+  // Queues `node` unless another of its executed set is as good. Nodes that it beats are skipped later.
   void offer(const Node& node) {
     std::vector<Rival>& rivals = rivals_[node.done];
     for (const Rival& x : rivals) {

@@ -4,14 +4,14 @@ namespace memopt {
 
 namespace {
 
-constexpr int32_t kNear = 24;     // slots that a short move spans
-constexpr int32_t kTries = 8;     // slots tried for a free one
+constexpr int32_t kNear = 24;     // slots spanned by a short move
+constexpr int32_t kTries = 8;     // slots tried to find a free one
 constexpr int32_t kReach = 16;    // slots searched for a gap to close
-constexpr int32_t kDeepest = 40;  // how far a chain of repeats goes back
-constexpr int32_t kMost = 40;     // runs that one move adds
+constexpr int32_t kDeepest = 40;  // most levels of a chain of repeats
+constexpr int32_t kMost = 40;     // most runs that one move adds
 constexpr int32_t kLongestBlock = 8;
 constexpr int32_t kFarthestBlock = 30;  // steps
-constexpr int32_t kProbes = 16;         // steps, and tensors, looked at for a heavy one
+constexpr int32_t kProbes = 16;         // steps, and tensors, sampled to find a heavy one
 
 }  // namespace
 
@@ -37,7 +37,7 @@ bool Mover::propose(bool repeats, Allowance most) {
   return switches_.guided && dice < 0.98 ? add_across(heavy_step()) : add_anywhere();
 }
 
-// Moves one run to a free slot: near by, anywhere in its room, to an end of it, or beyond.
+// Moves one run to a free slot: nearby, anywhere in its room, to an end of it, or beyond.
 bool Mover::relocate() {
   const int32_t op = static_cast<int32_t>(random_.below(problem_.ops));
   const int32_t from = some_run(op);
@@ -72,7 +72,7 @@ bool Mover::shift_to(int32_t from, int32_t to) {
   return sequence_.edited();
 }
 
-// The run and the neighbour that holds it back move on together: the neighbour into its own room, the run behind it.
+// Moves a run together with the neighbour that blocks it: the neighbour into its own room, the run behind it.
 bool Mover::push() {
   const int32_t op = static_cast<int32_t>(random_.below(problem_.ops));
   const int32_t from = some_run(op);
@@ -94,8 +94,8 @@ bool Mover::push() {
   return false;
 }
 
-// A few steps in a row go, in their order, to before another step not far away, as far as what they read and what
-// reads them lets all of them go.
+// Moves a few consecutive steps, in their order, before another step nearby, as far as their inputs and their readers
+// allow.
 bool Mover::move_block() {
   const int32_t slots = sequence_.slots();
   std::vector<std::pair<int32_t, int32_t>> block;
@@ -175,7 +175,8 @@ Mover::Gap Mover::gap_at(int32_t tensor, int32_t slot) const {
       problem_.cost[problem_.producer[tensor]] / static_cast<double>(std::max<int64_t>(1, problem_.nbytes[tensor]))};
 }
 
-// Runs the op right before `use`, and with probability `chain` each what makes an input that is no longer held there.
+// Runs the op right before `use` and, each with probability `chain`, the producers of its inputs that are not live
+// there.
 bool Mover::run_before(int32_t op, int32_t use, double chain, int32_t depth) {
   if (sequence_.full() || added_ >= kMost || !affords(op)) return depth > 0;
   const int32_t slot = open_before(use);
@@ -204,12 +205,12 @@ bool Mover::drop_repeat() {
   const int32_t op = some_repeat();
   if (op < 0) return false;
   const auto& runs = sequence_.runs(op);
-  const uint64_t first = random_.below(16) == 0 ? 0 : 1;  // others need the first run, as a rule
+  const uint64_t first = random_.below(16) == 0 ? 0 : 1;  // the first run is usually needed by others
   drop_with_feeders(op, runs[first + random_.below(runs.size() - first)], 0);
   return true;
 }
 
-// Drops a run, and the repeats that only it has read.
+// Drops a run, and the repeats that only it reads.
 void Mover::drop_with_feeders(int32_t op, int32_t slot, int32_t depth) {
   std::vector<std::pair<int32_t, int32_t>> feeders;
   for (int32_t t : problem_.reads[op]) {
@@ -226,7 +227,7 @@ void Mover::drop_with_feeders(int32_t op, int32_t slot, int32_t depth) {
   }
 }
 
-// Drops a repeat and, between where it stood and where its tensor then comes from, holds something else shorter.
+// Drops a repeat and shortens another lifetime between its position and the run that then provides its tensor.
 bool Mover::exchange() {
   const int32_t op = some_repeat();
   if (op < 0) return false;
@@ -262,8 +263,8 @@ int32_t Mover::heavy_step() {
   return slot;
 }
 
-// Slots between the newest runs that it reads and the first use of what it makes; steps from `first` to `last` stay
-// with it, wherever it goes.
+// Slots between the latest runs that it reads from and the first use of its outputs. Steps from `first` to `last` move
+// along with it.
 std::pair<int32_t, int32_t> Mover::room(int32_t op, int32_t slot, int32_t first, int32_t last) const {
   int32_t low = -1, high = sequence_.slots();
   const auto after = [&](int32_t other) { low = other < first ? std::max(low, other) : low; };
@@ -294,7 +295,7 @@ int32_t Mover::free_in(int32_t from, int32_t low, int32_t high) {
   return to <= low || to >= high || sequence_.op_at(to) >= 0 ? -1 : to;
 }
 
-// A free slot right before `slot`, where needed after moving the runs before it down by one; -1 if all are taken.
+// A free slot right before `slot`, if necessary after moving the runs before it down by one; -1 if all are taken.
 int32_t Mover::open_before(int32_t slot) {
   int32_t low = slot - 1;
   while (low >= 0 && slot - low <= kReach && sequence_.op_at(low) >= 0) --low;

@@ -1,4 +1,4 @@
-// Moves of the rematerialisation annealer: each edits a sequence, the caller weighs and keeps or undoes it.
+// Moves of the rematerialisation annealer. Each edits a sequence; the caller evaluates it, then keeps or undoes it.
 #pragma once
 
 #include <limits>
@@ -10,13 +10,13 @@
 namespace memopt {
 
 struct RematSwitches {
-  bool guided = true;       // run an op again right before a far read of what it makes, across a step over the budget
-  bool chains = true;       // and with it what it reads and is no longer held
-  bool block_moves = true;  // a run that a neighbour holds back takes it along
+  bool guided = true;       // recompute an op right before a far read of its output, across a step over the budget
+  bool chains = true;       // with it, also recompute its inputs that are no longer live
+  bool block_moves = true;  // a run blocked by a neighbour takes it along
   bool exchange = true;     // drop one repeat and add another in one move
 };
 
-// What a move may cost at most to have a chance: its runs, each with `run` on top of its op's cost.
+// Most that the runs of an acceptable move may cost, each counted as its op's cost plus `run`.
 struct Allowance {
   double cost = std::numeric_limits<double>::infinity();
   double run = 0;
@@ -26,17 +26,17 @@ class Mover {
  public:
   Mover(const RematProblem& problem, Sequence& sequence, Random& random, RematSwitches switches);
 
-  // Edits the sequence; false when nothing came of it (edits, if any, are to be undone).
+  // Edits the sequence. Returns false if the move failed; the caller then undoes any edits.
   bool propose(bool repeats, Allowance most = {});
   // Whether a move lacked a free slot since the last call.
   bool cramped() { return std::exchange(cramped_, false); }
-  // A far read across `slot`: runs an op again right before it.
+  // Recomputes an op right before a far read of its output across `slot`.
   bool add_across(int32_t slot);
 
  private:
   struct Gap {
-    int32_t tensor = -1, use = 0;  // held, unread, from before the slot to this use
-    double rate = 0;               // cost of running its producer again, a byte
+    int32_t tensor = -1, use = 0;  // live but unread from before the slot to this use
+    double rate = 0;               // cost per byte of running its producer again
   };
 
   bool relocate();
@@ -54,7 +54,7 @@ class Mover {
   void drop_with_feeders(int32_t op, int32_t slot, int32_t depth);
   std::pair<int32_t, int32_t> room(int32_t op, int32_t slot) const { return room(op, slot, slot, slot); }
   std::pair<int32_t, int32_t> room(int32_t op, int32_t slot, int32_t first, int32_t last) const;
-  // Whether one more run of the op leaves the move a chance.
+  // Whether the move may still be accepted with one more run of the op.
   bool affords(int32_t op) const {
     const int32_t longer = sequence_.steps() + 1 - steps_;
     return sequence_.further_cost() + problem_.cost[op] + most_.run * longer <= most_.cost;

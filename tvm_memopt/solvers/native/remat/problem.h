@@ -1,4 +1,4 @@
-// The rematerialisation problem as flat arrays: what native/remat.py packs.
+// The rematerialisation problem as flat arrays, as packed by native/remat/__init__.py.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,12 @@
 
 namespace memopt {
 
-// Ops keep the graph's numbers, so 0, 1, 2 … is a valid order. Tensors are the planned ones that some op
-// reads or writes, or that are returned, numbered densely. A pair's `source` and `target` are such numbers.
+// Ops keep the graph's numbers, so 0, 1, 2 … is a valid order. Tensors are the planned ones that are read, written or
+// returned, numbered consecutively. `source` and `target` of a pair are such numbers.
 struct RematProblem {
   int32_t ops = 0;
   int32_t tensors = 0;
-  int64_t orphans = 0;  // bytes of arena inputs that nobody reads: held during the first step only
+  int64_t orphans = 0;  // bytes of unread arena inputs: live at the first step only
   RowsOwned before, after;
   RowsOwned reads, writes;
   std::vector<int32_t> producer;    // per tensor: op, or -1 for an arena input

@@ -1,4 +1,4 @@
-// How the steps over the budget change when a stretch of them gains or loses bytes: the annealer's inner loop.
+// The change of the steps over the budget when a range of steps gains or loses bytes: the annealer's inner loop.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ struct Over {
 
 #if defined(__GNUC__)
 
-// Two steps at once: every x86-64 and AArch64 has 128-bit vectors of doubles.
+// Two steps at once: every x86-64 and AArch64 CPU has 128-bit vectors of doubles.
 using Pair = double __attribute__((vector_size(16)));
 using PairMask = int64_t __attribute__((vector_size(16)));
 

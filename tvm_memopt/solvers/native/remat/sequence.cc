@@ -9,7 +9,7 @@ namespace memopt {
 
 namespace {
 
-constexpr double kFree = 0x1p47;  // what a free slot weighs less than a step would; a few of them still add up exactly
+constexpr double kFree = 0x1p47;  // how much less a free slot weighs than a step; a few of them still add up exactly
 
 int32_t last_below(const std::vector<int32_t>& sorted, int32_t bound) {
   for (size_t i = sorted.size(); i-- > 0;) {
@@ -62,7 +62,7 @@ void Sequence::load(std::span<const int32_t> schedule) {
   weigh_all();
 }
 
-// Bytes held in every slot, from the lists.
+// Computes the live bytes of every slot from the lists.
 void Sequence::weigh_all() {
   held_.assign(slots_ + 2, 0);
   const auto hold = [this](int32_t first, int32_t last, int64_t nbytes) {
@@ -278,7 +278,7 @@ void Sequence::note_sharing() {
   }
 }
 
-// Orphans are held up to the first step.
+// Orphans are live up to the first step.
 void Sequence::note_first() {
   next_first_ = first_;
   if (problem_.orphans == 0) return;
@@ -290,7 +290,7 @@ void Sequence::note_first() {
   note(next_first_ + 1, first_, -nbytes);
 }
 
-// Walks the slots where memory changes, in order, and forgets them.
+// Collects the ranges of slots where memory changes, in order, and clears the marks.
 void Sequence::list_stretches() {
   stretches_.clear();
   double nbytes = 0;

@@ -1,20 +1,20 @@
-// A schedule with repeats that lies in more slots than it has steps, and its memory over time.
+// A schedule with repeats in more slots than it has steps, and its memory over time.
 #pragma once
 
 #include "problem.h"
 
 namespace memopt {
 
-// What a set of edits changes: summed cost, steps over the budget, and bytes over it summed over the steps.
+// Effect of a set of edits: total cost, number of steps over the budget, and bytes over it summed over the steps.
 struct Change {
   double cost = 0;
   double over = 0;
   double excess = 0;
 };
 
-// Edits (insert, remove) change the lists at once and note where memory changes; weigh() says what that does
-// to the steps over the budget; commit() makes it so, undo() takes all edits since the last commit back.
-// Each step that stands in a slot weighs its bytes less the budget; a free slot weighs far below zero.
+// Edits (insert, remove) change the lists immediately and record where memory changes. weigh() computes the effect on
+// the steps over the budget. commit() applies it; undo() takes back all edits since the last commit. A step in a slot
+// weighs its live bytes less the budget; a free slot weighs far below zero.
 class Sequence {
  public:
   Sequence(const RematProblem& problem, int64_t budget, int32_t longest);
@@ -37,7 +37,7 @@ class Sequence {
   double over() const { return total_.over; }
   double excess() const { return total_.excess; }
   int64_t peak() const;
-  // Bytes held at each step, as graph.liveness.live_profile counts them.
+  // Live bytes at each step, as in graph.liveness.live_profile.
   std::vector<int64_t> profile() const;
 
   void insert(int32_t op, int32_t slot);
@@ -47,20 +47,20 @@ class Sequence {
     remove(op, from);
     insert(op, to);
   }
-  // Whether every read of an edited op, or of its outputs, finds a run before it.
+  // Whether every read of an edited op, or of its outputs, has a run before it.
   bool valid() const;
   bool edited() const { return !edits_.empty(); }
   Change weigh();
   void commit();
   void undo();
 
-  // Newest run of the tensor's producer before `slot`, -1 if none or an arena input; first after it, slots() if none.
+  // Latest run of the tensor's producer before `slot`, -1 if none or an arena input; first after it, slots() if none.
   int32_t run_before(int32_t tensor, int32_t slot) const;
   int32_t run_after(int32_t tensor, int32_t slot) const;
   bool exists(int32_t tensor, int32_t run) const { return run >= 0 || problem_.producer[tensor] < 0; }
-  // Last slot that holds the instance of the run at `low`, the next run being at `high`.
+  // Last slot at which the instance written at `low` is live, the next run being at `high`.
   int32_t end_of(int32_t tensor, int32_t low, int32_t high) const;
-  // Whether someone reads what the op's run at `slot` makes, or it is returned.
+  // Whether the outputs of the op's run at `slot` are read or returned.
   bool useful(int32_t op, int32_t slot) const;
 
  private:
@@ -92,12 +92,12 @@ class Sequence {
   std::vector<int32_t> op_at_;
   std::vector<std::vector<int32_t>> runs_;     // per op: slots, ascending
   std::vector<std::vector<int32_t>> readers_;  // per tensor: slots, ascending
-  std::vector<double> held_;                   // per slot: bytes less the budget
-  std::vector<double> shared_;                 // per slot: bytes that in-place pairs share there
+  std::vector<double> held_;                   // per slot: live bytes less the budget
+  std::vector<double> shared_;                 // per slot: bytes shared by in-place pairs
   Change total_, pending_;
   std::vector<Edit> edits_;
-  std::vector<double> step_change_;  // per slot: by how much the edits change memory from here on
-  std::vector<uint64_t> marked_;     // a bit a slot: whether that is so
+  std::vector<double> step_change_;  // per slot: change of memory by the edits from here on
+  std::vector<uint64_t> marked_;     // one bit per slot: whether step_change_ is set
   std::vector<Stretch> stretches_;
   std::vector<int32_t> touched_;
   std::vector<std::pair<int32_t, double>> sharings_;

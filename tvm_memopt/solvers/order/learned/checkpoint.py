@@ -1,4 +1,4 @@
-"""Checkpoints: an .npz of plain arrays and one JSON text, so that loading never runs code from the file."""
+"""Checkpoints: an .npz of plain arrays and one JSON text, so that loading never executes code from the file."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tvm_memopt.solvers.order.learned.forward import Weights
 
 FORMAT = "memopt-topoformer/1"
 SHIPPED = Path(__file__).parent / "checkpoint.npz"
-"""The checkpoint that comes with the package; its story is told in MODEL_CARD.md beside it."""
+"""The bundled checkpoint. Its training is described in MODEL_CARD.md beside it."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network. ``story``: how it came about, for people and the model card."""
+    """A trained network. ``story``: how it was trained, for the reader and the model card."""
 
     config: ModelConfig
     weights: Weights
@@ -36,12 +36,12 @@ class Checkpoint:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the configuration and the weights: the same training gives the same."""
+        """SHA-256 of the configuration and the weights. Equal trainings give equal digests."""
         return _digest(self.config, self.weights)
 
 
 def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
-    """Write by atomic rename; errors as in atomic_path."""
+    """Write ``checkpoint`` atomically. Raises as atomic_path does."""
     head = {
         "format": FORMAT,
         "config": asdict(checkpoint.config),
@@ -59,7 +59,7 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read and check. Raises MemoptError, in one line, for what is no checkpoint, damaged, or another version's."""
+    """Read and validate a checkpoint. Raises MemoptError if it is not one, is damaged, or has another version."""
     shown = Path(path)
     try:
         with np.load(shown, allow_pickle=False) as file:
@@ -69,17 +69,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     except OSError as error:
         raise MemoptError(f"{shown}: checkpoint cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise _damaged(shown, "it is not an archive of arrays with a head") from error
-    except Exception as error:  # zlib.error and the like have no common base
+        raise _damaged(shown, "it is not an archive of arrays with a header") from error
+    except Exception as error:  # zlib.error and others have no common base class
         raise _damaged(shown, str(error)) from error
     if version != FORMAT:
-        raise MemoptError(f"{shown}: checkpoint has format {version!r}, expected {FORMAT!r}: train it anew")
+        raise MemoptError(f"{shown}: checkpoint has format {version!r}, expected {FORMAT!r}: retrain it")
     return _checked(shown, head, content)
 
 
 def _checked(path: Path, head: Mapping[str, Any], content: Mapping[str, np.ndarray]) -> Checkpoint:
     if [tuple(head.get("features", ())), tuple(head.get("state_features", ()))] != [FEATURES, STATE_FEATURES]:
-        raise MemoptError(f"{path}: checkpoint was trained on other features than this version computes: train it anew")
+        raise MemoptError(f"{path}: checkpoint was trained on other features than this version computes: retrain it")
     try:
         config = ModelConfig(**head["config"])
     except (KeyError, TypeError) as error:
@@ -95,7 +95,7 @@ def _checked(path: Path, head: Mapping[str, Any], content: Mapping[str, np.ndarr
 
 
 def _damaged(path: Path, what: str) -> MemoptError:
-    return MemoptError(f"{path}: checkpoint is damaged: {what}; install the package again, or train it anew")
+    return MemoptError(f"{path}: checkpoint is damaged: {what}; reinstall the package, or retrain it")
 
 
 def _config_fields() -> list[str]:
@@ -112,5 +112,5 @@ def _digest(config: ModelConfig, weights: Weights) -> str:
 
 @cache
 def shipped_checkpoint() -> Checkpoint:
-    """The checkpoint of the package, read once. Raises MemoptError when it is missing or damaged."""
+    """Return the bundled checkpoint, which is read once. Raises MemoptError if it is missing or damaged."""
     return read_checkpoint(SHIPPED)

@@ -1,4 +1,4 @@
-"""Sizes of the network and which relations it attends along; part of every checkpoint."""
+"""Sizes of the network and the relations it attends along. Part of every checkpoint."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ EDGES = ("edge_forward", "edge_backward")
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """``width`` of an op's embedding, ``layers``, and per relation ``heads`` of ``head_width`` numbers.
+    """Configuration of the network.
 
-    ``transforms``: the seven relations; without them plain edges, both ways. ``encoding``: whether the Laplacian
-    positional encoding is seen. ``state``: whether scores depend on the state, or are priorities alone.
+    ``width``: size of the embedding of an op. ``layers``: number of layers.
+    ``heads``: attention heads per relation, each of ``head_width`` numbers.
+    ``transforms``: use the seven relations; otherwise only the edges, in both directions.
+    ``encoding``: use the Laplacian positional encoding.
+    ``state``: let scores depend on the state; otherwise they are priorities alone.
     """
 
     width: int = 64
@@ -30,7 +33,7 @@ class ModelConfig:
 
     @property
     def sparse(self) -> tuple[str, ...]:
-        """Relations that are lists of edges."""
+        """Relations stored as lists of edges."""
         return SPARSE if self.transforms else EDGES
 
     @property
@@ -40,22 +43,22 @@ class ModelConfig:
 
     @property
     def inputs(self) -> int:
-        """Columns of the node features that are seen: the encoding stands last."""
+        """Number of node feature columns used. The encoding comes last."""
         return len(FEATURES) - (0 if self.encoding else LAPLACIAN_WIDTH)
 
     @property
     def outputs(self) -> int:
-        """Numbers that the network gives for an op: its priority, and weights of the state features."""
+        """Network outputs per op: its priority, and the weights of the state features."""
         return 1 + (len(STATE_FEATURES) if self.state else 0)
 
     @property
     def per_relation(self) -> int:
-        """Numbers that one relation adds to an op."""
+        """Size of one relation's contribution to an op."""
         return self.heads * self.head_width
 
     @property
     def projected(self) -> int:
-        """Queries, keys and values of the sparse relations; keys, values and gates of the dense ones."""
+        """Size of the projection: sparse relations have queries, keys and values; dense ones keys, values and gates."""
         dense = self.heads + 2 * self.per_relation
         return len(self.sparse) * 3 * self.per_relation + len(self.dense) * dense
 

@@ -1,4 +1,4 @@
-"""Graphs to learn from, with all that does not change while the network does."""
+"""Training graphs, with everything that does not change while the network does."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tvm_memopt.solvers.order.learned.relations import relations_of
 from tvm_memopt.solvers.order.search import search_order
 
 FIRST_TRAINING_SEED = 1_000_000
-"""Seeds of layered graphs to train on begin here, so that they never meet those of benchmarks."""
+"""First seed of the layered training graphs, chosen so that they never coincide with those of benchmarks."""
 FIRST_VALIDATION_SEED = 500_000
-"""Seeds of the layered graphs by which the best checkpoint is chosen."""
+"""First seed of the layered graphs that select the best checkpoint."""
 SIZE_CYCLE = (500, 250, 500, 350, 500, 1000)
-"""Sizes of the layered graphs to train on, in turn."""
+"""Sizes of the layered training graphs, used in turn."""
 _SECONDS_PER_OP = 0.004  # of search for a good order
 
 
 @dataclass(frozen=True)
 class Example:
-    """A graph as the network and the policy see it, and a good order of known peak to imitate or to compare with."""
+    """A graph as the network and the policy see it, and a good order of known peak, to imitate and to compare with."""
 
     name: str
     problem: PackedProblem
@@ -53,15 +53,15 @@ def validation_graph(index: int) -> Graph:
 def make_examples(
     graphs: Iterable[Graph], targets: Path, *, effort: float = 1.0, watch: Callable[[int], None] | None = None
 ) -> list[Example]:
-    """Examples with good orders from the native search, kept in the folder ``targets`` for the next time.
+    """Return examples with good orders from the native search. The folder ``targets`` caches these orders.
 
-    ``effort`` scales the seconds of search, 4 ms an op on one thread; ``watch(done)`` is called after each.
+    ``effort``: scales the search time, which is 4 ms per op on one thread. ``watch(done)``: called after each example.
     """
     examples = []
     for graph in graphs:
         problem = packed_problem(graph)
         if problem is None or not graph.ops:
-            raise MemoptError(f"graph {graph.name!r}: cannot be learned from: it has no op, or sums of bytes pass 2^62")
+            raise MemoptError(f"graph {graph.name!r}: cannot train on it: no op, or sums of bytes above 2^62")
         order = _good_order(graph, targets, effort * _SECONDS_PER_OP * len(graph.ops))
         examples.append(_example(graph, problem, order))
         if watch is not None:
@@ -84,7 +84,7 @@ def _good_order(graph: Graph, targets: Path, seconds: float) -> list[int]:
             if sorted(kept) == list(range(len(graph.ops))) and peak_live(graph, kept) >= 0:
                 return kept
         except (OSError, ValueError, TypeError, EOFError, MemoptError):
-            pass  # a damaged file is made anew
+            pass  # a damaged file is recomputed
     found = search_order(graph, seconds=seconds, threads=1)
     targets.mkdir(parents=True, exist_ok=True)  # not before a graph was read
     with atomic_path(file) as temporary, temporary.open("wb") as sink:
@@ -95,5 +95,5 @@ def _good_order(graph: Graph, targets: Path, seconds: float) -> list[int]:
 
 
 def _digest(graph: Graph) -> str:
-    """A name for what is in the graph."""
+    """A hash of the contents of the graph, as a file name."""
     return hashlib.sha256(repr(graph_to_json(graph)).encode()).hexdigest()[:24]

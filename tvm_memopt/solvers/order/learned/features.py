@@ -1,8 +1,8 @@
-"""What the network is told of each op, all free of scale: sizes, place in the graph, and how classical orders fare.
+"""Input features of the network for each op, all free of scale: sizes, position in the graph, and classical orders.
 
-Priorities alone cannot say what a good choice depends on, namely what is live when it is made. Part of that is known
-beforehand: the bytes that are live in every order when the op runs, and the step and the live bytes at which each
-classical order runs it. Columns are listed in FEATURES.
+Priorities alone cannot express what a good choice depends on: the live tensors at that time. Part of this is known in
+advance: the bytes that are live in every order when the op runs, and the step and live bytes at which each classical
+order runs it. FEATURES lists the columns.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FEATURES = (
 
 
 def node_features(graph: Graph, problem: PackedProblem, relations: Relations) -> np.ndarray:
-    """(ops x FEATURES) float32."""
+    """Return (ops x FEATURES) float32."""
     n = len(graph.ops)
     depth, height = _levels(relations)
     own = _own_features(graph, relations, depth, height)
@@ -81,7 +81,7 @@ def _own_features(graph: Graph, relations: Relations, depth: np.ndarray, height:
 
 
 def _levels(relations: Relations) -> tuple[np.ndarray, np.ndarray]:
-    """Per op: edges of the longest path to it, and from it."""
+    """For each op: number of edges of the longest path to it, and from it."""
     depth, height = [0] * relations.ops, [0] * relations.ops
     edges = list(zip(relations.sources.tolist(), relations.targets.tolist(), strict=True))
     for source, target in edges:
@@ -92,7 +92,7 @@ def _levels(relations: Relations) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _order_features(graph: Graph, problem: PackedProblem) -> list[np.ndarray]:
-    """Per classical order: the step of each op, and the bytes held then, as shares of their largest values."""
+    """For each classical order: the step of each op, and the bytes live at it, as fractions of their largest values."""
     orders = [native.construct(problem, how)[0] for how in _CONSTRUCTIONS]
     orders += [native.order_vector(post_order(graph, last_first=last)) for last in (False, True)]
     columns = []

@@ -1,10 +1,10 @@
-"""The network's answer, in plain numpy: torch is needed for training only.
+"""The forward pass of the network in plain numpy; torch is needed only for training.
 
-One layer (pre-norm): for each relation an attention of its own, all results concatenated, projected and added; then a
-feed-forward step. Sparse relations: scaled dot-product attention over the list of edges. Dense relations (closure
-minus graph, both ways, and incomparability), which hold for a large share of all n² pairs: the attention weight depends
-on the key alone, exp(k_u), and the query opens a gate on the weighted mean. So the means over ancestors and over
-descendants are two products of the closure with a narrow matrix, and those over incomparable ops are the total less
+One layer (pre-norm) has an attention of its own for each relation. All results are concatenated, projected and added;
+a feed-forward step follows. Sparse relations use scaled dot-product attention over the list of edges. Dense relations
+(closure minus graph, both ways, and incomparability) hold for a large share of all n² pairs. Their attention weight
+depends on the key alone, exp(k_u), and the query gates the weighted mean. The means over ancestors and over descendants
+are therefore two products of the closure with a narrow matrix, and those over incomparable ops are the total minus
 both: O(n²) multiplications by bits, but no n² scores. An op without neighbours in a relation gets zeros from it.
 """
 
@@ -20,19 +20,19 @@ from tvm_memopt.solvers.order.learned.neighbourhoods import EdgeList, Neighbourh
 
 Weights = Mapping[str, np.ndarray]
 SCORE_LIMIT = 8.0
-"""Attention scores are clipped there, so that no maximum has to be taken off."""
+"""Limit at which attention scores are clipped, so that no maximum has to be subtracted."""
 KEY_LIMIT = 4.0
 LEAST_MASS = 1e-6
 
 
 def policy_of(config: ModelConfig, weights: Weights, features: np.ndarray, around: Neighbourhoods) -> Policy:
-    """The policy that the network gives for a graph: ``features`` (ops x FEATURES)."""
+    """Return the network's policy for a graph. ``features``: (ops x FEATURES)."""
     output = network(config, weights, features, around)
     return Policy(output[:, 0], output[:, 1:])
 
 
 def network(config: ModelConfig, weights: Weights, features: np.ndarray, around: Neighbourhoods) -> np.ndarray:
-    """(ops x config.outputs) float32."""
+    """Return the output of the network, (ops x config.outputs) float32."""
     x = _linear(weights, "embed", features[:, : config.inputs])
     for layer in range(config.layers):
         name = f"layers.{layer}"
@@ -110,7 +110,7 @@ def _norm(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:
-    """The tanh form."""
+    """GELU, in its tanh form."""
     bent = np.tanh(x * (np.float32(0.7978845608028654) + np.float32(0.035677408136300125) * (x * x)))
     result: np.ndarray = np.float32(0.5) * x * (1 + bent)
     return result

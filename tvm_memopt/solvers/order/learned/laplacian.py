@@ -1,9 +1,9 @@
-"""Laplacian positional encoding: where an op lies in the graph, whatever the ops' numbers are.
+"""Laplacian positional encoding: the position of an op in the graph, independent of how the ops are numbered.
 
-The eigenvectors of the smallest non-zero eigenvalues of the normalised Laplacian I - D^-1/2 A D^-1/2 of the undirected
-graph (Dwivedi and Bresson 2021). They come from subspace iteration with a Chebyshev filter (Zhou and Saad 2007) and a
-fixed number of steps, so that the work is O(edges) and the result the same on every run; on long thin graphs, whose
-eigenvalues lie close together, the vectors are smooth mixtures of the true ones, which serves as well.
+It consists of the eigenvectors of the smallest non-zero eigenvalues of the normalised Laplacian I - D^-1/2 A D^-1/2 of
+the undirected graph (Dwivedi and Bresson 2021). They are computed by subspace iteration with a Chebyshev filter (Zhou
+and Saad 2007) and a fixed number of steps, so that the work is O(edges) and every run gives the same result. On long
+thin graphs, whose eigenvalues are close together, the vectors are smooth mixtures of the true ones, which work as well.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ Multiply = Callable[[np.ndarray], np.ndarray]
 
 _FILTER_DEGREE = 8
 _ROUNDS = 5
-_SPARE = 3  # columns more than are wanted: the last ones converge slowly
+_SPARE = 3  # additional columns: the last ones converge slowly
 _UPPER = 2.0  # no eigenvalue of a normalised Laplacian is larger
-_FIRST_CUT = 0.5  # of the filter: what lies above is damped
+_FIRST_CUT = 0.5  # of the filter: eigenvalues above it are damped
 
 
 def laplacian_encoding(sources: np.ndarray, targets: np.ndarray, depth: np.ndarray, width: int) -> np.ndarray:
-    """(ops x ``width``) float32: orthogonal columns of mean square 1, or of zeros where the graph has fewer.
+    """Return (ops x ``width``) float32: orthogonal columns of mean square 1, or zeros if the graph has fewer.
 
-    ``sources``, ``targets``: the edges. ``depth`` (ops): by which signs are set.
+    ``sources``, ``targets``: the edges. ``depth`` (ops): determines the signs.
     """
     n = len(depth)
     if n < 2:
@@ -36,7 +36,7 @@ def laplacian_encoding(sources: np.ndarray, targets: np.ndarray, depth: np.ndarr
     for _ in range(_ROUNDS):
         basis, largest = _ritz(multiply, _filtered(multiply, basis, cut))
         cut = min(max(largest, 1e-3), 1.0)
-    found = basis[:, 1 : kept + 1]  # the first is constant but for degrees
+    found = basis[:, 1 : kept + 1]  # the first is constant up to degrees
     found = found * np.where(depth @ found < 0, -1.0, 1.0)
     result = np.zeros((n, width))
     result[:, : found.shape[1]] = found * np.sqrt(n)
@@ -69,7 +69,7 @@ def _start(n: int, columns: int) -> np.ndarray:
 
 
 def _filtered(multiply: Multiply, basis: np.ndarray, cut: float) -> np.ndarray:
-    """A Chebyshev polynomial of the Laplacian that is small on the eigenvalues above ``cut``, times ``basis``."""
+    """``basis`` times a Chebyshev polynomial of the Laplacian that is small on eigenvalues above ``cut``."""
     centre, half = (_UPPER + cut) / 2, (_UPPER - cut) / 2
 
     def shifted(x: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def _filtered(multiply: Multiply, basis: np.ndarray, cut: float) -> np.ndarray:
 
 
 def _ritz(multiply: Multiply, basis: np.ndarray) -> tuple[np.ndarray, float]:
-    """The best eigenvectors within the span of ``basis``, smallest eigenvalue first, and the largest eigenvalue."""
+    """The best eigenvectors in the span of ``basis``, smallest eigenvalue first, and the largest eigenvalue."""
     basis = np.linalg.qr(basis)[0]
     values, mix = np.linalg.eigh(-(basis.T @ multiply(basis)))
     return basis @ mix, float(1 + values[-1])

@@ -1,4 +1,4 @@
-"""The network in PyTorch, for training; forward.py computes the same in numpy and says what the layers are."""
+"""The network in PyTorch, for training. forward.py computes the same in numpy and describes the layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tvm_memopt.solvers.order.learned.forward import KEY_LIMIT, LEAST_MASS, SCOR
 from tvm_memopt.solvers.order.learned.neighbourhoods import Neighbourhoods
 
 _FIRST_WEIGHTS = {"delta": -2.0, "share": 1.0, "unlock": -1.0, "recency": -1.0, "valley": -1.0}
-"""A start from which the policy is a fair greedy one: few bytes now, and towards closing tensors."""
+"""Initial weights that make the policy a fair greedy one: few bytes now, and progress towards closing tensors."""
 
 
 class Layer(nn.Module):  # type: ignore[misc]
@@ -33,7 +33,7 @@ class Layer(nn.Module):  # type: ignore[misc]
         self.contract = nn.Linear(2 * config.width, config.width)
 
     def forward(self, x: torch.Tensor, graph: GraphTensors) -> torch.Tensor:
-        """(ops x width) to (ops x width)."""
+        """Map (ops x width) to (ops x width)."""
         x = x + self._relations(self.norm(x), graph)
         inner = functional.gelu(self.expand(self.norm_inner(x)), approximate="tanh")
         return x + self.contract(inner)
@@ -94,7 +94,7 @@ class Layer(nn.Module):  # type: ignore[misc]
 
 
 class GraphTensors:
-    """One graph as tensors: ``features`` (ops x FEATURES), edge lists, the closure and who has dense neighbours."""
+    """One graph as tensors: ``features`` (ops x FEATURES), edge lists, the closure, and ops with dense neighbours."""
 
     def __init__(self, features: np.ndarray, around: Neighbourhoods, dense: bool) -> None:
         self.features = torch.from_numpy(features)
@@ -124,7 +124,7 @@ class Topoformer(nn.Module):  # type: ignore[misc]
                 self.score.bias[1:] = torch.tensor([_FIRST_WEIGHTS[name] for name in STATE_FEATURES])
 
     def forward(self, graph: GraphTensors) -> torch.Tensor:
-        """(ops x config.outputs): priority, then weights of the state features."""
+        """Return (ops x config.outputs): the priority, then the weights of the state features."""
         x = self.embed(graph.features[:, : self.config.inputs])
         for layer in self.layers:
             x = layer(x, graph)
@@ -133,7 +133,7 @@ class Topoformer(nn.Module):  # type: ignore[misc]
 
 
 def arrays(model: Topoformer) -> dict[str, Any]:
-    """The weights by name, as forward.py takes them."""
+    """The weights by name, in the form that forward.py takes."""
     return {name: value.detach().numpy().copy() for name, value in model.state_dict().items()}
 
 

@@ -1,4 +1,4 @@
-"""The relations as the network reads them: for each, whom an op attends to."""
+"""The relations in the form the network reads: for each relation, the ops that an op attends to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tvm_memopt.solvers.order.learned.relations import Relations
 
-_KEPT_OPS = 4096  # of so many the closure stays unpacked between layers (64 MB)
+_KEPT_OPS = 4096  # up to this size, the closure stays unpacked between layers (64 MB)
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class EdgeList:
 
     @cached_property
     def _segments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the edges of each op that has any begin, and those ops."""
+        """The start of each op's run of edges, and the ops that have any."""
         counts = np.bincount(self.to, minlength=self.ops)
         filled = np.flatnonzero(counts)
         return np.concatenate([[0], np.cumsum(counts)])[filled], filled
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """(ops x columns): ``values`` (edges x columns) summed for each op; zeros where it has no edge."""
+        """Return (ops x columns): ``values`` (edges x columns) summed for each op; zeros for ops without edges."""
         result = np.zeros((self.ops, values.shape[1]), values.dtype)
         starts, filled = self._segments
         if len(filled):
@@ -39,7 +39,7 @@ class EdgeList:
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """``lists`` by relation; the ``closure`` both ways through ``relations``; ``counts``: neighbours in dense ones."""
+    """Edge ``lists`` by relation, the ``relations`` with the closure, and neighbour ``counts`` of dense relations."""
 
     relations: Relations
     lists: Mapping[str, EdgeList]
@@ -50,7 +50,7 @@ class Neighbourhoods:
         return list(self.relations.slices())
 
     def closure_sums(self, above: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of ``above`` summed over each op's ancestors, and rows of ``below`` over its descendants."""
+        """Sum the rows of ``above`` over each op's ancestors, and those of ``below`` over its descendants."""
         up, down = np.zeros_like(above), np.zeros_like(below)
         few = self.relations.ops <= _KEPT_OPS
         for first, last, rows in self._kept if few else self.relations.slices():
@@ -60,7 +60,7 @@ class Neighbourhoods:
 
 
 def neighbourhoods(relations: Relations) -> Neighbourhoods:
-    """Whom each op attends to."""
+    """Compute the ops that each op attends to."""
     n, redundant = relations.ops, relations.redundant
     lists = {}
     for name, chosen in (("edge", redundant | True), ("reduction", ~redundant), ("redundant", redundant)):

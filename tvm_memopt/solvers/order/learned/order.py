@@ -1,4 +1,4 @@
-"""A graph in, a learned order out: relations, features, one run of the network, then decoding."""
+"""From a graph to a learned order: relations, features, one run of the network, then decoding."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tvm_memopt.solvers.order.learned.relations import relations_of
 
 Mode = Literal["greedy", "sample", "beam"]
 MAX_OPS = 20_000
-"""The closure of larger graphs, one bit for each pair of ops, is not worth its memory."""
+"""For larger graphs, the closure, with one bit per pair of ops, takes too much memory."""
 
 
 @dataclass(frozen=True)
 class LearnedOrder:
-    """``method``: "topoformer greedy" and so on, or "given" where that order is no worse."""
+    """``method``: "topoformer greedy" and the like, or "given" if the given order is at least as good."""
 
     order: tuple[int, ...]
     peak: int
@@ -39,11 +39,14 @@ def learned_order(
     seed: int = 0,
     checkpoint: Checkpoint | None = None,
 ) -> LearnedOrder:
-    """The order that the network gives, or the given one where that is no worse.
+    """Return the network's order, or the given one if that is at least as good.
 
-    ``mode``: one order of largest scores; the best of ``samples``; a beam of ``width``. ``seed`` matters to samples
-    alone. ``checkpoint``: default, the one of the package. Raises MemoptError where the native core was not built, the
-    checkpoint cannot be used, or the graph has more than 20,000 ops or sums of bytes past 2^62.
+    ``mode``: one order by largest scores; the best of ``samples``; or a beam of ``width``.
+    ``seed``: used for samples only.
+    ``checkpoint``: None for the bundled checkpoint.
+
+    Raises MemoptError if the native core was not built, the checkpoint cannot be used, the graph has more than 20,000
+    ops, or sums of bytes exceed 2^62.
     """
     given = given_order(graph)
     best = LearnedOrder(given, peak_live(graph, given), "given")
@@ -60,7 +63,7 @@ def learned_order(
 
 
 def learned_policy(graph: Graph, checkpoint: Checkpoint | None = None) -> tuple[PackedProblem, native.Policy]:
-    """The graph's ordering problem and the network's scores for its ops; errors as in learned_order."""
+    """The graph's ordering problem, and the network's scores for its ops. Raises like learned_order."""
     problem = packed_problem(graph) if len(graph.ops) <= MAX_OPS else None
     if problem is None:
         raise MemoptError(

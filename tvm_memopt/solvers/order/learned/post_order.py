@@ -1,4 +1,4 @@
-"""Depth first from the results: an op runs once all that it reads has run."""
+"""Depth-first order from the outputs: an op runs once all ops that it reads from have run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from tvm_memopt.graph import Graph
 
 
 def post_order(graph: Graph, *, last_first: bool) -> tuple[int, ...]:
-    """Topological order by post-order of a depth-first search from the sinks along predecessors. O(edges).
+    """Topological order: post-order of a depth-first search from the sinks along predecessors. O(edges).
 
-    ``last_first``: the last predecessor is descended into first, as ONNX Runtime does by default.
+    ``last_first``: visit the last predecessor first, as ONNX Runtime does by default.
     """
     order: list[int] = []
     seen = [False] * len(graph.ops)

@@ -1,10 +1,10 @@
 """The order-theoretic relations between ops that the network attends along.
 
-Seven of them partition the ordered pairs of ops (Gagrani et al. 2022): edges of the transitive reduction, edges that
-another path makes redundant, and pairs of the transitive closure that are no edges, each forwards and backwards; and
-incomparable pairs. The first four are sparse and kept as lists. The closure is kept as one bit for each pair; the
-network multiplies by it in slices of rows, and what is incomparable is the rest, so that 10,000 ops take 12 MB for the
-bits and 40 MB for a slice.
+Seven relations partition the ordered pairs of ops (Gagrani et al. 2022): edges of the transitive reduction, edges made
+redundant by another path, and pairs of the transitive closure that are not edges, each forwards and backwards; and
+incomparable pairs. The first four are sparse and stored as lists. The closure is stored as one bit per pair, and the
+network multiplies by it in slices of rows. Incomparable pairs are the rest. For 10,000 ops, the bits take 12 MB and a
+slice 40 MB.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.native.order import learned as native
 from tvm_memopt.solvers.native.order.problem import PackedProblem
 
-_SLICE = 1024  # rows of the closure that are unpacked at once
+_SLICE = 1024  # rows of the closure unpacked at once
 
 
 @dataclass(frozen=True)
 class Relations:
-    """Edges as ``sources`` and ``targets`` (sorted by target), ``redundant`` of them; ``forced`` bytes of each op.
+    """The relations of a graph.
 
-    ``ancestors``: per op a row of 64-bit words, bit u of row v set where u runs before v in every order. ``forced``:
-    bytes held in the op's step in every order, in-place sharing left out.
+    ``sources``, ``targets``: the edges, sorted by target; ``redundant`` marks those made redundant by another path.
+    ``ancestors``: for each op a row of 64-bit words; bit u of row v is set if u runs before v in every order.
+    ``forced``: for each op, bytes live at its step in every order, without in-place sharing.
     """
 
     sources: np.ndarray
@@ -53,7 +54,7 @@ class Relations:
 
 
 def relations_of(graph: Graph, problem: PackedProblem | None) -> Relations:
-    """The relations of ``graph``; in plain Python without ``problem``."""
+    """Compute the relations of ``graph``; in plain Python if ``problem`` is None."""
     counts = [len(before) for before in graph.predecessors]
     sources = np.array([p for before in graph.predecessors for p in before], np.int64)
     targets = np.repeat(np.arange(len(counts)), counts)
@@ -67,12 +68,12 @@ def _swapped(ancestors: np.ndarray, redundant: np.ndarray, forced: np.ndarray) -
 
 
 def plain_relations(graph: Graph) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The twin of native.policy.relations, on Python integers as bit sets."""
+    """Reference implementation of native.order.learned.relations, with Python integers as bit sets."""
     n = len(graph.ops)
     ancestors, redundant = [0] * n, []
     for op, before in enumerate(graph.predecessors):
         covered = {}
-        for p in reversed(before):  # the latest first: whatever it covers is redundant
+        for p in reversed(before):  # the latest first: the predecessors it covers are redundant
             covered[p] = bool(ancestors[op] >> p & 1)
             if not covered[p]:
                 ancestors[op] |= ancestors[p] | 1 << p

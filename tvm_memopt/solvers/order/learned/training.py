@@ -1,11 +1,11 @@
-"""Training: imitation of good orders first, then policy gradient; resumable, and the same for the same seed.
+"""Training: imitation of good orders, then policy gradient. It is resumable and deterministic for a given seed.
 
-Imitation raises the log-probability of the decisions along the order that the native search found. Policy gradient
-draws orders from the network's own policy (at each step one of the ready ops by Plackett-Luce, that is the softmax of
-their scores), and raises the log-probability of the decisions that did better than the mean of the draws on the same
-graph: no second network is needed as a baseline. Both penalise the squared scores, lest the policy turns certain too
-early (Jeon et al. 2023). What a step does depends on the seed and its number alone, so that a training that was cut
-short goes on as if it had not been.
+Imitation raises the log-probability of the decisions along the order found by the native search. Policy gradient draws
+orders from the network's own policy: at each step it takes one of the ready ops by Plackett-Luce, the softmax of their
+scores. It raises the log-probability of the decisions that did better than the mean of the draws on the same graph, so
+no second network is needed as a baseline. Both penalise the squared scores, so that the policy does not become certain
+too early (Jeon et al. 2023). A step depends only on the seed and its number, so an interrupted training continues as if
+it had not been interrupted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GRADIENT_LIMIT = 1.0
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """``imitation_steps`` and then ``steps`` of policy gradient, each on ``batch`` graphs with ``draws`` orders."""
+    """``imitation_steps``, then ``steps`` of policy gradient, each on ``batch`` graphs with ``draws`` orders."""
 
     imitation_steps: int = 600
     steps: int = 3000
@@ -44,13 +44,13 @@ class TrainingOptions:
 
     @property
     def all_steps(self) -> int:
-        """Steps of both kinds."""
+        """Number of steps of both kinds."""
         return self.imitation_steps + self.steps
 
 
 @dataclass
 class TrainingState:
-    """``best``: weights of least validation gap so far; ``curves``: what validations said; ``seconds`` spent."""
+    """``best``: weights of smallest validation gap. ``curves``: results of validations. ``seconds``: time spent."""
 
     model: Topoformer
     optimiser: torch.optim.Optimizer
@@ -62,7 +62,7 @@ class TrainingState:
 
 
 def start(config: ModelConfig, options: TrainingOptions) -> TrainingState:
-    """A fresh network, the same for the same seed."""
+    """Create an untrained network, which depends only on the seed."""
     torch.manual_seed(options.seed)
     model = Topoformer(config)
     optimiser = torch.optim.Adam(model.parameters(), lr=options.imitation_rate)
@@ -77,10 +77,10 @@ def train(
     until: int | None = None,
     report: Callable[[int, str, float], None] | None = None,
 ) -> None:
-    """Go on to step ``until`` (default: to the end). ``report(step, kind, figure)`` is called after each step.
+    """Train until step ``until`` (default: to the end). ``report(step, kind, figure)`` is called after each step.
 
-    The figure is the mean negative log-probability of a decision while imitating, then the mean gap of the draws' peaks
-    to the examples', in percent.
+    The figure is the mean negative log-probability of a decision while imitating, then the mean gap in percent between
+    the draws' peaks and those of the examples.
     """
     last = options.all_steps if until is None else min(until, options.all_steps)
     while state.step < last:
@@ -100,7 +100,7 @@ def train(
 
 
 def _rate(step: int, options: TrainingOptions) -> float:
-    """Constant, then falling to a twentieth along a cosine, for each of the two parts."""
+    """Learning rate: constant, then falling to a twentieth along a cosine, in each of the two phases."""
     if step < options.imitation_steps:
         return options.imitation_rate * _cosine(step / options.imitation_steps)
     return options.rate * _cosine((step - options.imitation_steps) / max(1, options.steps))
@@ -111,7 +111,7 @@ def _cosine(share: float) -> float:
 
 
 def _scores(model: Topoformer, example: Example, rng: np.random.Generator) -> tuple[torch.Tensor, Policy]:
-    """The network's output for an example, whose eigenvectors have no sign of their own, and the policy in it."""
+    """The network's output for an example, with random signs of the eigenvectors, and the policy in it."""
     features = example.features.copy()
     features[:, -LAPLACIAN_WIDTH:] *= rng.choice(np.array([-1, 1], np.float32), LAPLACIAN_WIDTH)
     output = model(GraphTensors(features, example.around, model.config.transforms))
@@ -149,7 +149,7 @@ def _reinforce(
 def _descend(
     output: torch.Tensor, found: native.Likelihood, options: TrainingOptions, scale: float, share: int
 ) -> None:
-    """Accumulate the gradient of the loss whose derivative by the output is known, and of the norm of the scores."""
+    """Accumulate the gradients of the loss, whose derivative by the output is known, and of the norm of the scores."""
     columns = [found.priority_gradient[:, None], found.weights_gradient.reshape(len(output), -1)]
     ascent = torch.from_numpy(np.concatenate(columns, axis=1))
     loss = -(output * ascent).sum() * scale + options.logit_norm * (output**2).sum(dim=1).mean()

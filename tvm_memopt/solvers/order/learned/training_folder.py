@@ -1,4 +1,4 @@
-"""A training on disk: what it needs to go on, its curves, and its best checkpoint so far."""
+"""A training on disk: the state to resume from, its curves, and the best checkpoint so far."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ STATE, CURVES, CURVES_JSON, PLOT, CHECKPOINT = "state.pt", "curves.csv", "curves
 
 
 def open_training(folder: Path, config: ModelConfig, options: TrainingOptions, graphs: str) -> TrainingState:
-    """The state to go on from: a fresh one where the folder holds none.
+    """Load the state to resume from, or create one if the folder has none.
 
-    ``graphs`` tells what is learned from. Raises MemoptError for a state that is damaged or another training's.
+    ``graphs`` identifies the training graphs. Raises MemoptError if the state is damaged or of another training.
     """
     file = folder / STATE
     state = start(config, options)
@@ -34,8 +34,8 @@ def open_training(folder: Path, config: ModelConfig, options: TrainingOptions, g
     try:
         kept = torch.load(file, weights_only=True)
         purpose = kept["purpose"]
-    except Exception as error:  # torch raises whatever its reader stumbles over
-        raise MemoptError(f"{file}: training state is damaged: remove it to train anew") from error
+    except Exception as error:  # torch can raise any exception here
+        raise MemoptError(f"{file}: training state is damaged: remove it to restart the training") from error
     if purpose != _purpose(config, options, graphs):
         raise MemoptError(f"{file}: belongs to a training with other options or graphs: name another folder")
     try:
@@ -45,12 +45,12 @@ def open_training(folder: Path, config: ModelConfig, options: TrainingOptions, g
         state.curves = json.loads(kept["curves"])
         state.best = {name: array.numpy() for name, array in kept["best"].items()}
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise MemoptError(f"{file}: training state is damaged: remove it to train anew") from error
+        raise MemoptError(f"{file}: training state is damaged: remove it to restart the training") from error
     return state
 
 
 def save_training(folder: Path, state: TrainingState, options: TrainingOptions, graphs: str) -> None:
-    """Write state, curves and the best checkpoint so far, each by atomic rename."""
+    """Write the state, the curves and the best checkpoint so far, each atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     config = state.model.config
     kept = {
@@ -94,7 +94,7 @@ def _csv(curves: list[dict[str, Any]]) -> str:
 
 
 def _plot(path: Path, curves: list[dict[str, Any]]) -> None:
-    """Validation gaps over steps, where matplotlib is there."""
+    """Plot the validation gaps over the steps, if matplotlib is installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

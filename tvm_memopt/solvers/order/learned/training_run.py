@@ -1,4 +1,4 @@
-"""One run of a training: examples, steps, validation now and then, everything kept on disk."""
+"""A training run: examples, training steps and periodic validation, with everything saved to disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Watch = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class TrainingGraphs:
-    """``layered`` graphs and ``files`` to learn from, ``validation`` graphs to judge by; ``effort`` of their search."""
+    """``layered`` graphs and ``files`` to train on, ``validation`` graphs, and the ``effort`` of the order search."""
 
     layered: int = 400
     files: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class TrainingGraphs:
     effort: float = 1.0
 
     def learned_from(self) -> Iterator[Graph]:
-        """The graphs to learn from."""
+        """The training graphs."""
         yield from (read_graph(path) for path in self.files)
         yield from (training_graph(index) for index in range(self.layered))
 
@@ -48,9 +48,9 @@ def run_training(
     time_limit: float | None = None,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """Go on with the training in ``folder`` until it is done, the time is up or Ctrl-C; a document of how it stands.
+    """Continue the training in ``folder`` until it is done, time runs out or Ctrl-C. Returns a document of its state.
 
-    ``targets``: folder of the orders to imitate, default within ``folder``.
+    ``targets``: folder of the orders to imitate; by default inside ``folder``.
     """
     ends = time.monotonic() + (float("inf") if time_limit is None else time_limit)
     purpose = repr(asdict(graphs))
@@ -110,7 +110,7 @@ def _run(
 
 
 def _judge(state: TrainingState, judged: list[Example], kind: str, figure: float) -> None:
-    """Validate, and keep the weights if they are the best so far: by the mean of greedy and sampled gaps."""
+    """Validate, and keep the weights if they are the best so far, by the mean of greedy and sampled gaps."""
     weights = arrays(state.model)
     greedy, sampled = validation_gaps(state.model.config, weights, judged)
     if (greedy + sampled) / 2 < state.best_gap:

@@ -1,4 +1,4 @@
-"""How good the orders of a network are: mean gaps to the best known peaks."""
+"""Quality of a network's orders: mean gaps to the best known peaks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SAMPLES = 16
 
 
 def validation_gaps(config: ModelConfig, weights: Weights, examples: Sequence[Example]) -> tuple[float, float]:
-    """(greedy, best of 16 samples): mean gap to the examples' peaks in percent."""
+    """Return (greedy, best of 16 samples): the mean gap to the examples' peaks, in percent."""
     greedy, sampled = [], []
     for example in examples:
         policy = policy_of(config, weights, example.features, example.around)

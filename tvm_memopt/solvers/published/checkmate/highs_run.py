@@ -1,4 +1,4 @@
-"""Linear and mixed-integer programmes on HiGHS: rows as they come, one solve, a plain answer."""
+"""Linear and mixed-integer programmes on HiGHS: rows are added one by one, then the programme is solved once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tvm_memopt.errors import MemoptError
 from tvm_memopt.solvers.request import Deadline
 
 _WORKER = Path(__file__).with_name("highs_worker.py")
-_START_SECONDS = 0.5  # for the process to start and to hand its answer back
+_START_SECONDS = 0.5  # to start the process and return its answer
 INFINITY = float("inf")
 
 
 @dataclass
 class LinearProgram:
-    """Columns and rows of a minimisation; ``integer`` columns are dropped to reals in the relaxation."""
+    """Columns and rows of a minimisation problem. The relaxation treats ``integer`` columns as continuous."""
 
     lower: list[float] = field(default_factory=list)
     upper: list[float] = field(default_factory=list)
@@ -36,7 +36,7 @@ class LinearProgram:
     values: list[float] = field(default_factory=list)
 
     def column(self, lower: float, upper: float, cost: float = 0.0, *, integer: bool = True) -> int:
-        """A new variable; returns its index."""
+        """Add a variable and return its index."""
         self.lower.append(lower)
         self.upper.append(upper)
         self.cost.append(cost)
@@ -44,7 +44,7 @@ class LinearProgram:
         return len(self.lower) - 1
 
     def row(self, lower: float, terms: Iterable[tuple[int, float]], upper: float) -> None:
-        """lower <= sum of coefficient * variable <= upper; a variable may stand more than once."""
+        """Add the row lower <= sum of coefficient * variable <= upper. A variable may occur more than once."""
         summed: dict[int, float] = {}
         for column, value in terms:
             summed[column] = summed.get(column, 0.0) + value
@@ -55,7 +55,7 @@ class LinearProgram:
         self.starts.append(len(self.columns))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything as vectors, by field name."""
+        """All fields as vectors, by name."""
         whole = {"starts", "columns"}
         return {
             x.name: np.array(getattr(self, x.name), np.int32 if x.name in whole else np.float64) for x in fields(self)
@@ -64,7 +64,7 @@ class LinearProgram:
 
 @dataclass(frozen=True)
 class HighsOutcome:
-    """``bound``: a lower bound on the objective, up to HiGHS's tolerances; ``values`` of the best solution."""
+    """Result of HiGHS. ``bound``: a lower bound on the objective, up to its tolerances; ``values``: best solution."""
 
     status: Literal["optimal", "feasible", "infeasible", "unknown"]
     values: np.ndarray | None
@@ -72,15 +72,15 @@ class HighsOutcome:
 
 
 def require_highs() -> None:
-    """Raises MemoptError with the way to install HiGHS when it is not there."""
+    """Raise MemoptError, with installation instructions, if HiGHS is missing."""
     if find_spec("highspy") is None:
         raise MemoptError("the Checkmate reference needs HiGHS: install it with `pip install highspy`")
 
 
 def run_highs(program: LinearProgram, deadline: Deadline, *, threads: int, seed: int, relax: bool) -> HighsOutcome:
-    """Solve ``program``, or its linear relaxation, in a process that is ended at ``deadline`` or on Ctrl-C.
+    """Solve ``program``, or its linear relaxation, in a process that is killed at ``deadline`` or on Ctrl-C.
 
-    Raises MemoptError where that process fails.
+    Raises MemoptError if that process fails.
     """
     options: dict[str, Any] = {
         "output_flag": False,

@@ -1,10 +1,10 @@
 """A process that solves one programme with HiGHS.
 
-Its own process for two reasons: HiGHS may overrun its time limit by minutes, and a process can be ended; and
-highspy and OR-tools carry clashing copies of HiGHS, of which one process can only load one.
+It is a separate process for two reasons. HiGHS may overrun its time limit by minutes, and a process can be killed.
+Also, highspy and OR-tools contain clashing copies of HiGHS, and one process can load only one of them.
 
-Run as a script: a pickled dictionary of arrays and options comes in, (status, values, bound) goes out. It imports
-nothing of this package, so that it starts at once.
+It runs as a script: it reads a pickled dictionary of arrays and options, and writes (status, values, bound). It imports
+nothing from this package, so that it starts quickly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ highspy: Any = import_module("highspy")  # untyped
 
 
 def solve(program: dict[str, Any], options: dict[str, Any], relax: bool) -> tuple[str, np.ndarray | None, float]:
-    """("optimal", "feasible", "infeasible" or "unknown", the best values, a lower bound on the objective)."""
+    """Return (status, best values, lower bound). Status: "optimal", "feasible", "infeasible" or "unknown"."""
     highs = highspy.Highs()
     for name, value in options.items():
         highs.setOptionValue(name, value)
@@ -54,7 +54,7 @@ def _model(program: dict[str, Any], relax: bool) -> Any:
 
 
 def main() -> None:
-    """Answer on what was standard output; whatever HiGHS prints goes to standard error."""
+    """Write the answer to the original standard output; output of HiGHS itself goes to standard error."""
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     task = pickle.load(sys.stdin.buffer)

@@ -1,7 +1,7 @@
-"""Checkmate's integer programme: which ops run in which stage, and what is kept between stages.
+"""Checkmate's integer programme: which ops run in which stage, and which values are kept between stages.
 
-Jain et al., MLSys 2020, equations 1-9. One value an op: its outputs together, kept or dropped as one. Stage t
-ends with the first run of the order's t-th op; ahead of it, any earlier ops may run once each, in the order.
+Jain et al., MLSys 2020, equations 1-9. Each op has one value: its outputs are kept or dropped together. Stage t ends
+with the first run of the order's t-th op. Before it, any earlier ops may run once each, in the given order.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.published.checkmate.highs_run import INFINITY, LinearProgram
 from tvm_memopt.solvers.remat.scaling import stage_position
 
-_TOTAL_COST = 1e4  # the scale of the objective, for HiGHS's absolute tolerances
+_TOTAL_COST = 1e4  # the total cost in objective units, chosen for HiGHS's absolute tolerances
 
 
 @dataclass(frozen=True)
 class StageProblem:
-    """The graph in order positions; memory as shares of nothing yet, in bytes.
+    """The graph by positions in the order; memory in bytes.
 
-    ``exact``: the model counts as graph.peak_live does; otherwise it counts more (in-place pairs, outputs of
-    one op that die apart, arena inputs that die early) and proves nothing.
+    ``exact``: whether the model counts memory as graph.peak_live does. Otherwise it overestimates (in-place pairs,
+    outputs of one op that die at different times, arena inputs that die early) and proves nothing.
     """
 
     order: tuple[int, ...]
@@ -40,13 +40,13 @@ class StageProblem:
 
     @property
     def cost_unit(self) -> float:
-        """What one unit of the objective is worth in the graph's cost."""
+        """Cost in the graph's unit of one unit of the objective."""
         return math.fsum(self.costs) / _TOTAL_COST or 1.0
 
 
 @dataclass(frozen=True)
 class CheckmateModel:
-    """Column indices: ``runs[t][i]`` (R), ``kept[t][i]`` (S, i before stage t)."""
+    """Column indices: ``runs[t][i]`` (R), ``kept[t][i]`` (S, value i kept before stage t)."""
 
     program: LinearProgram
     runs: list[list[int]]
@@ -54,7 +54,7 @@ class CheckmateModel:
 
 
 def stage_problem(graph: Graph, order: Sequence[int]) -> StageProblem:
-    """``graph`` as one value an op, in the positions of ``order``."""
+    """``graph`` with one value per op, indexed by position in ``order``."""
     place = stage_position(order)
     sources = [t for t, x in enumerate(graph.tensors) if x.kind != "activation" and graph.planned[t]]
     before = [tuple(sorted({place[p] for t in graph.reads[op] if (p := graph.producer[t]) >= 0})) for op in order]
@@ -78,14 +78,14 @@ def stage_problem(graph: Graph, order: Sequence[int]) -> StageProblem:
 
 
 def size_of(problem: StageProblem) -> int:
-    """About how many entries the matrix has: what building and presolving it cost."""
+    """Approximate number of matrix entries, which determines the time to build and presolve."""
     n = len(problem.order)
     fan_out = sum((n - k) * len(problem.users[i]) for k in range(n) for i in problem.predecessors[k])
     return 6 * n * n + fan_out
 
 
 def build_checkmate(problem: StageProblem, budget_nbytes: float) -> CheckmateModel:
-    """The programme; memory counts in shares of the budget."""
+    """Build the programme. Memory is counted in fractions of the budget."""
     n = len(problem.order)
     program = LinearProgram()
     costs = [c / problem.cost_unit for c in problem.costs]
@@ -115,7 +115,7 @@ def _memory(
     kept_after: list[int],
     budget_nbytes: float,
 ) -> None:
-    """The bytes held when each op of one stage runs: kept ones, those run before, less those freed."""
+    """Bytes held when each op of one stage runs: values kept and values computed before it, minus those freed."""
     share = [nbytes / budget_nbytes for nbytes in problem.nbytes]
     room = 1.0 - problem.constant / budget_nbytes
     before: list[tuple[int, float]] = [(column, -share[i]) for i, column in enumerate(kept)]
@@ -130,7 +130,7 @@ def _memory(
 def _freed(
     program: LinearProgram, problem: StageProblem, runs: list[int], kept_after: list[int], i: int, k: int
 ) -> int:
-    """A column that is 1 exactly where k runs in this stage and no one wants i after it."""
+    """A column that is 1 exactly if k runs in this stage and value i is not needed after it."""
     later = [(runs[j], 1.0) for j in problem.users[i] if k < j < len(runs)]
     most = 2.0 + len(later)
     freed = program.column(0, 1)
@@ -141,9 +141,9 @@ def _freed(
 
 
 def schedule_of(problem: StageProblem, kept: np.ndarray) -> tuple[int, ...] | None:
-    """The cheapest schedule that keeps what ``kept[t, i]`` says: runs in closed form, stage by stage.
+    """The cheapest schedule that keeps the values in ``kept[t, i]``: runs in closed form, stage by stage.
 
-    None where that would repeat an op that must run once.
+    None if that would repeat an op that must run once.
     """
     n = len(problem.order)
     schedule: list[int] = []

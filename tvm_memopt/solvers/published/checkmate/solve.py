@@ -1,7 +1,7 @@
 """Checkmate: rematerialisation by integer programming, and by rounding its linear relaxation.
 
-Jain et al., "Checkmate: Breaking the Memory Wall with Optimal Tensor Rematerialization", MLSys 2020. The
-reference for given first-run orders; solved by HiGHS, the optional package highspy.
+Jain et al., "Checkmate: Breaking the Memory Wall with Optimal Tensor Rematerialization", MLSys 2020. This is the
+reference for a given order of first runs. It is solved with HiGHS (the optional package highspy).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from tvm_memopt.solvers.remat.result import RematResult
 from tvm_memopt.solvers.request import Deadline
 
 SCOPE = "first runs in the given order, each after any earlier ops once in that order"
-_ALLOWANCE = 0.9  # share of the budget that the relaxation gets, so that rounding up may still fit
+_ALLOWANCE = 0.9  # fraction of the budget given to the relaxation, so that the rounded solution may still fit
 _THRESHOLDS = tuple(k / 10 for k in range(1, 10))
-_ENTRIES_PER_SECOND = 300_000  # building the matrix; a model that eats the time limit is not built
-_TIGHTER = 1 - 2e-6  # beyond HiGHS's feasibility tolerance
+_ENTRIES_PER_SECOND = 300_000  # speed of building the matrix; a model that would use up the time limit is not built
+_TIGHTER = 1 - 2e-6  # exceeds HiGHS's feasibility tolerance
 
 
 def solve_checkmate(
@@ -42,11 +42,13 @@ def solve_checkmate(
     seed: int = 0,
     order: Sequence[int] | None = None,
 ) -> RematResult:
-    """Least cost over ``scope``, to HiGHS's tolerances (1e-6); first runs in ``order`` (None: the given one).
+    """Minimise the cost over ``scope``, to HiGHS's tolerances (1e-6); first runs in ``order`` (None: the given one).
 
-    In-place pairs, outputs of one op that die apart and arena inputs are counted at their most, so that every
-    answer holds; graphs that have any get "optimal" only at the base cost, and "infeasible" only below a working
-    set. Raises BudgetError for a bad budget, PlanError for a bad order, MemoptError without highspy.
+    In-place pairs, outputs of one op that die at different times, and arena inputs are counted at their largest, so
+    every schedule returned is valid. Graphs that have any of these get "optimal" only at the base cost, and
+    "infeasible" only below a working set.
+
+    Raises BudgetError for an invalid budget, PlanError for an invalid order, MemoptError without highspy.
     """
     clock = Deadline(time_limit)
     require_highs()
@@ -75,7 +77,7 @@ def _branch_and_bound(
     threads: int,
     seed: int,
 ) -> tuple[float, bool]:
-    """(lower bound on the cost, whether the programme has no solution)."""
+    """Return (lower bound on the cost, whether the programme has no solution)."""
     bound, infeasible = 0.0, False
     for limit in (incumbents.budget_nbytes, incumbents.budget_nbytes * _TIGHTER):
         solved = _solve(problem, limit, clock, threads=threads, seed=seed, relax=False)
@@ -83,11 +85,11 @@ def _branch_and_bound(
             stats["reason"] = "the model is too large for the time limit"
             break
         model, outcome = solved
-        if "status" not in stats:  # of the first, which is the one that proves something
+        if "status" not in stats:  # of the first solve, which is the one that proves something
             stats["status"] = outcome.status
             bound, infeasible = outcome.bound * problem.cost_unit, outcome.status == "infeasible"
         if outcome.values is None or _offer(incumbents, problem, _kept(model, outcome.values), 0.5):
-            break  # only a schedule over the budget by less than a tolerance is worth a second try
+            break  # retry only if the schedule exceeds the budget by less than the tolerance
     return bound, infeasible
 
 
@@ -102,7 +104,7 @@ def round_checkmate(
 ) -> RematResult:
     """Two-phase rounding: S of the linear relaxation at 0.9 of the budget, rounded at 0.1 to 0.9; R in closed form.
 
-    The cheapest schedule that fits; "unknown" where none does. Raises as solve_checkmate.
+    Returns the cheapest schedule that fits, or "unknown" if none does. Raises like solve_checkmate.
     """
     clock = Deadline(time_limit)
     require_highs()
@@ -146,7 +148,7 @@ def _round(
 
 
 def _settled(graph: Graph, incumbents: Incumbents, stats: dict[str, Any]) -> RematResult | None:
-    """The answer where no model is needed: the order itself fits, or nothing does."""
+    """The answer if no model is needed: the order itself fits, or no schedule can."""
     infeasible = over_working_set(graph, incumbents.budget_nbytes)
     if not infeasible and incumbents.cheapest is None:
         return None
@@ -163,7 +165,7 @@ def _solve(
 
 
 def _kept(model: CheckmateModel, values: np.ndarray) -> np.ndarray:
-    """S as a square matrix, one row a stage and one after the last."""
+    """S as a square matrix, with one row per stage and one after the last."""
     count = len(model.runs)
     kept = np.zeros((count + 1, count))
     for t, row in enumerate(model.kept):

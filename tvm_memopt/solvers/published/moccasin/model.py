@@ -28,7 +28,7 @@ _HORIZON_SLACK = 1.1
 
 @dataclass(frozen=True)
 class MoccasinModel:
-    """The model without an objective; ``memory`` counts ``unit`` bytes, ``repeats`` the cost of second runs."""
+    """The model without an objective. ``memory`` counts ``unit`` bytes; ``repeats`` is the cost of repeated runs."""
 
     retention: Retention
     memory: Any
@@ -38,7 +38,7 @@ class MoccasinModel:
 
 
 def copies_per_op(graph: Graph, copies: int | Sequence[int]) -> list[int]:
-    """How often each op may run; once where another run could be of no use."""
+    """Most runs of each op; 1 if another run would be of no use."""
     wanted = [copies] * len(graph.ops) if isinstance(copies, int) else list(copies)
     return [max(1, c) if worth_repeating(graph, op) else 1 for op, c in enumerate(wanted)]
 
@@ -46,10 +46,10 @@ def copies_per_op(graph: Graph, copies: int | Sequence[int]) -> list[int]:
 def build_moccasin(
     graph: Graph, order: Sequence[int], copies: Sequence[int], encoding: Encoding, log_lengths: bool
 ) -> MoccasinModel:
-    """Variables and constraints; stage s ends with the first run of the order's s-th op.
+    """Build variables and constraints. Stage s ends with the first run of the order's s-th op.
 
-    Event of op k in stage s: s(s+1)/2 + k. Where tensors are returned, one more stage may follow the last
-    first run, so that what the caller gets can be computed at the very end.
+    The event of op k in stage s is s(s+1)/2 + k. If tensors are returned, one more stage may follow the last first run,
+    so that they can be recomputed at the very end.
     """
     from ortools.sat.python import cp_model
 
@@ -98,12 +98,12 @@ def _runs(model: Any, order: Sequence[int], copies: Sequence[int], stages: int) 
 
 
 def log_spaced(horizon: int, count: int) -> list[int]:
-    """At most ``count`` whole lengths from 1 to ``horizon``, spaced evenly on a logarithmic scale."""
+    """At most ``count`` integer lengths from 1 to ``horizon``, evenly spaced on a logarithmic scale."""
     return sorted({1, horizon, *(int(x) for x in np.geomspace(1, horizon, max(count, 2)))} - {0})
 
 
 def _add_reservoirs(retention: Retention) -> None:
-    """Equation 5 by reservoirs: a reader takes, during its own event, one unit that a live copy provides."""
+    """Equation 5 by reservoirs: during its own event, a reader takes one unit, provided by a live copy."""
     model = retention.model
     for run in retention.all_runs():
         for tensor in retention.graph.reads[run.op]:

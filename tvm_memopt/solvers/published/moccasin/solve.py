@@ -1,7 +1,7 @@
 """MOCCASIN: rematerialisation by constraint programming over retention intervals.
 
-Bartan, Li, Teague, Lott and Dilkina, ICML 2023 (arXiv 2304.14463): the reference that the main solver is
-measured against. First runs keep the input order, as in the paper; only repeats are searched.
+Bartan, Li, Teague, Lott and Dilkina, ICML 2023 (arXiv 2304.14463). This is the reference against which the main solver
+is compared. First runs keep the input order, as in the paper; only repeats are searched.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ def solve_moccasin(
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
 ) -> RematResult:
-    """Least cost with at most ``copies`` runs an op, first runs in ``order`` (None: the given one).
+    """Minimise the cost with at most ``copies`` runs per op and first runs in ``order`` (None: the given one).
 
-    The space, which ``scope`` words: ahead of each first run, any set of earlier ops once each, in the order.
-    With ``log_lengths``, as the authors do, lengths are rounded up to a log-spaced set: cheaper to search, but
-    conservative, so that nothing but a cost equal to the base cost is called optimal, and only a budget below
-    a working set infeasible. Without them the model is exact for every feature of the format.
-    Raises BudgetError for a bad budget, ``copies`` or encoding; PlanError for an order that is not topological.
+    Search space, described by ``scope``: before each first run, any set of earlier ops runs once each, in the order.
+    ``log_lengths``: as in the paper, round lengths up to a log-spaced set. This makes the search cheaper but
+    conservative: only a cost equal to the base cost is reported optimal, and only a budget below a working set
+    infeasible. Without it, the model is exact for every feature of the format.
+
+    Raises BudgetError for an invalid budget, ``copies`` or encoding; PlanError for an order that is not topological.
     """
     clock = Deadline(time_limit)
     _check(graph, copies, encoding)
@@ -100,9 +101,10 @@ def _two_phases(
     threads: int,
     seed: int,
 ) -> tuple[bool, int, bool]:
-    """First any schedule within the budget, then, hinted by it, the cheapest.
+    """First find any schedule within the budget; then, with it as a hint, the cheapest.
 
-    Returns whether the model has no solution, a lower bound on the repeats' cost in units, and whether Ctrl-C ended it.
+    Returns whether the model has no solution, a lower bound on the cost of repeats in units, and whether Ctrl-C ended
+    it.
     """
     retention, model = built.retention, built.retention.model
     limit = incumbents.budget_nbytes // built.unit
@@ -138,7 +140,7 @@ def _two_phases(
 
 
 def _hint_no_repeats(built: MoccasinModel) -> None:
-    """Every op once, every tensor kept until its last reader: a solution in all but memory."""
+    """Hint: every op once, every tensor kept to its last reader. This satisfies all constraints except memory."""
     retention, model = built.retention, built.retention.model
     for run in retention.all_runs():
         if run.index:

@@ -1,4 +1,4 @@
-"""OLLA's addresses: of two pieces that are held together, one lies above the other."""
+"""OLLA's address constraints: of two pieces that are live together, one lies above the other."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tvm_memopt.solvers.published.olla.order_rows import Timetable
 
 
 def unit_of(sizes: Sequence[int], alignment: int, disabled: Collection[str]) -> int:
-    """What bytes are counted in: a divisor of all ``sizes``, which are multiples of ``alignment``."""
+    """The unit of offsets in bytes: a common divisor of ``sizes``, which are multiples of ``alignment``."""
     return alignment if "common-divisor" in disabled else math.gcd(*sizes) or alignment
 
 
 def add_addresses(
     table: Timetable, arena: int, upper: int, disabled: Collection[str], fixed: Mapping[int, int]
 ) -> tuple[list[int], int]:
-    """(an address variable per piece, their unit in bytes); ``arena`` is a variable in bytes, at most ``upper``.
+    """Return (an address variable per piece, their unit in bytes). ``arena`` is a variable in bytes, at most ``upper``.
 
-    ``fixed``: byte offsets of pieces that are settled. Offsets are multiples of the alignment, so padded
-    sizes keep pieces apart; only the end of each is counted without padding.
+    ``fixed``: byte offsets of pieces that are already placed. Offsets are multiples of the alignment, so padded sizes
+    separate the pieces; only the end of each is counted without padding.
     """
     pieces, programme = table.pieces, table.programme
     padded = [align_up(piece.nbytes, pieces.graph.alignment) for piece in pieces.pieces]
@@ -49,7 +49,7 @@ def _never_meet(pieces: Pieces, one: int, other: int) -> bool:
 def _keep_apart(
     table: Timetable, addresses: Sequence[int], sizes: Sequence[int], pair: tuple[int, int], single_bit: bool
 ) -> None:
-    """below + above (+ shares) >= live(one, t) + live(other, t) - 1 at every step that both may have."""
+    """below + above (+ shares) >= live(one, t) + live(other, t) - 1 at every step t at which both may be live."""
     one, other = pair
     programme = table.programme
     shares = {t: v for (k, t), v in table.shares.items() if {k.source, k.target} == {one, other}}
@@ -65,7 +65,7 @@ def _keep_apart(
         live, live_other = table.live(one, t), table.live(other, t)
         if live and live_other:
             terms = {below: 1, above: 1} | {v: 1 for step, v in shares.items() if step == t}
-            for variable in (*live, *live_other):  # twice where both begin in one op
+            for variable in (*live, *live_other):  # appears twice if both begin in one op
                 terms[variable] = terms.get(variable, 0) - 1
             programme.add(terms, low=-1)
 

@@ -1,7 +1,7 @@
-"""OLLA's lifetimes (its equations 1 to 11): when each op runs, and which pieces are held at each step.
+"""OLLA's lifetimes (its equations 1 to 11): when each op runs, and which pieces are live at each step.
 
-x[o, t] stands for OLLA's G of all outputs of op o at once, which its equation 6 sets equal; P[e, t] is "piece e
-is preserved into step t". One op runs per step, so that a step's memory is that of a sequential program.
+x[o, t] is OLLA's G for all outputs of op o, which its equation 6 makes equal. P[e, t] means that piece e is preserved
+into step t. One op runs per step, so the memory at a step is that of a sequential program.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tvm_memopt.solvers.published.olla.programme import Programme
 
 @dataclass(frozen=True)
 class Spans:
-    """First and last step that each op may have."""
+    """First and last possible step of each op."""
 
     earliest: Sequence[int]
     latest: Sequence[int]
@@ -23,7 +23,7 @@ class Spans:
 
 @dataclass
 class Timetable:
-    """The variables; what is absent is 0. ``shares[k, t]``: pair k shares its bytes at step t."""
+    """The variables; a missing one is 0. ``shares[k, t]``: pair k shares its bytes at step t."""
 
     pieces: Pieces
     spans: Spans
@@ -38,7 +38,7 @@ class Timetable:
         return range(len(self.pieces.graph.ops))
 
     def live(self, index: int, step: int) -> dict[int, int]:
-        """Terms that sum to 1 where piece ``index`` is held at ``step``: OLLA's G + P."""
+        """Terms that sum to 1 if piece ``index`` is live at ``step``: OLLA's G + P."""
         opener = self.pieces.pieces[index].opener
         found = [self.preserved.get((index, step)), None if opener is None else self.x.get((opener, step))]
         return {variable: 1 for variable in found if variable is not None}
@@ -50,7 +50,7 @@ class Timetable:
 
 
 def spans_of(pieces: Pieces, disabled: Collection[str], order: Sequence[int] | None = None) -> Spans:
-    """The windows, or all steps without that trick, or for a known ``order`` the one step of each op."""
+    """The windows; all steps if that technique is disabled; for a known ``order``, the one step of each op."""
     count = len(pieces.graph.ops)
     if order is not None:
         step = {op: t for t, op in enumerate(order)}
@@ -62,7 +62,7 @@ def spans_of(pieces: Pieces, disabled: Collection[str], order: Sequence[int] | N
 
 
 def add_timetable(programme: Programme, pieces: Pieces, spans: Spans, disabled: Collection[str]) -> Timetable:
-    """Variables and rows of the order."""
+    """Add the variables and rows of the order."""
     table = Timetable(pieces, spans, programme)
     for op in table.steps:
         for t in range(spans.earliest[op], spans.latest[op] + 1):
@@ -78,7 +78,7 @@ def add_timetable(programme: Programme, pieces: Pieces, spans: Spans, disabled: 
 
 
 def _add_precedences(table: Timetable) -> None:
-    """OLLA's control edges, for every edge: by step t an op has run only if its predecessor had by t - 1."""
+    """OLLA's control edges, for every edge: an op can run by step t only if its predecessor has run by t - 1."""
     for op, predecessors in enumerate(table.pieces.graph.predecessors):
         for predecessor in predecessors:
             for t in range(table.spans.earliest[op], table.spans.latest[op] + 1):
@@ -88,8 +88,8 @@ def _add_precedences(table: Timetable) -> None:
 
 
 def _add_preserved(table: Timetable, index: int, piece: Piece, fix: bool) -> None:
-    """P over the piece's span, with equations 2 (nothing comes back), 5 (read where held), 9 and 11."""
-    if piece.opener in piece.closers and not piece.returned:  # a workspace, or an output that nobody reads
+    """P over the lifetime of the piece, with equations 2 (no return), 5 (read while held), 9 and 11."""
+    if piece.opener in piece.closers and not piece.returned:  # a workspace, or an output without readers
         return
     spans, programme, x = table.spans, table.programme, table.x
     born = -1 if piece.opener is None else spans.earliest[piece.opener]
@@ -109,7 +109,7 @@ def _add_preserved(table: Timetable, index: int, piece: Piece, fix: bool) -> Non
 
 
 def _add_sharing(table: Timetable) -> None:
-    """A pair shares at step t only if its op runs there and its input is not preserved any further."""
+    """A pair shares at step t only if its op runs there and its input is not preserved further."""
     programme, used = table.programme, dict[tuple[str, int], dict[int, int]]()
     for pair in table.pieces.pairs:
         for t in range(table.spans.earliest[pair.op], table.spans.latest[pair.op] + 1):
@@ -124,7 +124,7 @@ def _add_sharing(table: Timetable) -> None:
 
 
 def add_loads(table: Timetable, sizes: Sequence[int], peak: int) -> None:
-    """Equation 10: the pieces held at each step weigh at most ``peak``, shared bytes counted once."""
+    """Equation 10: the pieces live at each step need at most ``peak``; shared bytes count once."""
     for t in table.steps:
         terms: dict[int, int] = {peak: -1}
         for index, size in enumerate(sizes):
@@ -137,7 +137,7 @@ def add_loads(table: Timetable, sizes: Sequence[int], peak: int) -> None:
 
 
 def hint_order(table: Timetable, order: Sequence[int], offsets: Mapping[int, int] | None = None) -> None:
-    """Begin at ``order``, with the offsets of pieces where they decide which pairs share."""
+    """Start from ``order``, with the offsets of pieces where they decide which pairs share."""
     step = {op: t for t, op in enumerate(order)}
     hints = table.programme.hints
     for (op, t), variable in table.x.items():

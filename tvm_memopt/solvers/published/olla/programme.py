@@ -1,4 +1,4 @@
-"""An integer programme as plain rows, for whichever solver is there."""
+"""An integer programme as plain rows, independent of the solver."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Terms = Mapping[int, int]  # variable -> coefficient
 
 @dataclass(frozen=True)
 class Row:
-    """low <= sum of ``terms`` <= high, where the 0/1 variable ``when`` is 1 (or, written ~variable, 0)."""
+    """low <= sum of ``terms`` <= high, enforced if the 0/1 variable ``when`` is 1 (if written ~variable: 0)."""
 
     terms: Terms
     low: int | None
@@ -28,7 +28,7 @@ class Row:
 
 @dataclass
 class Programme:
-    """Integer variables with bounds, rows, and one variable to be made as small as possible."""
+    """Integer variables with bounds, rows, and one variable to minimise."""
 
     bounds: list[tuple[int, int]] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Programme:
     objective: int = -1
 
     def variable(self, low: int = 0, high: int = 1) -> int:
-        """A new variable, 0/1 unless other bounds are given."""
+        """Add a variable, 0/1 unless other bounds are given, and return its index."""
         self.bounds.append((low, high))
         return len(self.bounds) - 1
 
@@ -48,15 +48,17 @@ class Programme:
         high: int | None = None,
         when: int | None = None,
     ) -> None:
-        """A row; see Row."""
+        """Add a row; see Row."""
         self.rows.append(Row(terms, low, high, when))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``values`` of all variables, None where none were found; no solution has an objective below ``bound``.
+    """Result of a solve.
 
-    ``none``: proved that there is no solution.
+    ``values``: of all variables; None if no solution was found.
+    ``bound``: a lower bound on the objective.
+    ``none``: whether it is proved that there is no solution.
     """
 
     values: list[int] | None
@@ -66,7 +68,7 @@ class Outcome:
 
 
 def solve_programme(programme: Programme, backend: Backend, deadline: Deadline, seed: int, threads: int) -> Outcome:
-    """Minimise; Ctrl-C ends the search early and raises nothing; the outcome says so."""
+    """Minimise the objective. Ctrl-C ends the search early without raising; the outcome reports it."""
     if deadline.passed:
         return Outcome(None, programme.bounds[programme.objective][0], False)
     if backend == "scip":
@@ -98,7 +100,7 @@ def _solve_with_cp_sat(programme: Programme, deadline: Deadline, seed: int, thre
 
 
 def _solve_with_scip(programme: Programme, deadline: Deadline) -> Outcome:
-    """SCIP counts in floating point: only for rows without ``when``, whose 0/1 answers are rounded safely."""
+    """Solve with SCIP, which uses floating point. Only for rows without ``when``, whose 0/1 answers round safely."""
     from ortools.linear_solver.python import model_builder
 
     solver, model = model_builder.Solver("scip"), model_builder.Model()
@@ -115,13 +117,13 @@ def _solve_with_scip(programme: Programme, deadline: Deadline) -> Outcome:
     model.minimize(variables[programme.objective])
     solver.set_time_limit_in_seconds(deadline.remaining)
     status, pressed = call_stoppable(lambda: solver.solve(model), solver.stop_search)
-    # SCIP has a handler of Ctrl-C of its own, and ends early for nothing else.
+    # SCIP handles Ctrl-C itself, and ends early for no other reason.
     interrupted = pressed or (status == model_builder.SolveStatus.FEASIBLE and not deadline.passed)
     return replace(_scip_outcome(programme, solver, status, variables), interrupted=interrupted)
 
 
 def _scip_outcome(programme: Programme, solver: Any, status: Any, variables: Sequence[Any]) -> Outcome:
-    """The bound gives way by as much as SCIP's tolerance of 1e-6 can be worth in the heaviest row."""
+    """Convert the outcome. The bound is lowered by what SCIP's tolerance of 1e-6 can amount to in the heaviest row."""
     from ortools.linear_solver.python import model_builder
 
     low = programme.bounds[programme.objective][0]

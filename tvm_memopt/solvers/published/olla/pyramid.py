@@ -1,4 +1,4 @@
-"""OLLA's manual placement: of lives that lie inside one another the longest goes to the ground."""
+"""OLLA's manual placement: of nested lifetimes, the longest is placed lowest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tvm_memopt.solvers.joint.pieces import Piece, Pieces
 
 
 def pyramid(pieces: Pieces, order: Sequence[int]) -> dict[int, int]:
-    """Byte offsets of the pieces in the pyramid: again and again the longest life inside the last one's."""
+    """Byte offsets of the pieces in the pyramid: repeatedly the longest lifetime nested in the previous one."""
     step = {op: t for t, op in enumerate(order)}
 
     def life(piece: Piece) -> tuple[int, int]:

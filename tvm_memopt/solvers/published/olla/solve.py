@@ -1,4 +1,4 @@
-"""OLLA's plan: order and addresses as integer programmes, one after the other or as one."""
+"""OLLA's plan: order and addresses as integer programmes, one after the other or combined."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tvm_memopt.solvers.published.olla.pyramid import pyramid
 from tvm_memopt.solvers.request import Deadline, Request
 
 Mode = Literal["joint", "two-phase"]
-_MOST_CHOICES = 1_500_000  # two pieces at one step; more take longer to write down than most time limits
-_ORDER_SHARE = 0.5  # of the time limit, for the order where addresses follow
+_MOST_CHOICES = 1_500_000  # pairs of pieces at one step; more take longer to build than most time limits
+_ORDER_SHARE = 0.5  # of the time limit, for the order if addresses follow
 
 
 def solve_olla(
@@ -34,11 +34,15 @@ def solve_olla(
     incumbent: Plan | None = None,
     backend: Backend = "cp-sat",
 ) -> Plan:
-    """The plan of OLLA (arXiv 2210.12924) without recomputation, never worse than ``incumbent``.
+    """Return the plan of OLLA (arXiv 2210.12924) without rematerialisation, never worse than ``incumbent``.
 
-    "joint": one programme, whose optimum is the least arena there is. "two-phase", as its authors run it: the
-    order of least peak, then its addresses; ``backend`` solves the order. Meant for small graphs: one that is
-    too large gives back the incumbent, or the given order. Ctrl-C returns the best so far.
+    ``mode``: "joint" solves one programme, whose optimum is the smallest possible arena. "two-phase" is what its
+    authors run: the order of lowest peak, then its addresses.
+    ``disabled``: names from OLLA_SWITCHES.
+    ``backend``: solver of the order in "two-phase" mode.
+
+    It is meant for small graphs. For one that is too large, it returns the incumbent or the given order. Ctrl-C returns
+    the best plan so far.
     """
     request = request or Request()
     if backend == "scip" and mode == "joint":
@@ -49,7 +53,7 @@ def solve_olla(
     if search.fits_memory and search.best.arena > search.goal:
         try:
             (_solve_joint if mode == "joint" else _solve_in_phases)(search)
-        except KeyboardInterrupt:  # while a programme was written down
+        except KeyboardInterrupt:  # while building a programme
             search.interrupted = True
     plan = search.plan(mode)
     check(graph, plan)
@@ -70,7 +74,7 @@ class _Answer:
 
 @dataclass
 class _Search:
-    """``bound`` holds for every plan, ``order_bound`` for those without recomputation."""
+    """``bound`` holds for every plan, ``order_bound`` for plans without rematerialisation."""
 
     graph: Graph
     request: Request
@@ -96,7 +100,7 @@ class _Search:
 
     @property
     def goal(self) -> int:
-        """No smaller arena is asked for."""
+        """Smaller arenas are not searched for."""
         return max(self.order_bound, self.request.budget_nbytes or 0)
 
     def placed(self, order: tuple[int, ...], method: str) -> _Answer:
@@ -168,7 +172,7 @@ def _solve_in_phases(search: _Search) -> None:
 
 
 def _solve_order(search: _Search) -> _Answer:
-    """Phase 1: the order of least peak live bytes, its buffers placed greedily."""
+    """Phase 1: the order with the lowest peak live bytes, its buffers placed greedily."""
     programme, pieces, known = Programme(), search.pieces, search.best
     peak_known = max(profile_of(known.lives), default=0)
     plain = working_set_bound(replace(search.graph, alignment=1))[0]
@@ -187,7 +191,7 @@ def _solve_order(search: _Search) -> _Answer:
 def _solve_addresses(
     search: _Search, start: _Answer, order: Sequence[int] | None, fixed: dict[int, int], goal: int
 ) -> Outcome:
-    """Addresses for ``order``, or with None for the best of all orders; a better answer is kept."""
+    """Find addresses for ``order``, or for the best of all orders if None. A better answer is kept."""
     programme, pieces = Programme(), search.pieces
     arena = programme.objective = programme.variable(goal, start.arena)
     table = add_timetable(programme, pieces, spans_of(pieces, search.disabled, order), search.disabled)

@@ -1,1 +1,1 @@
-"""Minimum cuts: which tensors a large step keeps, and what repeats cost at least."""
+"""Minimum cuts: which tensors to keep across a step, and lower bounds on the cost of repeats."""

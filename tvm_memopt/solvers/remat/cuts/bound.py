@@ -1,13 +1,14 @@
-"""A lower bound on what repeats cost under a budget: the minimum cut at one op's first run, memory having a price.
+"""A lower bound on the cost of repeats under a budget: a minimum cut at one op's first run, with a price on memory.
 
-Take any schedule and the first run of op x. Its ancestors have run by then, none of its descendants has. A tensor that
-a descendant reads, or the caller gets, and that an ancestor writes, is held at that step, or the ancestor runs again.
-The bytes held, with those that x touches, are at most the budget. So for every price p >= 0 of a byte
+Take any schedule and the first run of op x. By then its ancestors have run, and none of its descendants has. A tensor
+that an ancestor writes and that a descendant reads, or that is returned, is live at that step, or the ancestor runs
+again. The live bytes, including those that x touches, are at most the budget. For every price p >= 0 per byte,
 
-    least of (cost of ancestors that run again + p * bytes of what is held) - p * (budget - bytes that x touches)
+    min (cost of ancestors that run again + p * bytes of live tensors) - p * (budget - bytes that x touches)
 
-is at most the cost of the repeats; the least is a minimum cut. Ops that are neither count as free to run later. Unlike
-the bound by prices on orders, it needs no order to be bounded, and it is close where one step divides the graph.
+is therefore at most the cost of the repeats. The minimum is a minimum cut. Ops that are neither ancestors nor
+descendants count as free to run later. Unlike the price bound on orders, this bound needs no bound on an order, and it
+is tight if one step divides the graph.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ from tvm_memopt.graph.liveness import best_sharing
 from tvm_memopt.solvers.remat.cuts.division import widest_step
 from tvm_memopt.solvers.request import Deadline
 
-_UNITS = 2**36  # of cost, for the cost of every op once
+_UNITS = 2**36  # cost units of the cost with every op once
 _INFINITE = 2**50
-_BESIDE = (0, -1, 1, 2)  # ops tried, from the widest step of an order on
-_FULLEST = 12  # ops tried besides: where the order holds the most
-_CUTS = 16  # prices tried for each
-_TOLERANCE = 1e-9  # of the cost and of p * budget: sums of doubles
+_BESIDE = (0, -1, 1, 2)  # ops tried, relative to the widest step of an order
+_FULLEST = 12  # ops tried besides: at the fullest steps of the order
+_CUTS = 16  # prices tried for each op
+_TOLERANCE = 1e-9  # relative to the cost and to p * budget, which are sums of doubles
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """The least at a price: its ``value`` is a cost; ``held``: bytes."""
+    """The minimum cut at a price: ``value`` is a cost, ``held`` the bytes kept."""
 
     value: float
     held: float
 
 
 class CutBound:
-    """The bound that the first run of ``op`` gives."""
+    """The lower bound from the first run of ``op``."""
 
     def __init__(self, graph: Graph, op: int, budget_nbytes: int) -> None:
         self.unit = (graph.base_cost or 1.0) / _UNITS
@@ -63,7 +64,7 @@ class CutBound:
         self.reader, self.read = np.array(pairs, np.int64).reshape(-1, 2).T
 
     def at(self, price: float) -> _Cut:
-        """The minimum cut at a price of a byte."""
+        """The minimum cut at ``price`` per byte."""
         from ortools.graph.python import max_flow
 
         tensors, ops = 2 + np.arange(len(self.tensors)), 2 + len(self.tensors) + np.arange(len(self.ops))
@@ -82,7 +83,7 @@ class CutBound:
         return _Cut(flow.optimal_flow() * self.unit, float(held))
 
     def best(self, most_price: float, deadline: Deadline) -> float:
-        """The most that a price between 0 and ``most_price`` shows: by ratio, towards where the held bytes fit."""
+        """The best bound for prices from 0 to ``most_price``, by search in ratios towards where the held bytes fit."""
         best, low, high = 0.0, most_price * 2.0**-24, most_price
         for _ in range(_CUTS):
             if deadline.passed:
@@ -96,9 +97,9 @@ class CutBound:
 
 
 def bound_by_cuts(graph: Graph, order: Sequence[int], budget_nbytes: int, deadline: Deadline) -> float:
-    """No schedule within the budget has repeats of a smaller summed cost; 0 where nothing is shown.
+    """Return a lower bound on the total cost of repeats of any schedule within the budget; 0 if none is found.
 
-    The ops tried are those about the widest step of ``order`` and those of its fullest steps.
+    The ops tried are those around the widest step of ``order`` and those of its fullest steps.
     """
     total = sum(tensor.nbytes for tensor in graph.tensors)
     if not total or not graph.base_cost:
@@ -120,7 +121,7 @@ def _places(graph: Graph, order: Sequence[int]) -> list[int]:
 
 
 def _cost(graph: Graph, op: int, again: bool) -> float:
-    """Of a run after the first run of x; ``again``: it ran before that in any schedule."""
+    """Cost of a run after the first run of x. ``again``: every schedule runs the op before that."""
     if not again:
         return 0.0
     return graph.ops[op].cost if graph.ops[op].recomputable else np.inf
@@ -136,7 +137,7 @@ def _reached(neighbours: Sequence[Sequence[int]], op: int) -> set[int]:
 
 
 def _own_bytes(graph: Graph, op: int) -> int:
-    """What the op touches, less the most that in-place pairs share."""
+    """Bytes the op touches, minus the most that in-place pairs can share."""
     pairs = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op].inplace)
     shared = [
         (source, target, min(graph.tensors[source].nbytes, graph.tensors[target].nbytes))

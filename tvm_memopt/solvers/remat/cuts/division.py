@@ -1,6 +1,6 @@
-"""An order divided at one step: what the late part reads of the early part is kept across it or made again.
+"""An order divided at one step. Early tensors read in the late part are kept across the step or recomputed.
 
-In a training step the early part is the forward pass and the late part the backward pass.
+In a training step, the early part is the forward pass and the late part the backward pass.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from tvm_memopt.graph import Graph
 
 
 class Division:
-    """``order`` divided before ``step``, as arrays over the early ops, which go by their place in the order, and over
-    the planned tensors that they write, which are numbered in the order of their making."""
+    """``order`` divided before ``step``, as arrays over the early ops, indexed by position in the order, and over the
+    planned tensors that they write, numbered in the order in which they are written."""
 
     def __init__(self, graph: Graph, order: Sequence[int], step: int) -> None:
         self.graph, self.order, self.step = graph, tuple(order), step
@@ -39,18 +39,18 @@ class Division:
 
     @property
     def never(self) -> int:
-        """Stands for a read that does not come; a returned tensor is read at ``len(order)``."""
+        """Stands for a read that never comes. A returned tensor is read at ``len(order)``."""
         return len(self.order) + 1
 
     @property
     def wanted(self) -> np.ndarray:
-        """Per tensor: whether the late part reads it, or it is returned."""
+        """For each tensor: whether the late part reads it, or it is returned."""
         return self.first_late < self.never
 
 
 @dataclass(frozen=True)
 class LazySchedule:
-    """``steps`` with the place in the order that each stands at; per tensor its ``first`` and ``last`` late read."""
+    """``steps``, with the position in the order of each; for each tensor, its ``first`` and ``last`` late read."""
 
     steps: tuple[int, ...]
     places: np.ndarray
@@ -59,8 +59,8 @@ class LazySchedule:
 
 
 def lazy_schedule(division: Division, again: set[int]) -> LazySchedule:
-    """The order, where the early ops at the places ``again`` run once more, right before the first late read of what
-    they write by the order or by another op that runs again. What nobody reads is not made again. O(edges)."""
+    """The order, with the early ops at positions ``again`` run once more, right before the first late read of their
+    outputs by the order or by another repeat. Outputs that nobody reads are not recomputed. O(edges)."""
     builder = _Builder(division, set(again))
     end = len(division.order)
     for place in range(division.step, end):
@@ -84,7 +84,7 @@ class _Builder:
         self.places.append(now)
 
     def want(self, now: int, tensors: Sequence[int]) -> None:
-        """Make again what ``tensors`` wait for; depth first, without recursion: chains can be long."""
+        """Recompute what ``tensors`` depend on, depth first. Without recursion, since chains can be long."""
         stack: list[tuple[int, Iterator[int]]] = [(-1, iter(tensors))]
         while stack:
             at, rest = stack[-1]
@@ -97,7 +97,7 @@ class _Builder:
                 self.put(at, now)
 
     def read(self, now: int, tensor: int) -> int:
-        """The place of the op that has to run again first, or -1."""
+        """Position of the op that has to run again first, or -1."""
         self.first[tensor] = min(self.first[tensor], now)
         self.last[tensor] = max(self.last[tensor], now)
         made = self.made_at[tensor]
@@ -108,9 +108,9 @@ class _Builder:
 
 
 def widest_step(graph: Graph, order: Sequence[int]) -> int:
-    """The step before which the most bytes wait that were made and are read again later: the best to divide at.
+    """The best step to divide at: the one crossed by the most bytes that were written before it and are read after it.
 
-    What is only kept for the caller does not count.
+    Tensors kept only for the caller do not count.
     """
     place = {op: at for at, op in enumerate(order)}
     change = np.zeros(len(order) + 1, np.int64)

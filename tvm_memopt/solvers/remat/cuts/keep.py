@@ -1,9 +1,9 @@
-"""What to keep and what to make again at given prices of memory, as a minimum cut.
+"""Which tensors to keep and which to recompute at given prices of memory, as a minimum cut.
 
-A tensor that the late part of an order wants is either kept from its last early read to its first late one, which costs
-its bytes times the summed prices of the steps between, or its producer runs again, which costs that op's time and makes
-what it reads wanted too. The least sum of both is a minimum cut; torch's partitioner of joint graphs (Horace He and
-Shangdi Yu, 2022) cuts in the same way, without prices over time.
+A tensor that the late part of an order needs can be kept from its last early read to its first late one. This costs its
+bytes times the sum of the prices of the steps between. Otherwise its producer runs again, which costs that op's time
+and makes its inputs needed too. The minimum of the total is a minimum cut. The partitioner of joint graphs in torch
+(Horace He and Shangdi Yu, 2022) cuts in the same way, without prices over time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from tvm_memopt.solvers.remat.cuts.division import Division, LazySchedule
 
-_UNITS = 2**36  # of cost, for the cost of every op once
+_UNITS = 2**36  # cost units of the cost with every op once
 _INFINITE = 2**50
 
 
@@ -31,10 +31,12 @@ class KeepCut:
         self.op_node = 2 + len(division.tensors) + np.arange(division.step)
 
     def again(self, prices: np.ndarray, weights: np.ndarray, before: LazySchedule, ran: set[int]) -> set[int]:
-        """Places of the early ops that are best run again.
+        """Return the positions of the early ops that are best run again.
 
-        ``prices``: of a byte at each place of the order. ``weights``: factors on tensors' bytes. ``before`` is the
-        schedule of the ops ``ran``: the cut takes the reads to stay where they are in it, so it is to be repeated.
+        ``prices``: price of a byte at each position of the order.
+        ``weights``: factors on the bytes of tensors.
+        ``before``: the schedule in which the ops ``ran`` run again. The cut assumes that reads stay where they are in
+        it, so the call is to be repeated.
         """
         division = self.division
         summed = np.concatenate([[0.0], np.cumsum(prices)])
@@ -42,7 +44,7 @@ class KeepCut:
         first = np.minimum(self._supposed_reads(before), end)
         kept = summed[first] - summed[np.minimum(division.last_early + 1, first)]
         until = np.minimum(np.where(division.wanted, division.first_late, np.maximum(before.last, first)), end)
-        early = division.nbytes * np.maximum(0.0, summed[until] - summed[first])  # made before the order reads it
+        early = division.nbytes * np.maximum(0.0, summed[until] - summed[first])  # written before the order reads it
         repeated = np.isin(division.made_at, list(ran))
         joint = repeated[self.read] & np.isin(self.reader, list(ran)) & division.wanted[self.read]
         charge = np.bincount(self.reader[joint], early[self.read[joint]], minlength=division.step)
@@ -71,7 +73,7 @@ class KeepCut:
         return np.minimum(costs / self.unit, _INFINITE - 1).astype(np.int64)
 
     def _supposed_reads(self, before: LazySchedule) -> np.ndarray:
-        """Per tensor the first late read; of what is not read, that by its reader, if that were to run again."""
+        """The first late read of each tensor. For an unread one, that of its reader, if that were to run again."""
         division = self.division
         first: list[int] = before.first.tolist()
         read = (before.first < division.never).tolist()

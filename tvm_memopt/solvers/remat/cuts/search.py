@@ -1,4 +1,4 @@
-"""Schedules from cuts: prices of memory that make what is kept fit the budget, in few and in many sections."""
+"""Schedules from cuts: memory prices at which the kept tensors fit the budget, with few and with many sections."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tvm_memopt.solvers.remat.cuts.sections import handed_on, section_starts
 from tvm_memopt.solvers.request import Deadline
 
 SECTIONS = 1, 17, 65, 5, 3, 9, 33, 2, 129
-"""Numbers of sections that are tried, in this order."""
+"""Numbers of sections to try, in this order."""
 
-_COARSE = tuple(2.0**power for power in range(-7, 6))  # prices, in costs of a graph over the bytes that it divides
+_COARSE = tuple(2.0**power for power in range(-7, 6))  # prices: graph cost over bytes at the division
 _HALVINGS = 12  # of the ratio between a price that is too low and one that is not
-_CLOSE = 0.999  # of the budget: a plan that takes so much is not worth a finer price
-_SETTLING = 2  # cuts at one price: each takes the reads to stay where the one before has put them
-_REFINED = 3  # numbers of sections, the best, that get prices over time
+_CLOSE = 0.999  # of the budget: above this, a plan does not need a finer price
+_SETTLING = 2  # cuts at one price, each assuming the reads of the schedule before it
+_REFINED = 3  # number of best section counts that are refined by prices over time
 _STEPS = 40  # of the prices over time
 _STRETCHES = 128  # of the order, each with the price of its fullest step
 _STEP_SIZE, _STEP_DECAY = 0.5, 8.0
-_TILT = 0.05  # a tensor made later seems so much smaller: equal layers must not change all at once
+_TILT = 0.05  # later tensors count as slightly smaller, so that equal layers do not change together
 
 
 @dataclass
 class _State:
-    """One plan: the ops that run again, the schedule of them, bytes held by place of the order, and the cost."""
+    """One plan: the ops to run again, their schedule, live bytes by position in the order, and the cost."""
 
     again: set[int]
     lazy: LazySchedule
@@ -66,7 +66,7 @@ class _Keeping:
         return bool(self.flag[0]) or self.deadline.passed
 
     def state(self, again: set[int]) -> _State:
-        """The plan in which the ops run again; handed out where it is the best so far."""
+        """The plan in which the ops ``again`` run again. It is handed out if it is the best so far."""
         lazy = lazy_schedule(self.division, again)
         load = np.zeros(len(self.division.order))
         np.maximum.at(load, lazy.places, native.profile(self.problem, lazy.steps))
@@ -87,7 +87,7 @@ class _Keeping:
 
 @dataclass
 class _Sectioned:
-    """What one price at the dividing step came to in so many sections."""
+    """Result of one price at the dividing step, for one number of sections."""
 
     sections: int
     price: float
@@ -103,10 +103,10 @@ def keep_schedules(
     flag: np.ndarray,
     take: Callable[[tuple[int, ...]], None],
 ) -> None:
-    """Divide ``order`` at its widest step and keep across it what is worth its bytes.
+    """Divide ``order`` at its widest step and keep the tensors across it that are worth their bytes.
 
-    ``take`` is called with ever better schedules: a better one costs less within the budget, or has a smaller peak
-    while none is. It needs the native library and ends where ``deadline`` passes or ``flag[0]`` is set.
+    ``take`` is called with ever better schedules: a better one costs less within the budget, or has a lower peak while
+    none is within it. Needs the native library. Ends at ``deadline`` or when ``flag[0]`` is set.
     """
     step, problem = widest_step(graph, order), native.packed_remat(graph)
     if problem is None or step < 2:
@@ -133,7 +133,7 @@ def _divide(keeping: _Keeping, sections: int) -> None:
 
 
 def _priced(keeping: _Keeping, sections: int) -> _Sectioned:
-    """The lowest price at the dividing step that keeps the budget: doubled until one does, then by bisection."""
+    """The lowest price at the dividing step that keeps the budget, found by doubling, then bisection."""
     _divide(keeping, sections)
     state = keeping.state(set())
     best = _Sectioned(sections, keeping.unit, state, keeping.rank(state))
@@ -153,7 +153,7 @@ def _priced(keeping: _Keeping, sections: int) -> _Sectioned:
 
 
 def _settled(keeping: _Keeping, best: _Sectioned, price: float, state: _State) -> _State:
-    """The plan at one price, from ``state`` on; ``best`` is replaced where it is better."""
+    """The plan at one price, starting from ``state``. ``best`` is replaced if the plan is better."""
     prices = np.zeros(len(keeping.division.order))
     prices[keeping.division.step - 1] = price
     for _ in range(_SETTLING):
@@ -165,7 +165,7 @@ def _settled(keeping: _Keeping, best: _Sectioned, price: float, state: _State) -
 
 
 def _refine(keeping: _Keeping, start: _Sectioned) -> None:
-    """Prices over time by subgradient steps: a step over the budget gets dearer, one below it cheaper."""
+    """Adjust prices over time by subgradient steps: raise them at steps over the budget, lower them below it."""
     _divide(keeping, start.sections)
     state, end = start.state, len(keeping.division.order)
     prices = np.zeros(end)
@@ -182,7 +182,7 @@ def _refine(keeping: _Keeping, start: _Sectioned) -> None:
 
 
 def _fullest(load: np.ndarray) -> np.ndarray:
-    """The fullest place of each stretch."""
+    """The fullest position of each stretch."""
     width = -(-len(load) // _STRETCHES)
     padded = np.full(width * -(-len(load) // width), -np.inf)
     padded[: len(load)] = load

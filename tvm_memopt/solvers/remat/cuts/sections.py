@@ -1,7 +1,8 @@
-"""The early part of a division in sections: what a section hands on is not made again, so no chain of repeats is long.
+"""The early part of a division, split into sections. What a section hands on is not recomputed.
 
-Without sections, the cheapest way to free bytes at the dividing step can be to make everything again from the inputs,
-and then to hold all of it. These are the segments of checkpointing (Chen et al., 2016), at the narrowest steps.
+Chains of repeats therefore stay short. Without sections, the cheapest way to free bytes at the dividing step can be to
+recompute everything from the inputs, and then to hold all of it. Sections are the segments of checkpointing (Chen et
+al., 2016), cut at the narrowest steps.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from tvm_memopt.solvers.remat.cuts.division import Division
 
 
 def section_starts(division: Division, sections: int) -> list[int]:
-    """Where sections begin, but for the first: near equal parts of the wanted bytes, where few are handed on."""
+    """Starts of all sections but the first: near equal parts of the needed bytes, where few bytes are handed on."""
     step = division.step
     change = np.zeros(step + 1)
     np.add.at(change, division.made_at + 1, division.nbytes)
@@ -30,7 +31,7 @@ def section_starts(division: Division, sections: int) -> list[int]:
 
 
 def handed_on(division: Division, starts: list[int]) -> np.ndarray:
-    """Per early op: whether the next section, and none after that, reads what it writes."""
+    """For each early op: whether only the next section, and none after it, reads its outputs."""
     section = np.searchsorted(np.array(starts, np.int64), np.arange(division.step), side="right")
     last = section[np.minimum(division.last_early, division.step - 1)]
     crossing = division.made_at[last == section[division.made_at] + 1]

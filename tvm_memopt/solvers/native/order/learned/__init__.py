@@ -1,4 +1,4 @@
-"""Orders by learned scores, in C++: see policy.h on policies and relations.h on relations."""
+"""Orders by learned scores, in C++. See policy.h for policies and relations.h for relations."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ STATE_FEATURES = ("delta", "share", "unlock", "recency", "valley")
 
 @dataclass(frozen=True)
 class Policy:
-    """Scores of ops: ``priority`` (ops), and ``weights`` (ops x STATE_FEATURES) of what the state adds, or none.
+    """Scores of ops: ``priority`` (ops), and ``weights`` (ops x STATE_FEATURES) of the state features, or empty.
 
-    ``safe_moves``: run at once what fits below the peak so far and leaves no more live bytes than it found.
+    ``safe_moves``: immediately run an op that fits below the peak so far and does not increase the live bytes.
     """
 
     priority: np.ndarray
@@ -27,12 +27,12 @@ class Policy:
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """What the library takes."""
+        """The arguments that the library takes."""
         return _floats(self.priority), _floats(self.weights), int(self.safe_moves)
 
 
 class Draws(NamedTuple):
-    """``orders`` (draws x ops), ``held`` bytes (draws x steps from the end), ``peaks``; number of the ``best``."""
+    """``orders`` (draws x ops), ``held`` bytes (draws x steps from the end), ``peaks``, and index of the ``best``."""
 
     orders: np.ndarray
     held: np.ndarray
@@ -41,7 +41,7 @@ class Draws(NamedTuple):
 
 
 class Likelihood(NamedTuple):
-    """``log_probabilities`` and numbers of ``decisions``, per order, and the summed gradients."""
+    """``log_probabilities`` and number of ``decisions`` per order, and the summed gradients."""
 
     log_probabilities: np.ndarray
     decisions: np.ndarray
@@ -50,7 +50,7 @@ class Likelihood(NamedTuple):
 
 
 def relations(problem: PackedProblem, edges: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(ancestors, redundant, forced): bit rows (ops x words, uint64), a flag for each edge, bytes for each op."""
+    """Return (ancestors, redundant, forced): bit rows (ops x words, uint64), a flag per edge, bytes per op."""
     words = (problem.ops + 63) // 64
     ancestors = np.zeros(problem.ops * words, np.int64)
     redundant, forced = np.zeros(edges, np.int32), np.zeros(problem.ops, np.int64)
@@ -67,9 +67,9 @@ def draw(
     seed: int | None = None,
     lower: bool = True,
 ) -> Draws:
-    """``count`` orders: by largest score, with ``noise`` (count x ops) added or fresh Gumbel noise from ``seed``.
+    """Draw ``count`` orders by largest score, plus ``noise`` (count x ops) or fresh Gumbel noise from ``seed``.
 
-    ``lower``: later orders take peaks below the best so far as equal.
+    ``lower``: in later orders, treat peaks below the best so far as equal.
     """
     orders, held = np.zeros(count * problem.ops, np.int32), np.zeros(count * problem.ops, np.int64)
     peaks = np.zeros(count, np.int64)
@@ -88,9 +88,10 @@ def follow(
     limits: np.ndarray | None = None,
     importance: np.ndarray | None = None,
 ) -> Likelihood:
-    """Log-probabilities of the decisions along ``orders`` and their gradients, weighted by ``importance``.
+    """Compute log-probabilities of the decisions along ``orders``, and their gradients weighted by ``importance``.
 
-    ``limits``: per order, the peak up to which safe moves count (default 0). ``importance``: orders x steps from end.
+    ``limits``: for each order, the peak up to which safe moves are made (default 0).
+    ``importance``: (orders x steps from the end).
     """
     count = len(orders)
     limits = np.zeros(count, np.int64) if limits is None else np.require(limits, np.int64, ["C", "W"])
@@ -112,7 +113,10 @@ def beam(
     seconds: float = 1e9,
     flag: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
-    """(order, peak) of a beam search by log-probability less ``peak_weight`` times the peak; narrow when time is up."""
+    """Return (order, peak) of a beam search by log-probability less ``peak_weight`` times the peak.
+
+    The beam narrows to one when time is up.
+    """
     order = np.zeros(problem.ops, np.int32)
     flag = new_flag() if flag is None else flag
     limits = width, branches, peak_weight, seconds, flag

@@ -1,4 +1,4 @@
-// What the learned orders need, as functions of arrays. Ops keep their numbers, which are a valid order.
+// Python bindings of the learned orders. Ops keep their numbers, which form a valid order.
 #include <tvm/ffi/function.h>
 
 #include "../../arrays.h"
@@ -44,8 +44,8 @@ void order_relations(TensorView index, TensorView bytes, TensorView ancestors, T
 }
 
 // Draws one order for each element of `peaks`, into `orders` and `held` (per order and step from the end). `noise`: per
-// order and op, or empty: fresh noise seeded by `seed`, unless that is negative. `lower`: 1 to treat, in later orders,
-// peaks below the best so far as equal. Returns the number of the best order.
+// order and op; if empty, fresh noise seeded by `seed`, or none if `seed` is negative. `lower`: 1 to treat, in later
+// orders, peaks below the best so far as equal. Returns the index of the best order.
 int64_t policy_draw(TensorView index, TensorView bytes, TensorView priority, TensorView weights, int64_t safe_moves,
                     TensorView noise, int64_t seed, int64_t lower, TensorView orders, TensorView held,
                     TensorView peaks) {
@@ -71,7 +71,7 @@ int64_t policy_draw(TensorView index, TensorView bytes, TensorView priority, Ten
 
 // Adds the gradients of the log-probabilities of the decisions along `orders`, weighted by `importance` (per order and
 // step from the end, or empty), to `priority_gradient` and `weights_gradient`. `limits`: per order, the peak up to
-// which safe moves count. `log_probabilities`, `decisions`: per order.
+// which safe moves are made. `log_probabilities`, `decisions`: per order.
 void policy_follow(TensorView index, TensorView bytes, TensorView priority, TensorView weights, int64_t safe_moves,
                    TensorView orders, TensorView limits, TensorView importance, TensorView priority_gradient,
                    TensorView weights_gradient, TensorView log_probabilities, TensorView decisions) {
@@ -92,7 +92,7 @@ void policy_follow(TensorView index, TensorView bytes, TensorView priority, Tens
   }
 }
 
-// The order that a beam finds; returns its peak.
+// Beam search for an order; returns its peak.
 int64_t policy_beam(TensorView index, TensorView bytes, TensorView priority, TensorView weights, int64_t safe_moves,
                     int64_t width, int64_t branches, double peak_weight, double seconds, TensorView flag,
                     TensorView order) {

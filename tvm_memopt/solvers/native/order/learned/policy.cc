@@ -7,12 +7,12 @@ namespace memopt {
 
 namespace {
 
-// The same number for an op on every platform.
+// A hash of an op, the same on every platform.
 uint64_t fingerprint(int32_t op) { return Random(static_cast<uint64_t>(op)).next(); }
 
 double gumbel(Random& random) { return -std::log(-std::log(random.uniform() + 1e-12) + 1e-12); }
 
-// The ready ops of a state, ascending, with the score, the probability and the state features of each.
+// The ready ops of a state in ascending order, with the score, the probability and the state features of each.
 struct Softmax {
   std::vector<int32_t> ready;
   std::vector<double> score, share;
@@ -142,7 +142,7 @@ void draw_order(PolicyState& state, std::span<const float> noise, Random* random
   std::vector<int32_t> ready;
   while (!state.done()) {
     ready = state.ready();
-    std::sort(ready.begin(), ready.end());  // scoring reorders them: fresh noise and ties go by number
+    std::sort(ready.begin(), ready.end());  // scoring reorders them, but noise and ties depend on op numbers
     int32_t best = -1;
     double top = 0;
     for (int32_t op : ready) {

@@ -9,7 +9,7 @@ BitMatrix ancestors_of(const Problem& problem, std::span<int32_t> redundant) {
   size_t edge = 0;
   for (int32_t op = 0; op < problem.ops; ++op) {
     const auto before = problem.before[op];
-    // The latest predecessor first: whatever it covers is redundant. Predecessors stand in ascending order.
+    // The latest predecessor first: the ones it covers are redundant. Predecessors are in ascending order.
     for (size_t i = before.size(); i-- > 0;) {
       const bool covered = ancestors.at(op, before[i]);
       redundant[edge + i] = covered ? 1 : 0;
@@ -38,7 +38,7 @@ std::vector<int64_t> forced_bytes(const Problem& problem, const BitMatrix& ances
   std::vector<int64_t> forced(problem.transient);
   std::vector<uint64_t> steps(ancestors.words());
   for (int32_t t = 0; t < problem.tensors; ++t) {
-    // Held from the producer's successors in time to the last reader: ops after the one and not after the others.
+    // Steps at which the tensor is always live: ops after its producer that are ancestors of, or equal to, some reader.
     std::fill(steps.begin(), steps.end(), 0);
     for (int32_t reader : problem.readers[t]) {
       const auto row = ancestors.row(reader);

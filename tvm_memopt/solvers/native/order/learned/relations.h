@@ -1,4 +1,4 @@
-// How ops stand to each other: ancestors as bit sets, redundant edges, and what must be live when an op runs.
+// Relations between ops: ancestors as bit sets, redundant edges, and the bytes that must be live when an op runs.
 #pragma once
 
 #include "../problem.h"
@@ -24,16 +24,16 @@ class BitMatrix {
   std::vector<uint64_t> bits_;
 };
 
-// Row v: the ops that run before v in every order (transitive closure). `redundant`: per edge, in the order of
-// problem.before, whether another path joins its ends, so that the transitive reduction leaves it out.
+// Row v: the ops that run before v in every order (transitive closure). `redundant`: for each edge, in the order of
+// problem.before, whether another path connects its ends, so that the transitive reduction leaves it out.
 // O(edges * ops / 64). Ops must be numbered in a valid order.
 BitMatrix ancestors_of(const Problem& problem, std::span<int32_t> redundant);
 
 // Row v: the ops that run after v in every order.
 BitMatrix descendants_of(const Problem& problem);
 
-// Per op: bytes held during its step in every order, its own and those of tensors that some ancestor or input has
-// made and some descendant, or the op itself, reads. In-place sharing is left out.
+// For each op: bytes live at its step in every order. These are its own bytes and those of tensors that an ancestor
+// produces (or that are inputs) and that the op or a descendant reads. In-place sharing is left out.
 std::vector<int64_t> forced_bytes(const Problem& problem, const BitMatrix& ancestors, const BitMatrix& descendants);
 
 }  // namespace memopt
