@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tvm_memopt.graph import Lifetimes
-    from tvm_memopt.solvers.layout.exact import Found
+    from tvm_memopt.solvers.layout.exact import LayoutOutcome
     from tvm_memopt.solvers.request import Request
 
 
@@ -78,11 +78,11 @@ def command(
     emit(as_json, document, f"{output}: {_text(document)}")
 
 
-def _search(lives: Lifetimes, request: Request, capacity: int | None) -> Found:
+def _search(lives: Lifetimes, request: Request, capacity: int | None) -> LayoutOutcome:
     from tvm_memopt.solvers.layout.exact import Effort, search
     from tvm_memopt.solvers.native import call_interruptibly
 
-    def run(flag: np.ndarray) -> Found:
+    def run(flag: np.ndarray) -> LayoutOutcome:
         effort = Effort(request.time_limit, request.seed, request.threads, flag)
         return search(lives, 1, effort, capacity=capacity)
 
@@ -92,7 +92,7 @@ def _search(lives: Lifetimes, request: Request, capacity: int | None) -> Found:
     return found
 
 
-def _offsets(source: str, found: Found, capacity: int | None) -> tuple[int, ...]:
+def _offsets(source: str, found: LayoutOutcome, capacity: int | None) -> tuple[int, ...]:
     if found.offsets is not None:
         return found.offsets
     if found.proved:

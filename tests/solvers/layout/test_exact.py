@@ -12,7 +12,7 @@ from tvm_memopt.graph import Allocation, Buffer, Lifetimes
 from tvm_memopt.graph.overlap import overlapping
 from tvm_memopt.solvers.layout import load_bound
 from tvm_memopt.solvers.layout.buffers_csv import read_buffers
-from tvm_memopt.solvers.layout.exact import Effort, Found, fit, greedy, minimise, search
+from tvm_memopt.solvers.layout.exact import Effort, LayoutOutcome, fit, greedy, minimise, search
 from tvm_memopt.solvers.layout.exact_switches import LAYOUT_SWITCHES
 from tvm_memopt.solvers.layout.valleys import fits_by_valleys, least_arena_by_valleys
 
@@ -25,7 +25,7 @@ def without_pairs(lives: Lifetimes) -> Lifetimes:
     return Lifetimes(lives.buffers, (), lives.steps)
 
 
-def assert_sound(lives: Lifetimes, alignment: int, found: Found) -> None:
+def assert_sound(lives: Lifetimes, alignment: int, found: LayoutOutcome) -> None:
     assert found.offsets is not None
     assert placement_is_valid(lives, dict(enumerate(found.offsets)))
     assert all(offset >= 0 and offset % alignment == 0 for offset in found.offsets)

@@ -26,7 +26,7 @@ _MOST_CHOICES = 32  # of sharing pairs; with more, only the heaviest choice and 
 
 
 @dataclass(frozen=True)
-class Found:
+class LayoutOutcome:
     """Result of a placement search.
 
     ``offsets``: in bytes, one per buffer; None if nothing was found.
@@ -64,7 +64,7 @@ def fit(
     alignment: int = 1,
     inplace: Sequence[tuple[int, int]] = (),
     effort: Effort = Effort(),
-) -> Found:
+) -> LayoutOutcome:
     """Find a placement in at most ``capacity`` bytes, or prove that there is none, within the time limit.
 
     Raises BudgetError for invalid sizes or lifetimes.
@@ -82,16 +82,18 @@ def minimise(
     inplace: Sequence[tuple[int, int]] = (),
     target: int = 0,
     effort: Effort = Effort(),
-) -> Found:
+) -> LayoutOutcome:
     """Find the smallest arena, or the first of at most ``target`` bytes. Always returns a placement."""
     return search(make_lifetimes(first, last, nbytes, inplace), alignment, effort, target=target)
 
 
-def search(lives: Lifetimes, alignment: int, effort: Effort, *, capacity: int | None = None, target: int = 0) -> Found:
+def search(
+    lives: Lifetimes, alignment: int, effort: Effort, *, capacity: int | None = None, target: int = 0
+) -> LayoutOutcome:
     """``fit`` in ``capacity`` bytes if it is given, else ``minimise``, for the lifetimes of a schedule."""
     bound = load_bound(lives, alignment)
     if capacity is not None and bound > capacity:
-        return Found(None, None, bound, True)
+        return LayoutOutcome(None, None, bound, True)
     goal = max(bound, target if capacity is None else capacity)
     choices, complete = _choices_of_pairs(lives)
     deadline, nodes, least = Deadline(effort.seconds), 0, 2**62
@@ -106,11 +108,11 @@ def search(lives: Lifetimes, alignment: int, effort: Effort, *, capacity: int | 
             break
     proved_bound = min(max(bound, least) if complete else bound, arena)
     if offsets is None:
-        return Found(None, None, proved_bound, capacity is not None and proved_bound > capacity, nodes)
-    return Found(offsets, arena, proved_bound, capacity is not None or arena == proved_bound, nodes)
+        return LayoutOutcome(None, None, proved_bound, capacity is not None and proved_bound > capacity, nodes)
+    return LayoutOutcome(offsets, arena, proved_bound, capacity is not None or arena == proved_bound, nodes)
 
 
-def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort(), *, inplace: bool = True) -> Found:
+def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort(), *, inplace: bool = True) -> LayoutOutcome:
     """Return the best of the greedy placements, the fastest of which is O(n log n). Always returns a placement.
 
     ``inplace``: whether the pairs that save the most bytes share an offset.
@@ -119,12 +121,12 @@ def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort(), *, inpla
     vectors = _vectors(lives, best_pairs(lives) if inplace else {})
     native.library().layout_greedy(*vectors, alignment, effort.seconds, _flag(effort), offsets, report)
     arena, bound = int(report[0]), load_bound(lives, alignment)
-    return Found(tuple(offsets.tolist()), arena, bound, arena == bound)
+    return LayoutOutcome(tuple(offsets.tolist()), arena, bound, arena == bound)
 
 
 def fit_around(
     lives: Lifetimes, fixed: Sequence[int], alignment: int, effort: Effort = Effort(), *, target: int = 0
-) -> Found:
+) -> LayoutOutcome:
     """Return the best greedy placement around buffers at fixed offsets, without in-place sharing.
 
     ``fixed``: an offset in bytes per buffer; negative if it is not fixed.
@@ -138,7 +140,9 @@ def fit_around(
     native.library().layout_around(*_vectors(lives, {}), options, effort.seconds, _flag(effort), moved, report)
     found, arena = report.tolist()
     bound = load_bound(lives, alignment)
-    return Found(tuple(moved.tolist()) if found else None, arena if found else None, bound, found and arena == bound)
+    return LayoutOutcome(
+        tuple(moved.tolist()) if found else None, arena if found else None, bound, found and arena == bound
+    )
 
 
 def switch_bits(disabled: Collection[str]) -> int:
@@ -192,13 +196,13 @@ def _search_chains(
     seconds: float,
     capacity: int,
     goal: int,
-) -> Found:
+) -> LayoutOutcome:
     bits = switch_bits(effort.disabled)
     options = np.array([alignment, capacity, goal, effort.seed, effort.threads, bits, _MEMORY_NBYTES], np.int64)
     offsets, report = np.zeros(len(lives.buffers), np.int64), np.zeros(4, np.int64)
     native.library().layout_search(*_vectors(lives, source_of), options, seconds, _flag(effort), offsets, report)
     found, arena, bound, nodes = report.tolist()
-    return Found(tuple(offsets.tolist()) if found else None, arena if found else None, bound, False, nodes)
+    return LayoutOutcome(tuple(offsets.tolist()) if found else None, arena if found else None, bound, False, nodes)
 
 
 def _vectors(lives: Lifetimes, source_of: Mapping[int, int]) -> tuple[np.ndarray, ...]:

@@ -20,7 +20,7 @@ from tvm_memopt.solvers.request import Deadline
 if TYPE_CHECKING:
     import numpy as np
 
-    from tvm_memopt.solvers.layout.exact import Found
+    from tvm_memopt.solvers.layout.exact import LayoutOutcome
 
 _NATIVE_SHARE = 0.7  # of the time left: CP-SAT seldom improves on it
 _FEW_BUFFERS = 300  # up to this many are placed before the native search is loaded
@@ -137,7 +137,7 @@ def _search_natively(
     free = Lifetimes(lives.buffers, (), lives.steps) if apart else lives
     seconds = effort.deadline.remaining * _NATIVE_SHARE
 
-    def call(flag: np.ndarray) -> Found:
+    def call(flag: np.ndarray) -> LayoutOutcome:
         spend = Effort(seconds, effort.seed, 1, flag, disabled)  # one thread: the plan depends only on the seed
         return search(free, effort.alignment, spend, target=max(target, placement.lower_bound_nbytes))
 

@@ -37,7 +37,7 @@ _IMPROVEMENTS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.005, 0.0)  # fractions of the
 
 
 @dataclass
-class Crew:
+class SharedSearch:
     """State shared by the workers."""
 
     state: SearchState
@@ -53,7 +53,7 @@ class Crew:
 
 
 @dataclass
-class Task:
+class SegmentTask:
     """One worker's part of a round, with its own copy of the segment's best order, peak and bound."""
 
     segment: Segment
@@ -86,7 +86,7 @@ class SegmentPlan:
 class Worker:
     """One thread, which tries its methods in turn."""
 
-    def __init__(self, crew: Crew, seed: int, ideas: list[str]) -> None:
+    def __init__(self, crew: SharedSearch, seed: int, ideas: list[str]) -> None:
         self.crew = crew
         self.flag = native.new_flag()
         self.done = threading.Event()
@@ -99,7 +99,7 @@ class Worker:
         plan = self._plan(segment)
         return sum(_SLICES[idea](plan, segment) for idea in self.ideas)
 
-    def run(self, task: Task) -> None:
+    def run(self, task: SegmentTask) -> None:
         """Try methods in turn until the work of the round is spent or the segment is solved."""
         plan, left = self._plan(task.segment), task.work
         try:
@@ -139,7 +139,7 @@ class Worker:
         return self._plans.setdefault(id(segment), SegmentPlan(self._seed))
 
 
-def bound_segments(crew: Crew) -> None:
+def bound_segments(crew: SharedSearch) -> None:
     """Compute step bounds of the segments, the one that sets the peak first, while they can matter."""
     state, deadline = crew.state, crew.deadline
     work = int(_BOUND_SHARE * (deadline.ends - deadline.started) * _SECOND)
@@ -154,7 +154,7 @@ def bound_segments(crew: Crew) -> None:
             state.raise_bound(segment, bound)
 
 
-def make_workers(crew: Crew, seed: int, threads: int) -> list[Worker]:
+def make_workers(crew: SharedSearch, seed: int, threads: int) -> list[Worker]:
     """One worker per thread: the first one proves, the others anneal, and the third also searches."""
     exact = [idea for idea in ("decide", "branch") if _is_on(idea, crew.disabled)]
     anneal = ["anneal"] if _is_on("anneal", crew.disabled) else []
@@ -167,7 +167,7 @@ def make_workers(crew: Crew, seed: int, threads: int) -> list[Worker]:
     return [Worker(crew, seed + 1000 * i, ideas) for i, ideas in enumerate(teams) if ideas]
 
 
-def play_round(workers: list[Worker], crew: Crew) -> None:
+def play_round(workers: list[Worker], crew: SharedSearch) -> None:
     """Let every worker work on the segment that sets the peak, then merge their results.
 
     Results are merged in the order of the workers, so that it does not matter which one ends first. A proof stops the
@@ -190,16 +190,16 @@ def play_round(workers: list[Worker], crew: Crew) -> None:
         _stop(workers)
 
 
-def _start(worker: Worker, segment: Segment, work: int) -> Task:
+def _start(worker: Worker, segment: Segment, work: int) -> SegmentTask:
     state = worker.crew.state
-    task = Task(segment, state.order.copy(), segment.peak, max(segment.bound, state.bound), work)
+    task = SegmentTask(segment, state.order.copy(), segment.peak, max(segment.bound, state.bound), work)
     worker.flag[0] = 0
     worker.done.clear()
     threading.Thread(target=worker.run, args=(task,), daemon=True).start()
     return task
 
 
-def _await(worker: Worker, workers: list[Worker], crew: Crew) -> None:
+def _await(worker: Worker, workers: list[Worker], crew: SharedSearch) -> None:
     while not worker.done.wait(_POLL_SECONDS):
         if crew.flag[0]:
             for other in workers:
@@ -218,7 +218,7 @@ def _is_on(idea: str, disabled: frozenset[str]) -> bool:
     return not needs[idea] & disabled
 
 
-def _decide(worker: Worker, plan: SegmentPlan, task: Task) -> int:
+def _decide(worker: Worker, plan: SegmentPlan, task: SegmentTask) -> int:
     """Search for a smaller peak by depth-first search with a work limit, boldest targets first."""
     target = task.peak - max(1, int((task.peak - task.bound) * _IMPROVEMENTS[plan.rung]))
     verdict, work = _ask(worker, task, target, worker.options(forcing=False, work=plan.decide_work))
@@ -229,7 +229,7 @@ def _decide(worker: Worker, plan: SegmentPlan, task: Task) -> int:
     return work
 
 
-def _branch(worker: Worker, plan: SegmentPlan, task: Task) -> int:
+def _branch(worker: Worker, plan: SegmentPlan, task: SegmentTask) -> int:
     """Refute the next smaller peak and, from time to time, one in the middle of the gap to raise the bound."""
     target = task.peak - max(1, (task.peak - task.bound) // 2 if plan.middle else 1)
     verdict, work = _ask(worker, task, target, worker.options(forcing=True, work=plan.branch_work))
@@ -239,7 +239,7 @@ def _branch(worker: Worker, plan: SegmentPlan, task: Task) -> int:
     return work
 
 
-def _ask(worker: Worker, task: Task, target: int, options: native.DecideOptions) -> tuple[native.Verdict, int]:
+def _ask(worker: Worker, task: SegmentTask, target: int, options: native.DecideOptions) -> tuple[native.Verdict, int]:
     problem, window = worker.crew.state.problem, task.segment.window
     seconds = worker.crew.deadline.remaining
     verdict, bound, work = native.decide(problem, task.order, window, target, options, seconds, worker.flag)
@@ -250,7 +250,7 @@ def _ask(worker: Worker, task: Task, target: int, options: native.DecideOptions)
     return verdict, work
 
 
-def _anneal(worker: Worker, plan: SegmentPlan, task: Task) -> int:
+def _anneal(worker: Worker, plan: SegmentPlan, task: SegmentTask) -> int:
     """Anneal from the best order, a little longer each time."""
     work = task.work if len(worker.ideas) == 1 else _anneal_slice(plan, task.segment)
     options = native.AnnealOptions(
@@ -279,7 +279,7 @@ def _anneal_slice(plan: SegmentPlan, segment: Segment) -> int:
     return int(min(first * _ANNEAL_GROWTH ** min(plan.anneals, _MOST_GROWTHS), max(first, _MOST_ANNEAL_WORK)))
 
 
-_IDEAS: dict[str, Callable[[Worker, SegmentPlan, Task], int]] = {
+_IDEAS: dict[str, Callable[[Worker, SegmentPlan, SegmentTask], int]] = {
     "decide": _decide,
     "branch": _branch,
     "anneal": _anneal,

@@ -15,7 +15,7 @@ from tvm_memopt.solvers.native.order.problem import PackedProblem, packed_proble
 from tvm_memopt.solvers.order.dfs import dfs
 from tvm_memopt.solvers.order.greedy import greedy_delta, greedy_peak
 from tvm_memopt.solvers.order.kahn import kahn
-from tvm_memopt.solvers.order.order_workers import Crew, Worker, bound_segments, make_workers, play_round
+from tvm_memopt.solvers.order.order_workers import SharedSearch, Worker, bound_segments, make_workers, play_round
 from tvm_memopt.solvers.order.segments import SearchState, search_state
 from tvm_memopt.solvers.request import Deadline
 
@@ -70,7 +70,7 @@ def search_order(
         return _constructed(graph, starts, deadline, disabled)
     order, method = _best_start(problem, starts, deadline, seed, flag, disabled)
     state = search_state(problem, order, method, cut="cut-points" not in disabled)
-    crew = Crew(state, deadline, disabled, flag)
+    crew = SharedSearch(state, deadline, disabled, flag)
     if "step-bounds" not in disabled:
         bound_segments(crew)
     _work(make_workers(crew, seed, threads), crew, progress)
@@ -115,7 +115,7 @@ def _best_start(
     return order, name
 
 
-def _work(workers: list[Worker], crew: Crew, progress: ProgressCall | None) -> None:
+def _work(workers: list[Worker], crew: SharedSearch, progress: ProgressCall | None) -> None:
     """Run rounds until the peak is proved optimal, time runs out or the flag is set."""
     told = -1
     while workers and not (crew.state.proved or crew.stopped):
@@ -125,7 +125,7 @@ def _work(workers: list[Worker], crew: Crew, progress: ProgressCall | None) -> N
             progress(crew.state.peak, crew.state.bound, crew.state.worst()[0].found_by)
 
 
-def _result(state: SearchState, deadline: Deadline, crew: Crew) -> OrderResult:
+def _result(state: SearchState, deadline: Deadline, crew: SharedSearch) -> OrderResult:
     stats = {"seconds": deadline.elapsed, "native": True, "segments": len(state.segments), **crew.counts}
     worst, order = state.worst()
     return OrderResult(tuple(order.tolist()), state.peak, state.bound, state.proved, worst.found_by, stats)

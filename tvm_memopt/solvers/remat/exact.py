@@ -12,7 +12,7 @@ from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.cp_sat import run_cp_sat
 from tvm_memopt.solvers.remat.exact_model import ExactModel, allowed_runs, build_exact, hint_schedule
-from tvm_memopt.solvers.remat.outcome import Incumbents, over_working_set, start
+from tvm_memopt.solvers.remat.outcome import BestSchedules, over_working_set, start
 from tvm_memopt.solvers.remat.recompute_search import packed, search_recompute
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.remat.scaling import scale_costs
@@ -53,7 +53,7 @@ def solve_exactly(
         raise BudgetError(f"copies is {copies}, expected at least 1 run an op")
     if method not in _METHODS:
         raise BudgetError(f"method is {method!r}, expected one of {_METHODS}")
-    task = _Task(graph, budget_nbytes, copies, Deadline(time_limit), threads, seed, flag)
+    task = _ExactProblem(graph, budget_nbytes, copies, Deadline(time_limit), threads, seed, flag)
     task.incumbents = start(graph, budget_nbytes, None, task.clock)
     task.bound = max(cost_bound, graph.base_cost)
     if hint is not None:
@@ -70,7 +70,7 @@ def solve_exactly(
 
 
 @dataclass
-class _Task:
+class _ExactProblem:
     """The problem, and what is known so far. ``bound`` and ``infeasible`` hold for ``scope``."""
 
     graph: Graph
@@ -80,7 +80,7 @@ class _Task:
     threads: int
     seed: int
     flag: np.ndarray | None = None
-    incumbents: Incumbents = field(init=False)
+    incumbents: BestSchedules = field(init=False)
     hint: tuple[int, ...] | None = None
     bound: float = 0.0
     infeasible: bool = False
@@ -113,7 +113,7 @@ class _Task:
         return max(0, int((self.bound - self.graph.base_cost) / scale.unit * (1 - 1e-9)))
 
 
-def _search(task: _Task, share: float) -> bool:
+def _search(task: _ExactProblem, share: float) -> bool:
     """Run the native search. Returns whether Ctrl-C ended it."""
     problem = packed(task.graph)
     if problem is None:
@@ -140,7 +140,7 @@ def _search(task: _Task, share: float) -> bool:
     return False
 
 
-def _cp_sat(task: _Task) -> bool:
+def _cp_sat(task: _ExactProblem) -> bool:
     """Run CP-SAT. Returns whether Ctrl-C ended it."""
     slack = task.slack
     counts = allowed_runs(task.graph, task.copies, slack)
@@ -164,7 +164,7 @@ def _cp_sat(task: _Task) -> bool:
     return False
 
 
-def _guide(task: _Task, built: ExactModel) -> None:
+def _guide(task: _ExactProblem, built: ExactModel) -> None:
     best = task.incumbents.cheapest
     guide = best[1] if best is not None else task.hint
     if guide is not None:

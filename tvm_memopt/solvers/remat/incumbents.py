@@ -16,7 +16,7 @@ TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ScoredSchedule:
     """A valid schedule with its figures and the method that found it."""
 
     schedule: tuple[int, ...]
@@ -37,11 +37,11 @@ class Incumbents:
     clock: Deadline
     cost_bound: float
     refuted: bool = False
-    kept: list[Candidate] = field(default_factory=list)
+    kept: list[ScoredSchedule] = field(default_factory=list)
     history: list[tuple[float, float]] = field(default_factory=list)
 
     @property
-    def best(self) -> Candidate:
+    def best(self) -> ScoredSchedule:
         """The cheapest schedule within the budget, else the one with the lowest peak."""
         return self.kept[0]
 
@@ -69,7 +69,7 @@ class Incumbents:
         if any(steps == other.schedule for other in self.kept):
             return False
         cost = math.fsum(self.graph.ops[op].cost for op in steps)
-        found = Candidate(steps, cost, peak_live(self.graph, steps), method)
+        found = ScoredSchedule(steps, cost, peak_live(self.graph, steps), method)
         self.kept = sorted([*self.kept, found], key=self._rank)[:_KEPT]
         better = self.best is found
         if better and self.fits:
@@ -85,6 +85,6 @@ class Incumbents:
         stats = {"seconds": self.clock.elapsed, "method": best.method, **stats}
         return RematResult(best.schedule, best.cost, best.peak, status, bound, history=tuple(self.history), stats=stats)
 
-    def _rank(self, candidate: Candidate) -> tuple[bool, float, float]:
+    def _rank(self, candidate: ScoredSchedule) -> tuple[bool, float, float]:
         over = candidate.peak > self.budget
         return (over, candidate.peak, candidate.cost) if over else (over, candidate.cost, len(candidate.schedule))

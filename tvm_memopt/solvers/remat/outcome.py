@@ -16,7 +16,7 @@ _TOLERANCE = 1e-9
 
 
 @dataclass
-class Incumbents:
+class BestSchedules:
     """The best schedules so far: the cheapest within the budget, and the one with the lowest peak."""
 
     graph: Graph
@@ -54,12 +54,12 @@ class Incumbents:
         return RematResult(schedule, cost, peak, status, None if infeasible else bound, scope, (), found)
 
 
-def start(graph: Graph, budget_nbytes: int, order: Sequence[int] | None, clock: Deadline) -> Incumbents:
+def start(graph: Graph, budget_nbytes: int, order: Sequence[int] | None, clock: Deadline) -> BestSchedules:
     """Create incumbents that contain the input order. Raises BudgetError for a budget of 0 or less, PlanError for an
     order that is not a topological order of all ops."""
     if budget_nbytes <= 0:
         raise BudgetError(f"budget is {budget_nbytes} bytes, expected more than 0")
-    incumbents = Incumbents(graph, budget_nbytes, clock)
+    incumbents = BestSchedules(graph, budget_nbytes, clock)
     incumbents.offer(checked_order(graph, order))
     return incumbents
 

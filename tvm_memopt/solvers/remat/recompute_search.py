@@ -24,7 +24,7 @@ _WORDS: tuple[Literal["none", "found", "open"], ...] = ("none", "found", "open")
 
 
 @dataclass(frozen=True)
-class Found:
+class ExactOutcome:
     """Result of the search.
 
     ``schedule``: the cheapest, if one was found.
@@ -94,7 +94,7 @@ def search_recompute(
     safe_moves: bool = True,
     memory_nbytes: int = _MEMORY_NBYTES,
     flag: np.ndarray | None = None,
-) -> Found:
+) -> ExactOutcome:
     """Find the schedule with the cheapest repeats, by iterative deepening up to ``most_units``.
 
     ``least_units``: a known lower bound on the cost of repeats. Under a small limit most ops can run only once, which
@@ -108,17 +108,17 @@ def search_recompute(
             graph, problem, budget_nbytes, limit, deadline, safe_moves, memory_nbytes, flag
         )
         if interrupted:
-            return Found(None, proved, False, states, interrupted=True)
+            return ExactOutcome(None, proved, False, states, interrupted=True)
         states += visited
         if word == "open":
-            return Found(None, proved, False, states)
+            return ExactOutcome(None, proved, False, states)
         if word == "found":
             assert schedule is not None
             costs = scale_costs(graph).ops
-            return Found(schedule, sum(costs[op] for op in schedule) - base, False, states)
+            return ExactOutcome(schedule, sum(costs[op] for op in schedule) - base, False, states)
         proved = limit + 1
         if limit >= top:
-            return Found(None, proved, True, states)
+            return ExactOutcome(None, proved, True, states)
         limit = max(limit + base // _FIRST_SHARE + 1, int(limit * _GROWTH))
         limit = min(limit, top) if limit < _LAST_SHARE * base else top
 

@@ -19,14 +19,14 @@ _REHEATS = (0.001, 0.0003, 0.003, 0.0001)  # hot
 
 
 @dataclass(frozen=True)
-class Task:
+class AnnealingTask:
     """One thread's part of a round."""
 
     schedule: tuple[int, ...]
     options: native.AnnealOptions
 
 
-class Crew:
+class AnnealingPool:
     """State shared by the rounds: the packed problem, its limits, and the speed of the annealer so far."""
 
     def __init__(self, problem: native.PackedRemat, budget: int, deadline: Deadline, flag: np.ndarray) -> None:
@@ -39,14 +39,14 @@ class Crew:
         """Whether time has run out or the search was told to end."""
         return bool(self.flag[0]) or self.deadline.passed
 
-    def play(self, tasks: Sequence[Task]) -> list[tuple[int, ...]]:
+    def play(self, tasks: Sequence[AnnealingTask]) -> list[tuple[int, ...]]:
         """Anneal all tasks at once, one thread each. Returns their schedules in the order of the tasks."""
         tasks = [replace(task, options=self._within_time(task.options)) for task in tasks]
         found: list[tuple[int, ...]] = [task.schedule for task in tasks]
         failures: list[BaseException] = []
         started = time.monotonic()
 
-        def work(index: int, task: Task) -> None:
+        def work(index: int, task: AnnealingTask) -> None:
             try:
                 limits = task.options, self.deadline.remaining, self.flag
                 found[index], made = native.anneal(self.problem, task.schedule, self.budget, *limits)
@@ -83,24 +83,24 @@ class Crew:
 
 def restart_tasks(
     starts: Sequence[tuple[int, ...]], base: native.AnnealOptions, first: int, threads: int, seed: int
-) -> list[Task]:
+) -> list[AnnealingTask]:
     """Tasks that anneal anew, each from another start and temperature. ``first`` is the number of tasks before."""
     tasks = []
     for number in range(first, first + threads):
         hot, weight = _RESTARTS[number % len(_RESTARTS)]
         options = replace(base, hot=hot, weight=weight, seed=_seed(seed, number))
-        tasks.append(Task(starts[number % len(starts)], options))
+        tasks.append(AnnealingTask(starts[number % len(starts)], options))
     return tasks
 
 
 def reheat_tasks(
     starts: Sequence[tuple[int, ...]], base: native.AnnealOptions, first: int, threads: int, seed: int
-) -> list[Task]:
+) -> list[AnnealingTask]:
     """Tasks that continue from the best schedules, at a slightly raised temperature."""
     tasks = []
     for number in range(first, first + threads):
         options = replace(base, hot=_REHEATS[number % len(_REHEATS)], seed=_seed(seed, number) ^ 1)
-        tasks.append(Task(starts[(number - first) % min(2, len(starts))], options))
+        tasks.append(AnnealingTask(starts[(number - first) % min(2, len(starts))], options))
     return tasks
 
 

@@ -18,7 +18,7 @@ from tvm_memopt.solvers.remat.exact import Method, solve_exactly
 from tvm_memopt.solvers.remat.incumbents import TOLERANCE, Incumbents
 from tvm_memopt.solvers.remat.price_bound import bound_repeats
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
-from tvm_memopt.solvers.remat.rounds import Crew, Task, reheat_tasks, restart_tasks
+from tvm_memopt.solvers.remat.rounds import AnnealingPool, AnnealingTask, reheat_tasks, restart_tasks
 from tvm_memopt.solvers.remat.windows import improve_windows
 from tvm_memopt.solvers.request import Deadline
 
@@ -48,7 +48,7 @@ ProgressCall = Callable[[float, int, str], None]
 class _Search:
     graph: Graph
     found: Incumbents
-    crew: Crew
+    crew: AnnealingPool
     threads: int
     seed: int
     disabled: frozenset[str]
@@ -91,7 +91,7 @@ class _Search:
             target=self.found.cost_bound * (1 + TOLERANCE),
         )
 
-    def play(self, tasks: Sequence[Task], method: str) -> list[tuple[int, ...]]:
+    def play(self, tasks: Sequence[AnnealingTask], method: str) -> list[tuple[int, ...]]:
         schedules = self.crew.play(tasks)
         for schedule in schedules:
             self.take(schedule, method)
@@ -136,7 +136,7 @@ def search_remat(
     problem = native.packed_remat(graph)
     if problem is None or found.proved:
         return found.result({"native": problem is not None, "rounds": 0, "moves": 0})
-    crew = Crew(problem, budget_nbytes, clock, flag)
+    crew = AnnealingPool(problem, budget_nbytes, clock, flag)
     search = _Search(graph, found, crew, threads, seed, disabled, given, progress, repeating=repeating)
     search.expect_repeats()
     try:

@@ -22,7 +22,7 @@ from tvm_memopt.solvers.published.checkmate.model import (
     size_of,
     stage_problem,
 )
-from tvm_memopt.solvers.remat.outcome import Incumbents, checked_order, over_working_set, start
+from tvm_memopt.solvers.remat.outcome import BestSchedules, checked_order, over_working_set, start
 from tvm_memopt.solvers.remat.result import RematResult
 from tvm_memopt.solvers.request import Deadline
 
@@ -70,7 +70,7 @@ def solve_checkmate(
 
 def _branch_and_bound(
     problem: StageProblem,
-    incumbents: Incumbents,
+    incumbents: BestSchedules,
     clock: Deadline,
     stats: dict[str, Any],
     *,
@@ -125,7 +125,7 @@ def round_checkmate(
 
 def _round(
     problem: StageProblem,
-    incumbents: Incumbents,
+    incumbents: BestSchedules,
     clock: Deadline,
     stats: dict[str, Any],
     *,
@@ -147,7 +147,7 @@ def _round(
             stats["threshold"] = threshold
 
 
-def _settled(graph: Graph, incumbents: Incumbents, stats: dict[str, Any]) -> RematResult | None:
+def _settled(graph: Graph, incumbents: BestSchedules, stats: dict[str, Any]) -> RematResult | None:
     """The answer if no model is needed: the order itself fits, or no schedule can."""
     infeasible = over_working_set(graph, incumbents.budget_nbytes)
     if not infeasible and incumbents.cheapest is None:
@@ -173,6 +173,6 @@ def _kept(model: CheckmateModel, values: np.ndarray) -> np.ndarray:
     return kept
 
 
-def _offer(incumbents: Incumbents, problem: StageProblem, kept: np.ndarray, threshold: float) -> bool:
+def _offer(incumbents: BestSchedules, problem: StageProblem, kept: np.ndarray, threshold: float) -> bool:
     schedule = schedule_of(problem, kept > threshold)
     return schedule is not None and incumbents.offer(schedule)

@@ -14,7 +14,7 @@ from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph
 from tvm_memopt.solvers.cp_sat import CpSatOutcome, run_cp_sat
 from tvm_memopt.solvers.published.moccasin.model import Encoding, MoccasinModel, build_moccasin, copies_per_op
-from tvm_memopt.solvers.remat.outcome import Incumbents, over_working_set, start
+from tvm_memopt.solvers.remat.outcome import BestSchedules, over_working_set, start
 from tvm_memopt.solvers.remat.result import RematResult
 from tvm_memopt.solvers.remat.scaling import scale_costs
 from tvm_memopt.solvers.request import Deadline, Progress
@@ -82,7 +82,7 @@ def _limit(copies: int | Sequence[int]) -> str:
     return f"at most {copies} runs an op" if isinstance(copies, int) else "each op at most as often as its copies"
 
 
-def _reporter(incumbents: Incumbents, progress: Callable[[Progress], None] | None) -> Callable[[str], None]:
+def _reporter(incumbents: BestSchedules, progress: Callable[[Progress], None] | None) -> Callable[[str], None]:
     def tell(stage: str) -> None:
         if progress is not None:
             best = incumbents.cheapest
@@ -93,7 +93,7 @@ def _reporter(incumbents: Incumbents, progress: Callable[[Progress], None] | Non
 
 def _two_phases(
     built: MoccasinModel,
-    incumbents: Incumbents,
+    incumbents: BestSchedules,
     clock: Deadline,
     tell: Callable[[str], None],
     stats: dict[str, Any],
