@@ -7,13 +7,12 @@ from dataclasses import replace
 
 from tvm_memopt.errors import BudgetError, MemoptError
 from tvm_memopt.graph import Graph, Plan, check
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.portfolio.fixed_order import plan_for_order
 from tvm_memopt.solvers.portfolio.solve import solve as solve_portfolio
 from tvm_memopt.solvers.remat.result import EVERY_SCHEDULE, RematResult
 from tvm_memopt.solvers.request import Deadline, Request
 from tvm_memopt.solvers.switches import SWITCHES
-
-_SCHEDULE_SHARE = 0.8  # of the time limit, for methods that choose a schedule; the rest is for placement
 
 
 def solve(graph: Graph, request: Request | None = None) -> Plan:
@@ -43,7 +42,7 @@ def _moccasin(graph: Graph, request: Request) -> Plan:
     found = solve_moccasin(
         graph,
         _budget(request),
-        time_limit=_SCHEDULE_SHARE * request.time_limit,
+        time_limit=time_shares.SCHEDULE * request.time_limit,
         threads=request.threads,
         seed=request.seed,
         progress=request.progress,
@@ -56,7 +55,7 @@ def _checkmate(graph: Graph, request: Request) -> Plan:
     from tvm_memopt.solvers.published.checkmate import solve_checkmate
 
     deadline = Deadline(request.time_limit)
-    limit = _SCHEDULE_SHARE * request.time_limit
+    limit = time_shares.SCHEDULE * request.time_limit
     found = solve_checkmate(graph, _budget(request), time_limit=limit, threads=request.threads, seed=request.seed)
     return _placed(graph, request, deadline, found)
 

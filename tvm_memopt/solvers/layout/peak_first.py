@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvm_memopt.graph import Lifetimes
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.layout.components import restrict
 from tvm_memopt.solvers.layout.exact import Effort, fit_around, search
 from tvm_memopt.solvers.layout.load import padded_load
@@ -19,7 +20,6 @@ from tvm_memopt.solvers.request import Deadline
 
 _HEIGHTS = 0.97, 0.93, 0.85, 0.75  # fractions of the peak: buffers live at steps above this height are placed first
 _MOST_FIRST = 3000  # buffers, in the exact search
-_SEARCH_SHARE, _FIT_SHARE = 0.25, 0.5  # of the time left at each height: for buffers near the peak, for the others
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ def place_peak_first(
         if deadline.passed or flag[0] or (best is not None and best.arena_nbytes <= target):
             break
         part = restrict(free, members)
-        effort = Effort(_SEARCH_SHARE * deadline.remaining, seed, 1, flag)
+        effort = Effort(time_shares.NEAR_PEAK * deadline.remaining, seed, 1, flag)
         inner = search(part, alignment, effort, target=target)
         if inner.offsets is None:
             continue
         fixed = [-1] * len(lives.buffers)
         for index, offset in zip(members, inner.offsets, strict=True):
             fixed[index] = offset
-        effort = Effort(_FIT_SHARE * deadline.remaining, seed, 1, flag)
+        effort = Effort(time_shares.AROUND_PEAK * deadline.remaining, seed, 1, flag)
         found = fit_around(free, fixed, alignment, effort, target=target)
         if found.offsets is None or found.arena_nbytes is None:
             continue

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tvm_memopt.graph import Lifetimes
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.layout.boosting import boosted_placement
 from tvm_memopt.solvers.layout.components import restrict, time_components
 from tvm_memopt.solvers.layout.greedy import Blocks, greedy_placements, make_blocks
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 
     from tvm_memopt.solvers.layout.exact import LayoutOutcome
 
-_NATIVE_SHARE = 0.7  # of the time left: CP-SAT seldom improves on it
 _FEW_BUFFERS = 300  # up to this many are placed before the native search is loaded
 _MANY_BUFFERS = 1000  # from this many, buffers live at the peak are placed first: greedy orders alone leave gaps
-_PEAK_SHARE = 0.6  # of the time, for greedy placement
 _CLOSE = 1000  # under a budget, stop within a thousandth of the load
 _MOST_EXACT_BUFFERS = 3000  # with more, building the model takes longer than a usual deadline
 
@@ -58,7 +57,9 @@ def place_greedily(
     best: Placement | None = None
     many = len(lives.buffers) > _FEW_BUFFERS and "native" not in disabled
     if many and len(lives.buffers) > _MANY_BUFFERS and "peak-first" not in disabled:
-        best = _peak_first(lives, alignment, deadline.within(_PEAK_SHARE * deadline.remaining), bound, target)
+        best = _peak_first(
+            lives, alignment, deadline.within(time_shares.PEAK_FIRST * deadline.remaining), bound, target
+        )
     if best is not None and _enough(best, target):
         return best
     attempts = _native_attempts if many else _attempts
@@ -135,7 +136,7 @@ def _search_natively(
 
     apart = "inplace" in disabled
     free = Lifetimes(lives.buffers, (), lives.steps) if apart else lives
-    seconds = effort.deadline.remaining * _NATIVE_SHARE
+    seconds = effort.deadline.remaining * time_shares.EXACT_LAYOUT
 
     def call(flag: np.ndarray) -> LayoutOutcome:
         spend = Effort(seconds, effort.seed, 1, flag, disabled)  # one thread: the plan depends only on the seed

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.native import order as native
 from tvm_memopt.solvers.order.segments import SearchState, Segment
 from tvm_memopt.solvers.request import Deadline
 
 _CUT_OPS = 20_000  # larger segments get no cuts: their precedences are a square bit matrix
 _BRANCH_OPS = 4_000  # branching stores one such matrix per level
-_BOUND_SHARE = 0.3  # of the time, for the initial bounds
 _POLL_SECONDS = 0.01
 _SECOND = native.WORK_PER_SECOND
 _WORK_PER_MOVE = 120  # of annealing
@@ -142,7 +142,7 @@ class Worker:
 def bound_segments(crew: SharedSearch) -> None:
     """Compute step bounds of the segments, the one that sets the peak first, while they can matter."""
     state, deadline = crew.state, crew.deadline
-    work = int(_BOUND_SHARE * (deadline.ends - deadline.started) * _SECOND)
+    work = int(time_shares.ORDER_BOUND * (deadline.ends - deadline.started) * _SECOND)
     for segment in sorted(state.segments, key=lambda s: -s.peak):
         if segment.peak <= state.bound or work <= 0 or crew.stopped:
             return

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tvm_memopt.graph import Graph, given_order, peak_live
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.native import library
 from tvm_memopt.solvers.native import order as native
 from tvm_memopt.solvers.native.order.problem import PackedProblem, packed_problem
@@ -20,7 +21,6 @@ from tvm_memopt.solvers.order.segments import SearchState, search_state
 from tvm_memopt.solvers.request import Deadline
 
 _RANDOM_ORDERS = 100
-_RANDOM_SHARE = 0.02  # of the time
 _RANDOM_OPS_PER_SECOND = 3_000_000  # approximate
 _PYTHON_ORDERS = {"kahn": kahn, "dfs": dfs, "greedy-peak": greedy_peak, "greedy-delta": greedy_delta}
 
@@ -99,7 +99,7 @@ def _best_start(
     disabled: frozenset[str],
 ) -> tuple[np.ndarray, str]:
     orders = [(native.order_vector(order), name) for name, order in starts]
-    most = int(_RANDOM_SHARE * _RANDOM_OPS_PER_SECOND * (deadline.ends - deadline.started))
+    most = int(time_shares.RANDOM_ORDERS * _RANDOM_OPS_PER_SECOND * (deadline.ends - deadline.started))
     candidates = [(int(native.profile(problem, order).max()), order, name) for order, name in orders]
     if "constructive-orders" not in disabled:
         for how in native.Construction:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.layout import Placement
 from tvm_memopt.solvers.layout.placement import arena_of
 from tvm_memopt.solvers.portfolio.state import Search, evaluate, keep, promising, refine_order
 
-_JOINT_SHARE = 0.3  # of the time limit: what it does not find early it seldom finds later
 _REFINED = 4  # orders for which exact placement is tried
 
 
@@ -34,7 +34,7 @@ def joint_search(search: Search) -> None:
         search.graph,
         search.arena,
         search.order_bound,
-        search.deadline.within(_JOINT_SHARE * search.request.time_limit),
+        search.deadline.within(time_shares.JOINT * search.request.time_limit),
         seed=search.request.seed,
         threads=search.request.threads,
         hint_order=search.best[0].order if search.best else None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.order import ORDERINGS, beam_search
 from tvm_memopt.solvers.order.aligned import aligned_graph, largest_padding
 from tvm_memopt.solvers.order.downsets import downset_space
@@ -21,10 +22,7 @@ _PLACED_AT_ONCE = 2  # constructive orders that are placed before the search sta
 _FEW_OPS = 64  # up to this many, a narrow beam is tried before the native search is loaded
 _LEARNED_OPS = 1000  # measured to help from this size on; at 500 ops the search alone is as good
 _LEARNED_SAMPLES = 16
-_LEARNED_SHARE = 0.4  # of the time available for orders
-_REFUTE_SHARE = 0.05  # of the time, to prove early that no order is within the budget
 _MANY_OPS = 2000  # from this many, the native search computes the constructive orders itself
-_ORDER_SHARE = 0.6  # of the time limit, if the placement of the best order leaves a gap
 
 
 def constructive_orders(search: Search) -> None:
@@ -48,7 +46,7 @@ def refute_orders(search: Search) -> None:
     search.stage("order bound")
     if _needs_repeats(search):
         return
-    _search_further(search, _REFUTE_SHARE * search.deadline.remaining)
+    _search_further(search, time_shares.REFUTE_ORDERS * search.deadline.remaining)
 
 
 def _needs_repeats(search: Search) -> bool:
@@ -58,7 +56,7 @@ def _needs_repeats(search: Search) -> bool:
         return False
     from tvm_memopt.solvers.remat.cuts.bound import bound_by_cuts
 
-    limit = search.deadline.within(_REFUTE_SHARE * search.deadline.remaining)
+    limit = search.deadline.within(time_shares.REFUTE_ORDERS * search.deadline.remaining)
     least = bound_by_cuts(search.graph, search.candidates[0].order, budget, limit)
     if least <= 0:
         return False
@@ -93,7 +91,7 @@ def uses_native(search: Search) -> bool:
 def _order_seconds(search: Search) -> float:
     """Seconds left for order search, which is a part of the time if the placement also leaves a gap."""
     gap = search.arena is None or search.arena > search.peak
-    share = _ORDER_SHARE * search.request.time_limit - search.clock.elapsed if gap else search.deadline.remaining
+    share = time_shares.ORDER * search.request.time_limit - search.clock.elapsed if gap else search.deadline.remaining
     return min(share, search.deadline.remaining)
 
 
@@ -124,7 +122,7 @@ def _learned_start(search: Search) -> None:
     expected = 2e-4 * ops + 4e-8 * ops * ops  # seconds, on a loaded machine
     if "topoformer" in search.request.disabled or ops < _LEARNED_OPS:
         return
-    if expected > _LEARNED_SHARE * _order_seconds(search):
+    if expected > time_shares.LEARNED_ORDER * _order_seconds(search):
         return
     from tvm_memopt.solvers.order.learned import learned_order
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tvm_memopt.graph import Graph
 from tvm_memopt.graph.bounds import align_up
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.order.aligned import aligned_graph, largest_padding
 from tvm_memopt.solvers.portfolio.order_stages import uses_native
 from tvm_memopt.solvers.portfolio.state import Candidate, Search, evaluate, place, refine_order
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from tvm_memopt.solvers.remat import RematResult
 
-_SHARE = 0.6  # of the time left, for one search; the rest is for placement and another search
 _FIRST_SECONDS, _GROWTH = 3.0, 1.5  # of the first search, short so that placement is tried early; factor to the next
 _OPS_A_SECOND = 400  # for a large graph, in the first search: the time its cuts need
 _LEAST_SECONDS = 0.05
@@ -46,7 +46,7 @@ def recompute(search: Search) -> None:
     least_seconds = max(_LEAST_SECONDS, _OP_SECONDS * len(search.graph.ops))
     while search.deadline.remaining > least_seconds and search.bound <= budget:
         search.stage("recomputation" if target == most else f"recomputation within {target}")
-        share = search.deadline.remaining * _SHARE
+        share = search.deadline.remaining * time_shares.REMAT
         first = max(_FIRST_SECONDS, len(search.graph.ops) / _OPS_A_SECOND)
         seconds = share if few and attempt == 0 else min(share, first * growth)
         found = _search(search, target, attempt, seconds, latest)

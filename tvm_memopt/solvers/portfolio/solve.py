@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tvm_memopt.graph import Graph, Plan, check, given_order
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.interrupts import noted_interrupts
 from tvm_memopt.solvers.layout import Placement
 from tvm_memopt.solvers.portfolio.address_stages import better_addresses, joint_search
@@ -16,7 +17,6 @@ from tvm_memopt.solvers.request import Request
 
 _CHECK_SECONDS = 5e-8  # for the final check, per buffer and step
 _FINISH_SECONDS = 7e-5  # to assemble the plan and check its schedule, per op
-_PLAIN_SHARE = 0.35  # of the time, for plans without rematerialisation if the given order misses the budget
 _STAGES = (constructive_orders, better_orders, aligned_orders, better_addresses, joint_search)
 
 
@@ -53,7 +53,7 @@ def _run(search: Search) -> None:
     whole = search.deadline
     if search.missed:
         refute_orders(search)
-        search.deadline = whole.within(_PLAIN_SHARE * whole.remaining)
+        search.deadline = whole.within(time_shares.PLAIN * whole.remaining)
     for stage in _STAGES:
         if search.done or search.deadline.passed:
             break

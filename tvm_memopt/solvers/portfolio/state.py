@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from tvm_memopt.graph import Graph, Lifetimes, lifetimes, working_set_bound
 from tvm_memopt.graph.liveness import profile_of
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.layout import Placement, load_bound, place_greedily, refine
 from tvm_memopt.solvers.request import Deadline, Progress, Request
-
-_PLACE_SHARE = 0.1  # of the time limit, for greedy placement of one order
-_HOPELESS_SHARE = 0.02  # of the time limit, if the order alone exceeds the budget
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,9 @@ def place(search: Search, candidate: Candidate) -> None:
     """Place it greedily."""
     request = search.request
     hopeless = request.budget_nbytes is not None and candidate.bound > request.budget_nbytes
-    share = search.deadline.within(request.time_limit * (_HOPELESS_SHARE if hopeless else _PLACE_SHARE))
+    share = search.deadline.within(
+        request.time_limit * (time_shares.PLACE_OVER_BUDGET if hopeless else time_shares.PLACE)
+    )
     alignment = search.graph.alignment
     found = place_greedily(candidate.lives, alignment, share, request.budget_nbytes, disabled=request.disabled)
     keep(search, candidate, found)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.cp_sat import run_cp_sat
 from tvm_memopt.solvers.remat.exact_model import ExactModel, allowed_runs, build_exact, hint_schedule
 from tvm_memopt.solvers.remat.outcome import BestSchedules, over_working_set, start
@@ -20,7 +21,6 @@ from tvm_memopt.solvers.request import Deadline
 
 Method = Literal["auto", "search", "cp-sat"]
 _METHODS = ("auto", "search", "cp-sat")
-_SEARCH_SHARE = 0.7  # of the time limit, before CP-SAT gets the rest
 
 
 def solve_exactly(
@@ -63,7 +63,7 @@ def solve_exactly(
         task.infeasible = True
     interrupted = False
     if not task.done and method != "cp-sat":
-        interrupted = _search(task, 1.0 if method == "search" else _SEARCH_SHARE)
+        interrupted = _search(task, 1.0 if method == "search" else time_shares.EXACT_REMAT)
     if not task.done and method != "search" and not interrupted:
         interrupted = _cp_sat(task)
     return replace(task.result(), interrupted=interrupted)

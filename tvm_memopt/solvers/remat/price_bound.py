@@ -21,6 +21,7 @@ import numpy as np
 
 from tvm_memopt.graph import Graph
 from tvm_memopt.graph.liveness import best_sharing
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.order.search import search_order
 from tvm_memopt.solvers.request import Deadline
 
@@ -29,9 +30,7 @@ _DEAREST = 2**12  # times that, for all bytes at the price: beyond it, weights w
 _CHEAPEST = 2.0**-40  # relative to the highest price tried
 _LEAST_COST = 1e-200  # of a graph; lower costs count as zero
 _COARSE = 10  # prices tried first, in equal ratios
-_COARSE_SHARE = 0.05  # of the time, for each of them
 _FINE = 12  # most prices tried between the best one and its neighbours
-_FINE_SHARE = 0.1  # of the time, for each of them
 _NEAR = 1.01  # prices within this ratio are not distinguished
 _TOLERANCE = 1e-9  # relative to p·B and to the cost, which are sums of doubles
 
@@ -69,12 +68,12 @@ def bound_repeats(
         tried[price] = found.bound * unit - paid - _TOLERANCE * (paid + graph.base_cost)
 
     for price in _coarse_prices(graph):
-        weigh(price, _COARSE_SHARE)
+        weigh(price, time_shares.COARSE_PRICES)
     for _ in range(_FINE):
         between = _between(tried)
         if between is None:
             break
-        weigh(between, _FINE_SHARE)
+        weigh(between, time_shares.FINE_PRICES)
     best = max(tried, key=tried.__getitem__, default=0.0)
     return PriceBound(tried[best], best) if tried.get(best, 0.0) > 0 else PriceBound(0.0, 0.0)
 

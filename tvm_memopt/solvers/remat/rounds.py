@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.request import Deadline
 
 _POLL_SECONDS = 0.005
-_SHARE_OF_REST = 0.95  # of the time left, that the last round plans to use
 _RESTARTS = ((0.02, 0.1), (0.004, 0.1), (0.03, 1.0), (0.01, 0.01), (0.002, 0.3), (0.05, 0.1))  # (hot, weight)
 _REHEATS = (0.001, 0.0003, 0.003, 0.0001)  # hot
 
@@ -77,7 +77,7 @@ class AnnealingPool:
         """Reduce the moves if time would cut them short: an interrupted temperature schedule ends too hot."""
         if not self.rate:
             return options
-        most = int(_SHARE_OF_REST * self.deadline.remaining * self.rate)
+        most = int(time_shares.LAST_ROUND * self.deadline.remaining * self.rate)
         return replace(options, moves=min(options.moves, max(1, most)))
 
 

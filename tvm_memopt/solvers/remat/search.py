@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tvm_memopt.graph import Graph, given_order
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.native import library
 from tvm_memopt.solvers.native import remat as native
 from tvm_memopt.solvers.order.search import search_order
@@ -30,16 +31,10 @@ _TINY, _TINY_SHARE = 12, 0.3  # ops: up to this size, searched exactly first, fo
 _EXACT_ROUNDS = 2, 8, 20, 40  # rounds before which small graphs are searched exactly
 _EXACT_SHARES = {60: 0.3, 128: 0.05}  # by number of ops: share of the time left, each time
 _MOST_WALKED = 20_000  # ops: the walk is in plain Python
-_WALK_SHARE = 0.1  # of the time left, for the walks of the first order, or of the others
-_KEEP_SHARE, _SMALL_KEEP_SHARE = 0.4, 0.05  # of the time, for cuts of the given order; small graphs anneal well
-_CUT_BOUND_SHARE = 0.05  # of the time
 _MANY_OPS = 1000  # from this size, annealing continues from schedules that fit: there is too little time to restart
-_ORDER_SHARE = 0.05  # of the time, for the order search
 _MOST_ORDER_SECONDS = 2.0
 _BOUND_AFTER = 0.3  # of the time: schedules come first
-_BOUND_SHARE = 0.08  # of the time left then, for a lower bound on the cost of repeats
 _MOST_BOUND_SECONDS = 5.0
-_WINDOW_SHARE = 0.03  # of the time left, at most, for the windows of one schedule
 
 ProgressCall = Callable[[float, int, str], None]
 
@@ -151,9 +146,9 @@ def _run(search: _Search, rounds: int | None) -> None:
     if len(search.graph.ops) <= _TINY:
         _search_exactly(search, _TINY_SHARE, "auto")
     _bound_by_cuts(search)
-    keep_share = _KEEP_SHARE if len(search.graph.ops) > _MANY_OPS else _SMALL_KEEP_SHARE
+    keep_share = time_shares.KEEP if len(search.graph.ops) > _MANY_OPS else time_shares.KEEP_SMALL
     _keep_by_cuts(search, 1.0 if rounds is not None else keep_share)
-    walk_share = 1.0 if rounds is not None else _WALK_SHARE
+    walk_share = 1.0 if rounds is not None else time_shares.WALK
     _walk_orders(search, search.starts[:1], walk_share)
     walked = len(search.starts)
     if "order-annealing" not in search.disabled and not search.settled:
@@ -174,7 +169,7 @@ def _run(search: _Search, rounds: int | None) -> None:
         else:
             starts = [candidate.schedule for candidate in search.found.kept]
             search.play(reheat_tasks(starts, options, first, search.threads, search.seed), "reheat")
-            _solve_windows(search, _WINDOW_SHARE if rounds is None else 1.0)
+            _solve_windows(search, time_shares.WINDOW if rounds is None else 1.0)
         search.rounds += 1
 
 
@@ -220,7 +215,7 @@ def _bound_by_cuts(search: _Search) -> None:
     if "cut-bound" in search.disabled or search.done:
         return
     clock, budget = search.crew.deadline, search.found.budget
-    limit = clock.within(_CUT_BOUND_SHARE * clock.remaining)
+    limit = clock.within(time_shares.CUT_BOUND * clock.remaining)
     least = bound_by_cuts(search.graph, search.starts[0], budget, limit)
     search.found.cost_bound = max(search.found.cost_bound, search.graph.base_cost + least)
     search.bounded |= least > 0 and len(search.graph.ops) > _MANY_OPS
@@ -265,7 +260,7 @@ def _anneal_orders(search: _Search, moves: int) -> None:
 
 
 def _search_order(search: _Search) -> None:
-    seconds = min(_MOST_ORDER_SECONDS, _ORDER_SHARE * search.crew.deadline.remaining)
+    seconds = min(_MOST_ORDER_SECONDS, time_shares.ORDER_WITHIN_BUDGET * search.crew.deadline.remaining)
     orders = [start for start in search.starts if len(start) == len(search.graph.ops)]
     best = search_order(
         search.graph,
@@ -290,7 +285,7 @@ def _bound_cost(search: _Search) -> None:
     found = bound_repeats(
         search.graph,
         search.found.budget,
-        seconds=min(_MOST_BOUND_SECONDS, _BOUND_SHARE * search.crew.deadline.remaining),
+        seconds=min(_MOST_BOUND_SECONDS, time_shares.PRICE_BOUND * search.crew.deadline.remaining),
         seed=search.seed,
         threads=search.threads,
         flag=search.crew.flag,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph import Graph, Lifetimes, Plan, check, given_order, lifetimes, working_set_bound
 from tvm_memopt.graph.liveness import profile_of
+from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.joint.pieces import Pieces, pieces_of
 from tvm_memopt.solvers.layout import Placement, load_bound, place_greedily
 from tvm_memopt.solvers.portfolio.fixed_order import assemble
@@ -22,7 +23,6 @@ from tvm_memopt.solvers.request import Deadline, Request
 
 Mode = Literal["joint", "two-phase"]
 _MOST_CHOICES = 1_500_000  # pairs of pieces at one step; more take longer to build than most time limits
-_ORDER_SHARE = 0.5  # of the time limit, for the order if addresses follow
 
 
 def solve_olla(
@@ -183,7 +183,9 @@ def _solve_order(search: _Search) -> _Answer:
     add_loads(table, [size // unit for size in sizes], peak)
     if "hints" not in search.disabled:
         hint_order(table, known.order)
-    outcome = search.run(programme, search.backend, search.deadline.within(search.request.time_limit * _ORDER_SHARE))
+    outcome = search.run(
+        programme, search.backend, search.deadline.within(search.request.time_limit * time_shares.OLLA_ORDER)
+    )
     search.order_bound = max(search.order_bound, outcome.bound * unit)
     return known if outcome.values is None else search.placed(table.order(outcome.values), "greedy")
 
