@@ -13,16 +13,13 @@ from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.native import library
 from tvm_memopt.solvers.native import order as native
 from tvm_memopt.solvers.native.order.problem import PackedProblem, packed_problem
-from tvm_memopt.solvers.order.dfs import dfs
-from tvm_memopt.solvers.order.greedy import greedy_delta, greedy_peak
-from tvm_memopt.solvers.order.kahn import kahn
+from tvm_memopt.solvers.order import ORDERINGS
 from tvm_memopt.solvers.order.order_workers import SharedSearch, Worker, bound_segments, make_workers, play_round
 from tvm_memopt.solvers.order.segments import SearchState, search_state
 from tvm_memopt.solvers.request import Deadline
 
 _RANDOM_ORDERS = 100
 _RANDOM_OPS_PER_SECOND = 3_000_000  # approximate
-_PYTHON_ORDERS = {"kahn": kahn, "dfs": dfs, "greedy-peak": greedy_peak, "greedy-delta": greedy_delta}
 
 ProgressCall = Callable[[int, int, str], None]
 
@@ -82,7 +79,7 @@ def _constructed(
 ) -> OrderResult:
     """The best constructive order, in plain Python. It proves nothing except for a peak of zero."""
     candidates = [(peak_live(graph, order), order, name) for name, order in starts]
-    for name, ordering in _PYTHON_ORDERS.items():
+    for name, ordering in ORDERINGS.items():
         if "constructive-orders" not in disabled and not deadline.passed:
             made = ordering(graph)
             candidates.append((peak_live(graph, made), made, name))

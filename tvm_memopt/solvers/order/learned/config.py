@@ -38,7 +38,7 @@ class ModelConfig:
 
     @property
     def dense(self) -> tuple[str, ...]:
-        """Relations that hold for a large share of all pairs."""
+        """Names of the relations that hold for a large share of all pairs of ops; none without ``transforms``."""
         return DENSE if self.transforms else ()
 
     @property

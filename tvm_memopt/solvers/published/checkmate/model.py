@@ -46,7 +46,10 @@ class StageProblem:
 
 @dataclass(frozen=True)
 class CheckmateModel:
-    """Column indices: ``runs[t][i]`` (R), ``kept[t][i]`` (S, value i kept before stage t)."""
+    """The integer program and the columns of its variables.
+
+    ``runs[t][i]``: op i runs in stage t (R in the paper). ``kept[t][i]``: value i is kept into stage t (S).
+    """
 
     program: LinearProgram
     runs: list[list[int]]
