@@ -1,4 +1,4 @@
-"""Which parameters of a call are one memory under a plan."""
+"""Parameters of a call that share memory under a plan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def shared_parameters(extraction: Extraction, plan: Plan, step: int) -> Pairs:
-    """Pairs (input, output) of parameter positions that ``plan`` puts at one address at ``step``."""
+    """Pairs (input, output) of parameter positions that ``plan`` puts at the same offset at ``step``."""
     graph, op_id = extraction.graph, plan.schedule[step]
     op, operation = graph.ops[op_id], extraction.operations[op_id]
     if not op.inplace:
