@@ -1,4 +1,4 @@
-"""Which kind of file is this? Decided by content first, by extension second, and without TVM."""
+"""Detection of file formats, by content first and by extension second, without TVM."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXPORT_MEMBERS = ("archive_format", "serialized_exported_program.json")
 
 
 def detect_format(path: str | os.PathLike[str]) -> str:
-    """One of MODEL_FORMATS, ``memopt-graph`` or ``memopt-plan``; FrontendError, naming the file, for anything else."""
+    """Return one of MODEL_FORMATS, ``memopt-graph`` or ``memopt-plan``. Raises FrontendError for any other file."""
     file = Path(path)
     head = _read_head(file)
     if not head.strip():
@@ -66,7 +66,11 @@ def _zip_kind(file: Path) -> str:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # also: undecodable names, unknown compression
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        NotImplementedError,
+    ):  # the latter two: undecodable names, unknown compression
         raise FrontendError(f"{file}: the archive is truncated or corrupt; expected a torch.export program") from None
     if any(member.endswith(_EXPORT_MEMBERS) for member in members):
         return "torch-export"
@@ -77,7 +81,7 @@ def _zip_kind(file: Path) -> str:
 
 
 def _json_kind(file: Path, head: bytes) -> str:
-    """Weights make a Relax JSON large: the whole file is parsed only when its beginning does not tell."""
+    """The kind of a JSON file. Relax JSON with weights is large, so the file is parsed only if its head is unclear."""
     text = head.decode("utf-8", errors="replace")
     if found := _MEMOPT.search(text):
         return found[1]
