@@ -29,7 +29,7 @@ def test_nothing_to_learn_from_is_refused(command, tmp_path):
 
 def test_an_output_folder_that_is_a_file_is_refused(command, tmp_path):
     (tmp_path / "out").write_text("")
-    assert_refused(command("train-order", "--out", tmp_path / "out"), "is to be a folder")
+    assert_refused(command("train-order", "--out", tmp_path / "out"), "cannot be a folder")
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that makes no folders")

@@ -33,7 +33,7 @@ def require(module: str, install: str) -> ModuleType:
 
 
 def run_importer(call: Callable[[], _T], explain: Callable[[Exception], str]) -> _T:
-    """Run ``call`` with prints and warnings sent to the log. A failure becomes a FrontendError worded by ``explain``."""
+    """Run ``call`` with prints and warnings sent to the log. A failure becomes FrontendError, worded by ``explain``."""
     try:
         with _prints_in_the_log():
             return call()

@@ -36,7 +36,7 @@ def detect_format(path: str | os.PathLike[str]) -> str:
     kind = _by_content(file, head) or _BY_EXTENSION.get(file.suffix.lower())
     if kind is None:
         known = ", ".join(_BY_EXTENSION)
-        raise FrontendError(f"{file}: not a model that can be recognised; expected one of {known}")
+        raise FrontendError(f"{file}: not a recognised model format; expected one of {known}")
     return _json_kind(file, head) if kind == "json" else kind
 
 
@@ -66,11 +66,7 @@ def _zip_kind(file: Path) -> str:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.namelist()
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        NotImplementedError,
-    ):  # the latter two: undecodable names, unknown compression
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # also: undecodable names, unknown compression
         raise FrontendError(f"{file}: the archive is truncated or corrupt; expected a torch.export program") from None
     if any(member.endswith(_EXPORT_MEMBERS) for member in members):
         return "torch-export"

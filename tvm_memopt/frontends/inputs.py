@@ -74,7 +74,7 @@ def _model_input(parameter: relax.Var, bounds: dict[str, int]) -> ModelInput:
     from tvm import relax
 
     if not isinstance(parameter.ty, relax.TensorType):
-        raise FrontendError(f"input {parameter.name!r} of main is no tensor but {parameter.ty}")
+        raise FrontendError(f"input {parameter.name!r} of main is not a tensor but {parameter.ty}")
     dims = tensor_dims(parameter.ty)
     if dims is None:
         raise FrontendError(f"input {parameter.name!r} of main has no known shape")

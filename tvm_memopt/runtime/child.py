@@ -44,7 +44,7 @@ def _with_package(environment: Mapping[str, str]) -> dict[str, str]:
 def _failure(job: str, done: subprocess.CompletedProcess[str]) -> str:
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     if done.returncode < 0:
-        return f"the {job} run was ended by {signal.Signals(-done.returncode).name}: the module broke its own memory"
+        return f"the {job} run was ended by {signal.Signals(-done.returncode).name}: the module corrupted its memory"
     return lines[-1] if lines else f"the {job} run failed with exit status {done.returncode}"
 
 

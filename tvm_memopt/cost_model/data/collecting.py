@@ -124,7 +124,7 @@ def collect(
             run.tally.interrupted = True
     tally = run.tally
     if tally.measured + tally.known == 0 and tally.first_cause is not None:
-        raise MemoptError(f"no candidate of {tally.failed} was measured; the first failed so: {tally.first_cause}")
+        raise MemoptError(f"none of {tally.failed} candidates was measured; first failure: {tally.first_cause}")
     return tally
 
 

@@ -34,7 +34,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"expected the format {FORMAT}")
         return Manifest(**content)
     except OSError as error:
-        raise MemoptError(f"{folder}: is no collection: {path.name} {error.strerror or error}") from error
+        raise MemoptError(f"{folder}: is not a collection: {path.name} {error.strerror or error}") from error
     except (ValueError, TypeError) as error:
         raise MemoptError(f"{path}: is damaged: {error}") from error
 

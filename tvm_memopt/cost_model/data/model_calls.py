@@ -170,7 +170,7 @@ def measure_calls(
         machine["main"](*tensors)
         runs.append(times)
     if len({len(times) for times in runs}) != 1:
-        raise MemoptError("the model calls another number of kernels each time: its calls cannot be told apart")
+        raise MemoptError("the number of kernel calls varies between runs of the model: calls cannot be matched")
     return [float(second) for second in np.median(np.array(runs[1:]), axis=0)]
 
 

@@ -69,7 +69,7 @@ def model_tasks(mod: tvm.IRModule, target: tvm.target.Target, name: str) -> list
         fused = tvm.transform.Sequential(passes_until_fusion(target))(mod)
     found = ms.relax_integration.extract_tasks(fused, target)
     if not found:
-        raise MemoptError(f"{name}: has no kernels to tune: expected a Relax module that calls operators of TIR")
+        raise MemoptError(f"{name}: has no kernels to tune: expected a Relax module with operators that lower to TIR")
     return [
         Task(f"{i}_{task.task_name}", task.dispatched[0], int(task.weight), name, block_count(task.dispatched[0]))
         for i, task in enumerate(found)

@@ -90,7 +90,7 @@ def _opened(path: Path) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, st
             if found != FEATURE_VERSION:
                 raise MemoptError(
                     f"{path}: is of feature version {found}, expected {FEATURE_VERSION}: run 'tvm-memopt collect' on "
-                    "its folder again, which derives it anew from the records"
+                    "its folder again, which derives it again from the records"
                 )
             yield file, header["program"]
     except OSError as error:

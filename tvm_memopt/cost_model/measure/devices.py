@@ -53,7 +53,7 @@ def rpc_device(
     """Devices registered as ``key`` with the tracker at "host:port". They measure wall-clock seconds."""
     host, _, port = tracker.rpartition(":")
     if not host or not port.isdigit():
-        raise MemoptError(f"tracker {tracker!r} is no address: expected host:port")
+        raise MemoptError(f"tracker {tracker!r} is not an address: expected host:port")
     timing = timing or Timing()
     settings = ms.runner.EvaluatorConfig(1, timing.repeats, int(timing.min_repeat_seconds * 1e3))
     config = ms.runner.RPCConfig(host, int(port), key, session_timeout_sec=int(timeout))

@@ -71,7 +71,7 @@ def load_checkpoint(path: Path, target: str | None = None) -> Checkpoint:
         raise MemoptError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         what = "not a numpy archive" if "pickle" in str(error) else str(error)  # numpy's message advises unsafe loading
-        raise MemoptError(f"{path}: is no checkpoint or a damaged one: {what}") from error
+        raise MemoptError(f"{path}: is not a checkpoint, or is damaged: {what}") from error
 
 
 def same_target(one: str, other: str) -> bool:

@@ -109,7 +109,7 @@ def from_call_checkpoint(level1: Trained, checkpoint: Checkpoint, where: str) ->
     """
     shape = dict(checkpoint.architecture)
     if shape.pop("kind", None) != KIND:
-        raise MemoptError(f"{where}: is no checkpoint of whole models, but one of single kernels")
+        raise MemoptError(f"{where}: is a checkpoint of single kernels, expected one of whole models")
     try:
         network = CallNetwork(**shape)
         network.load_state_dict({name: torch.from_numpy(values) for name, values in checkpoint.weights.items()})

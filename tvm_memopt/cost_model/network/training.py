@@ -83,7 +83,7 @@ def train(
     split = split or split_programs(samples.names, settings.split_seed, settings.shares, settings.fold)
     for part in ("train", "valid"):
         if len(split[part]) == 0:
-            raise MemoptError(f"no program of {len(samples.names)} falls to the {part} part: collect more programs")
+            raise MemoptError(f"none of the {len(samples.names)} programs is in the {part} part: collect more")
     run = _Run(samples, settings, split)
     run.resume(state)
     while run.epoch < settings.epochs and run.stale < settings.patience:
@@ -236,9 +236,9 @@ class _Run:
         try:
             content = torch.load(path, map_location=self.settings.device, weights_only=True)
         except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise MemoptError(f"{path}: is a damaged training state: delete it to start anew") from error
+            raise MemoptError(f"{path}: is a damaged training state: delete it to start again") from error
         if content["identity"] != self._identity():
-            raise MemoptError(f"{path}: is the state of a training on other data or settings: delete it to start anew")
+            raise MemoptError(f"{path}: is a training state for other data or settings: delete it to start again")
         self.network.load_state_dict(content["network"])
         self.average.load_state_dict(content["average"])
         self.optimizer.load_state_dict(content["optimizer"])

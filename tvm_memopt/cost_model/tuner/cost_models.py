@@ -33,14 +33,14 @@ def make_cost_model(
         if name == "xgb":
             import xgboost  # noqa: F401  # else TVM imports it at the first update, after minutes of measurement
 
-            return ms.cost_model.XGBModel(num_warmup_samples=WARM_UP, num_tuning_cores=1), "no knowledge"
+            return ms.cost_model.XGBModel(num_warmup_samples=WARM_UP, num_tuning_cores=1), "scratch"
         if name == "mlp":
-            return _mlp(), "no knowledge"
+            return _mlp(), "scratch"
     except ModuleNotFoundError as error:
         raise MemoptError(f"cost model {name!r} needs {error.name}: pip install 'tvm-memopt[learn]'") from error
     if name != "random":
         raise MemoptError(f"cost model {name!r} is unknown: expected one of {', '.join(NAMES)}")
-    return ms.cost_model.RandomModel(seed=seed), "no knowledge"
+    return ms.cost_model.RandomModel(seed=seed), "scratch"
 
 
 def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[ms.cost_model.CostModel, str]:
@@ -50,17 +50,17 @@ def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[ms.cost_model
 
     model = GCNCostModel(seed)
     if checkpoint is not None:
-        load_checkpoint(checkpoint, target)  # an error now, not after the first measurements
+        load_checkpoint(checkpoint, target)  # fails here rather than after the first measurements
         model.load(str(checkpoint))
         return model, str(checkpoint)
     if PRETRAINED.exists():
         try:
             load_checkpoint(PRETRAINED, target)
         except MemoptError:
-            return model, "no knowledge: the checkpoint of the package is for another target"
+            return model, "scratch: the bundled checkpoint is for another target"
         model.load(str(PRETRAINED))
-        return model, "the checkpoint of the package"
-    return model, "no knowledge"
+        return model, "the bundled checkpoint"
+    return model, "scratch"
 
 
 def _mlp() -> MLPModel:

@@ -120,7 +120,7 @@ def tune_tasks(
     best = best_seconds(database, tasks, target)
     if not best:
         cause = counter.first_cause or "the database holds failures only"
-        raise MemoptError(f"no candidate of {counter.failed or known} was measured; the first failed so: {cause}")
+        raise MemoptError(f"none of {counter.failed or known} candidates was measured; first failure: {cause}")
     return Tuned(database, best, counter.measured, counter.failed, known, warnings, interrupted)
 
 

@@ -34,7 +34,7 @@ def read_untuned(folder: Path) -> dict[str, float]:
     except OSError as error:
         raise MemoptError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise MemoptError(f"{path}: is damaged ({error}): delete it, and the kernels are timed again") from error
+        raise MemoptError(f"{path}: is damaged ({error}): delete it to time the kernels again") from error
 
 
 def untuned_seconds(

@@ -54,7 +54,7 @@ def _goes_on(condition: str, emit: Emitter) -> bool:
     known = emit.values.known(condition)
     if known is None:
         raise CannotRewriteError(
-            "whether it goes on is computed at run time; export the model with a fixed number of trips"
+            "its loop condition is computed at run time; export the model with a fixed number of trips"
         )
     return bool(known.reshape(-1)[0])
 

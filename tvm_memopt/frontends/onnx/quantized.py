@@ -20,7 +20,7 @@ def _dequantize(emit: Emitter, value: str, scale: str, zero: str = "", *, axis: 
         scale, zero = _scalar(emit, scale), _scalar(emit, zero)
         return emit.add("DequantizeLinear", value, scale, *([zero] if zero else []))
     if len(dims) > 1:
-        raise CannotRewriteError(f"the scale {scale!r} has {len(dims)} dimensions, of at most 1")
+        raise CannotRewriteError(f"the scale {scale!r} has {len(dims)} dimensions, expected at most 1")
     if emit.opset < _AXIS_SINCE:
         return _dequantize_by_axis(emit, value, scale, zero, axis)
     return emit.add("DequantizeLinear", value, scale, *([zero] if zero else []), axis=axis)
@@ -89,7 +89,7 @@ def _matmul(node: onnx.NodeProto, emit: Emitter) -> None:
 def _conv(node: onnx.NodeProto, emit: Emitter) -> None:
     attributes = attributes_of(node)
     if attributes.pop("channels_last", 0):
-        raise CannotRewriteError("channels come last in it; export the model with channels first")
+        raise CannotRewriteError("its channels come last; export the model with channels first")
     x, w = _dequantize(emit, *node.input[:3]), _dequantize(emit, *node.input[3:6])
     bias = []
     if name := optional(node.input, 8):

@@ -78,7 +78,7 @@ def _rewrite_once(model: onnx.ModelProto, opset: int, turn: int) -> str | None:
     if not count:
         return refused[0] if refused else None
     if (size := sum(1 for _ in onnx_file.nodes(model))) > _MAX_NODES:
-        raise FrontendError(f"the model has {size} operators once its loops are unrolled, of at most {_MAX_NODES}")
+        raise FrontendError(f"the model has {size} operators with its loops unrolled, expected at most {_MAX_NODES}")
     return ""
 
 

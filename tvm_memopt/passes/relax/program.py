@@ -174,7 +174,7 @@ def _parse_binding(program: Program, mod: tvm.IRModule, binding: relax.Binding, 
         branches = _parse_branches(program, mod, chosen)
         program.operations.append(Operation("other", "if", binding.var, chosen, branches=branches))
     elif isinstance(value, relax.Function | relax.SeqExpr):
-        raise UnsupportedFunctionError("it defines a function inside")
+        raise UnsupportedFunctionError("it defines an inner function")
     else:
         plain[binding.var] = value
 
