@@ -30,9 +30,7 @@ _NAMES = {
 @click.command("train-cost-model")
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option("-o", "--output", required=True, metavar="FILE.npz", help="Where to write the checkpoint.")
-@click.option(
-    "--epochs", type=click.IntRange(1), default=60, show_default=True, metavar="N", help="Most epochs to train."
-)
+@click.option("--epochs", type=click.IntRange(1), default=60, show_default=True, metavar="N", help="Maximum epochs.")
 @click.option(
     "--patience", type=click.IntRange(1), default=12, show_default=True, metavar="N",
     help="Epochs without a better held-out loss after which training stops.",
@@ -44,14 +42,7 @@ _NAMES = {
 )  # fmt: skip
 @click.option("--edges", type=click.Choice(["full", "values", "none"]), default="full", show_default=True,
               help="Edge variant; all but full are for ablation.")  # fmt: skip
-@click.option(
-    "--width",
-    type=click.IntRange(2),
-    default=64,
-    show_default=True,
-    metavar="N",
-    help="Width of a statement's embedding.",
-)
+@click.option("--width", type=click.IntRange(2), default=64, show_default=True, metavar="N", help="Statement width.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Graph convolutions.")
 @click.option("--device", default="cpu", show_default=True, metavar="D", help="torch device: cpu or cuda.")
 @click.option("--curves", metavar="FILE", help="Also write the losses and metrics of each epoch, as JSON.")

@@ -29,24 +29,12 @@ from tvm_memopt.errors import MemoptError
     "--validation", type=click.IntRange(1), default=15, show_default=True, metavar="N", help="Validation graphs."
 )
 @click.option(
-    "--imitation-steps",
-    type=click.IntRange(0),
-    default=300,
-    show_default=True,
-    metavar="N",
-    help="Imitation learning steps.",
+    "--imitation-steps", type=click.IntRange(0), default=300, show_default=True, metavar="N", help="Imitation steps."
 )
-@click.option(
-    "--steps", type=click.IntRange(0), default=3000, show_default=True, metavar="N", help="Policy gradient steps."
-)
+@click.option("--steps", type=click.IntRange(0), default=3000, show_default=True, metavar="N", help="Policy gradient.")
 @click.option("--time-limit", type=float, metavar="S", help="Seconds after which training pauses; it can be continued.")
 @click.option(
-    "--effort",
-    type=float,
-    default=1.0,
-    show_default=True,
-    metavar="X",
-    help="Factor on the search effort for target orders.",
+    "--effort", type=float, default=1.0, show_default=True, metavar="X", help="Factor on the search for target orders."
 )
 @click.option("--without", multiple=True, type=click.Choice(["transforms", "encoding", "state"]), help="For ablation.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of weights, batches and draws.")
