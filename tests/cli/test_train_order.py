@@ -23,7 +23,7 @@ def test_a_training_of_no_steps_leaves_a_checkpoint(command, tmp_path):
 
 
 def test_nothing_to_learn_from_is_refused(command, tmp_path):
-    assert_refused(command("train-order", "--out", tmp_path / "out", "--graphs", "0"), "nothing to learn from")
+    assert_refused(command("train-order", "--out", tmp_path / "out", "--graphs", "0"), "nothing to train on")
     assert not (tmp_path / "out").exists()
 
 

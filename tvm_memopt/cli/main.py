@@ -30,14 +30,14 @@ _HELP = {
     "collect": "Measure schedules as training data for the cost model.",
     "graph": "Write the operator graph of a model.",
     "optimize": "Plan the memory of a model and compile it.",
-    "pack": "Find offsets for buffers with fixed lifetimes (MiniMalloc CSV).",
+    "pack": "Find offsets for buffers with fixed lifetimes (CSV).",
     "plan": "Write a memory plan for a model or graph.",
     "run": "Run a compiled module and measure its memory and time.",
     "show": "Draw a plan: memory over steps and the address map.",
     "sweep": "Trade memory against time for a model or graph.",
     "train-order": "Train the network that orders graphs.",
     "train-cost-model": "Train the cost model on collected measurements.",
-    "tune": "Tune the kernels of a model and compile it with a memory plan.",
+    "tune": "Tune the kernels of a model, then plan and compile it.",
 }
 INTERNAL_ERROR = 1
 BAD_INPUT = 2
