@@ -84,7 +84,7 @@ def command(
     from tvm_memopt.cost_model.data.collecting import Orders, collect
 
     chosen = tuning_target(target, cores=4)
-    imported = _imported(models, shapes, override_shapes)  # errors before any work
+    imported = _imported(models, shapes, override_shapes)  # report errors before any work
     tasks = _tasks(programs, seed, imported, chosen)
     count = workers or os.cpu_count() or 1
     orders = Orders(per_program, seed, time_limit, programs_at_once=count)

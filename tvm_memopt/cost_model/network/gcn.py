@@ -97,7 +97,7 @@ class Round(nn.Module):  # type: ignore[misc]
     def forward(
         self, hidden: dict[str, Tensor], ends: dict[str, Tensor], edges: dict[str, tuple[Tensor, Tensor, Tensor]]
     ) -> dict[str, Tensor]:
-        """New embeddings of all nodes; ``edges``: gate, shift and 1 / (edges into each target) by relation."""
+        """New embeddings of all nodes. ``edges``: gate, shift and 1 / (edges into each target) by relation."""
         normed = {name: self.norms[name](h) for name, h in hidden.items()}
         incoming = {name: [h] for name, h in normed.items()}
         for key in self.relations:
@@ -175,7 +175,7 @@ class GraphNetwork(nn.Module):  # type: ignore[misc]
                 layer.bias[: len(layer.bias) // 2] += by
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """See the class."""
+        """Apply the network; the class describes input and output."""
         parts = self.contributions(batch)
         graph = {name: batch.graph_of[name] for name in NODE_COLUMNS}
         for key in EDGE_TERMS if self.edge_prices else ():

@@ -60,7 +60,7 @@ class CallNetwork(nn.Module):  # type: ignore[misc]
         nn.init.zeros_(self.read_out.bias)
 
     def forward(self, batch: CallBatch) -> Tensor:
-        """See the class."""
+        """Apply the network; the class describes input and output."""
         hidden = self.embed(batch.calls)
         layers = [hidden]
         for number in range(self.rounds):

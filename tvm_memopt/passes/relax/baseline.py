@@ -24,7 +24,7 @@ class BaselinePlan:
 
     @property
     def total_nbytes(self) -> int:
-        """Both together."""
+        """Sum of both."""
         return self.storage_nbytes + self.tensor_nbytes
 
 

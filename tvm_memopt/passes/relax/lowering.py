@@ -21,7 +21,7 @@ def passes_before_plan(target: tvm.target.Target, tuned: Any | None = None) -> l
 
 
 def passes_until_fusion(target: tvm.target.Target) -> list[tvm.transform.Pass]:
-    """Dispatch, legalisation and fusion: the kernels as a tuner sees them."""
+    """Dispatch, legalisation and fusion, which produce the kernels that a tuner works on."""
     _check_target(target)
     return [*cpu.library_dispatch_passes(target), *cpu.legalize_passes(target)]
 

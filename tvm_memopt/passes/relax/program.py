@@ -104,7 +104,7 @@ def _parse_sequence(program: Program, mod: tvm.IRModule, sequence: relax.SeqExpr
 def symbolic_bounds(function: relax.Function) -> dict[tirx.Var, int]:
     """Upper bounds of symbolic dimensions, from the function's ``tir_var_upper_bound`` attribute.
 
-    A name there is a dimension of the parameters, or else one that a match_cast defines.
+    Each name refers to a symbolic dimension of the parameters or, failing that, to one that a match_cast defines.
     """
     attrs = function.attrs
     if attrs is None or "tir_var_upper_bound" not in attrs:

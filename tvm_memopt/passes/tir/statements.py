@@ -95,7 +95,7 @@ def _collect_accesses(kernel: FlatKernel, index: int, statement: tirx.Stmt) -> N
         kernel.handles.setdefault(kernel.root_of(store.buffer), set()).add(store.buffer)
 
     def on_call(call: tvm.ir.Call) -> None:
-        if call.op in _POINTERS:  # a raw pointer: anything may happen to this memory
+        if call.op in _POINTERS:  # accesses through a raw pointer are unknown
             buffer = call.args[0].source if isinstance(call.args[0], TensorLoad) else call.args[0]
             source = kernel.root_of(buffer)
             kernel.opaque.add(source)
