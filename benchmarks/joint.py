@@ -1,7 +1,7 @@
-"""Order and addresses at once against brute force: ``python -m benchmarks.joint``.
+"""Joint search of order and offsets compared with brute force: ``python -m benchmarks.joint``.
 
-Random graphs (seeds 0 to 199) by number of ops; the least arena over every order and every placement is computed
-by code that shares nothing with the solvers. "closed" is the portfolio followed by improve_jointly.
+Random graphs (seeds 0 to 199), grouped by number of ops. Code independent of the solvers computes the least arena over
+all orders and placements. "closed" is the portfolio followed by improve_jointly.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Large training graphs under a budget: ``python -m benchmarks.large_training [NAME ...]``.
 
-Joint graphs that torch traces (zoo/traced_training.py), with the gradients in the arena and in the caller's memory, at
-percentages of the peak of the given order. *arena / live*: what placement costs, 1 is best; *extra %*: run time of the
-repeats over that of every op once; *least %*: what is proved of any plan within the budget; *excluded*: the budget is
-below a proved bound. Every plan is checked.
+Joint graphs traced by torch (zoo/traced_training.py), with the gradients in the arena and in the caller's memory, at
+percentages of the peak of the given order. *arena / live*: overhead of placement, 1 is best. *extra %*: run time of
+recomputation relative to running every op once. *least %*: proved lower bound on this for any plan within the budget.
+*excluded*: the budget is below a proved lower bound. Every plan is checked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Do generated layered graphs look like the published ones? ``python -m benchmarks.layered [--json]``
+"""Compare generated layered graphs with the published ones: ``python -m benchmarks.layered [--json]``
 
-For the parameters of each of the four graphs published with MOCCASIN: mean and standard deviation over
-20 seeds beside the published graph's figure.
+For the parameters of each of the four graphs published with MOCCASIN, it reports the mean and standard deviation over
+20 seeds next to the published graph's figure.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Addresses on the MiniMalloc instances, ours beside rivals: ``python -m benchmarks.layout [--json]``.
+"""Offsets for the MiniMalloc instances, compared with other allocators: ``python -m benchmarks.layout [--json]``.
 
-Three questions on the same input: does everything fit in 1 MiB (CPU seconds), how small an arena is found in
-a time limit, and how does greedy placement grow with the number of buffers. Every placement is checked by a
-checker of its own. The rivals of omnimalloc are run where that package is installed; SuperMalloc gets 12
-threads, since its ladder of bounds has a third as many rungs as it has threads.
+It measures the CPU seconds to fit everything in 1 MiB, the smallest arena found in a time limit, and how the time of
+greedy placement grows with the number of buffers. An independent checker validates every placement. The allocators of
+omnimalloc run if that package is installed. SuperMalloc gets 12 threads, since it tries a third as many bounds as it
+has threads.
 """
 
 from __future__ import annotations

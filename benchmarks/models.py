@@ -1,8 +1,8 @@
-"""Whole models: TVM's plan and ours, measured side by side.
+"""Measured comparison of TVM's plan and ours on whole models.
 
-``python -m benchmarks.models [NAME...]`` builds each model of the set unmodified and planned, in both modes
-of the virtual machine, and compares bytes, outputs and time. Each model runs in a process of its own;
-results are kept as they come, and ``--resume`` skips those that are there.
+``python -m benchmarks.models [NAME...]`` builds each model of the set unmodified and planned, in both modes of the
+virtual machine, and compares bytes, outputs and time. Each model runs in a separate process. Results are saved
+immediately, and ``--resume`` skips existing ones.
 """
 
 from __future__ import annotations

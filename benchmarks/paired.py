@@ -1,4 +1,4 @@
-"""Paired tests of two methods on the same graphs."""
+"""Paired statistical tests of two methods on the same graphs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Plans of whole models, without building them: ``python -m benchmarks.plans [NAME...]``.
 
-For each model of the set: TVM's own plan, the peaks of the given order and of ours, the arena, what is proved of
-both, and the seconds of the search. Each model runs in a process of its own; the graphs are kept as
+For each model of the set, it reports TVM's own plan, the peaks of the given order and of ours, the arena, the proved
+bounds of both, and the seconds of the search. Each model runs in a separate process. The graphs are saved as
 benchmarks/results/graphs/NAME.json for other benchmarks.
 """
 

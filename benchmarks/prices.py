@@ -1,8 +1,8 @@
-"""What a plan costs in time where nobody asked for a budget: ``python -m benchmarks.prices [NAME...]``.
+"""Run-time cost of a plan without a budget: ``python -m benchmarks.prices [NAME...]``.
 
-Small networks of common kinds, built unmodified and planned and called in turn in one process: CPU time and bytes
-really allocated, ours over those of TVM's fusing build. ``--fold always`` folds data movement wherever that saves
-bytes. ``--models`` adds the models of the set, each in a process of its own.
+Small networks of common kinds are built unmodified and planned, and called alternately in one process. It reports CPU
+time and really allocated bytes relative to TVM's fusing build. ``--fold always`` folds data movement wherever that
+saves bytes. ``--models`` adds the models of the set, each in a separate process.
 """
 
 from __future__ import annotations

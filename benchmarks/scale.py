@@ -1,8 +1,8 @@
 """Time and memory of planning as graphs grow: ``python -m benchmarks.scale``.
 
-Layered graphs of growing size, each in a process of its own: seconds until there is a first valid plan (a time limit
-of a microsecond), and what a limited search makes of it. The slope is that of log seconds and log bytes over
-log (ops + edges); 1 is linear. At the end a graph of 10 000 ops is interrupted after two seconds.
+Layered graphs of growing size are planned, each in a separate process. It reports the seconds to the first valid plan
+(a time limit of one microsecond) and the result of a time-limited search. The slope is that of log seconds and log
+bytes over log (ops + edges); 1 is linear. Finally, planning of a graph of 10 000 ops is interrupted after two seconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Results on disk and on the screen: a JSON file and a plain table."""
+"""Output of results as a JSON file and as a text table."""
 
 from __future__ import annotations
 

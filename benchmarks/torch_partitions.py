@@ -1,10 +1,10 @@
-"""torch's min-cut partitioner with its activation memory budget, on a graph that we can plan too.
+"""torch's min-cut partitioner with its activation memory budget, on a graph that tvm-memopt can also plan.
 
-``python -m benchmarks.torch_partitions NAME --out FILE``: NAME is a published graph of a training step, whose
-forward and backward ops are told apart by name and which is handed to the partitioner as a joint graph without
-kernels, or one of the models below, traced by torch. Written: the graph, and for each value of the budget the
-schedule (forward, then backward as torch orders it), the bytes saved between the passes, the seconds.
-Both sides count the same cost of an op.
+``python -m benchmarks.torch_partitions NAME --out FILE``: NAME is a published graph of a training step, or one of the
+models below, traced by torch. A published graph is passed to the partitioner as a joint graph without kernels; its
+forward and backward ops are distinguished by name. The output has the graph and, for each value of the budget, the
+schedule (forward, then backward in torch's order), the bytes saved between the passes, and the seconds. Both tools use
+the same op costs.
 """
 
 from __future__ import annotations

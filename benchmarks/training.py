@@ -1,9 +1,9 @@
-"""Training steps: what they hold at their peak, and what a smaller arena costs in time.
+"""Peak memory of training steps, and the run-time cost of a smaller arena.
 
 ``python -m benchmarks.training [NAME...]`` plans each training step of the zoo without a budget. With
-``--budgets 80 60`` each is planned, built and run again under that many percent of the peak that it has in the
-best order without recomputation: outputs and arena are checked on a real run, and the measured slowdown stands
-beside the predicted one.
+``--budgets 80 60``, each is also planned, built and run with that percentage of its peak in the best order without
+recomputation. Outputs and arena are checked on a real run, and the measured slowdown is reported next to the predicted
+one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stages as passes in a pipeline of your own, with a look between: python examples/02_own_pipeline.py"""
+"""Use the stages as passes in your own pipeline, and inspect the results: python examples/02_own_pipeline.py"""
 
 import json
 

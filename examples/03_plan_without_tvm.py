@@ -1,4 +1,4 @@
-"""A graph of your own, no TVM needed: python examples/03_plan_without_tvm.py"""
+"""Plan your own graph, without TVM: python examples/03_plan_without_tvm.py"""
 
 from tvm_memopt.graph import Graph, Op, Tensor, check, given_order, peak_live
 from tvm_memopt.solvers import Request, solve

@@ -1,7 +1,7 @@
 """tvm-memopt: memory planning for Apache TVM. Order, placement and proof, in one arena.
 
-The names below load what they need when they are first used: ``graph`` and ``solvers`` work without
-TVM. Where TVM is imported first, importing this package also registers the Relax pipeline ``"memopt"``.
+The names below are imported on first use: ``graph`` and ``solvers`` work without TVM. If TVM is imported first,
+importing this package also registers the Relax pipeline ``"memopt"``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HOMES = {
     "solve": "tvm_memopt.solvers",
 }
 
-__all__ = list(_HOMES)  # a list, made of the keys above
+__all__ = list(_HOMES)  # the keys above as a list
 
 
 def __getattr__(name: str) -> Any:

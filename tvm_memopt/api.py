@@ -1,4 +1,4 @@
-"""The public face: the whole job, and its parts."""
+"""The public API: plan a whole module, or run single stages."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ def optimize(
     plan: Plan | None = None,
     strict: bool = False,
 ) -> tuple[tvm.IRModule, Plan | None]:
-    """Lower ``mod`` for ``target`` and plan its memory: (the planned module, the plan of its main function).
+    """Lower ``mod`` for ``target`` and plan its memory.
 
-    The module compiles with ``tvm.compile(planned, target)`` as it is. ``budget``: largest arena, ``"192KiB"``, bytes,
-    or ``"80%"`` of the given order's peak. ``time_limit``: seconds for the search of each function. The other arguments
-    are those of PlanOptions. ``plan.notes`` says what the plan does not cover. The plan is None where no function can
-    be planned: the module is then as TVM lowers it, and a warning names the reason; with ``strict`` that is a
-    MemoptError. Raises InfeasibleBudgetError or NoPlanError when the budget is not met.
+    ``budget``: upper limit on the arena, as bytes, ``"192KiB"``, or ``"80%"`` of the peak of the given order.
+    ``time_limit``: search time for each function, in seconds. ``plan``: follow this plan of the main function instead
+    of searching. The other arguments are those of PlanOptions.
+
+    Returns (the planned module, the plan of its main function). The module compiles with
+    ``tvm.compile(planned, target)``. ``plan.notes`` lists what the plan does not cover. If no function can be planned,
+    the plan is None, the module is as lowered by TVM, and a warning gives the reason; with ``strict``, MemoptError is
+    raised instead. Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
     from tvm_memopt.passes.compile import compile_module, make_target
     from tvm_memopt.passes.relax.planning import PlanOptions
@@ -57,9 +60,9 @@ def optimize(
 
 
 def extract(mod: tvm.IRModule, target: str | tvm.target.Target = "llvm", function: str | None = None) -> Graph:
-    """The operator graph of ``mod`` after TVM's own fusion and lowering for ``target``.
+    """Extract the operator graph of ``mod`` after TVM's own fusion and lowering for ``target``.
 
-    ``function``: which one, where there are several; otherwise ``main``, or the only one.
+    ``function``: name of the function; by default ``main``, or the only function.
     """
     from tvm_memopt.passes.compile import lower, main_function
     from tvm_memopt.passes.relax.planning import PlanOptions, extract_module

@@ -1,4 +1,4 @@
-"""Output files that appear whole or not at all."""
+"""Atomic output files, which appear either complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from tvm_memopt.errors import MemoptError
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends without an error.
+    """A temporary path in the folder of ``path`` that replaces ``path`` when the block ends without an error.
 
-    Raises MemoptError, naming the file and the cause, when it cannot be written; nothing is left
-    behind then, and a file that was there before is untouched. Devices and pipes are written to,
-    links are followed.
+    Raises MemoptError, naming the file and the cause, if it cannot be written. In that case no temporary file is left
+    behind and an existing file is unchanged. Devices and pipes are written directly, and links are followed.
     """
     shown, target = Path(path), Path(os.path.realpath(path))
     is_stream = shown.exists() and not shown.is_file() and not shown.is_dir()
@@ -44,7 +43,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path`` by atomic rename; errors as in atomic_path."""
+    """Write ``text`` (UTF-8) to ``path`` by atomic rename. Raises as atomic_path does."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -1,7 +1,7 @@
-"""The family of errors that tvm-memopt raises on purpose.
+"""The errors that tvm-memopt raises deliberately.
 
-Each message is one line: what was found, where, what was expected and what to do. The command line
-prints that line and no traceback, and maps the class to its exit status.
+Each message is one line: what was found, where, what was expected and what to do. The command line prints that line
+without a traceback and maps the class to an exit status.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 
 class MemoptError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all errors of this package."""
 
     exit_status = 2
 
 
 class GraphError(MemoptError):
-    """A graph, or the file it comes from, breaks a rule of ``memopt-graph/1``."""
+    """A graph or its file violates ``memopt-graph/1``."""
 
 
 class FrontendError(MemoptError):
@@ -25,27 +25,27 @@ class FrontendError(MemoptError):
 
 
 class BudgetError(MemoptError):
-    """A memory budget is malformed, or was proved to be out of reach."""
+    """A memory budget is malformed or cannot be met."""
 
 
 class InfeasibleBudgetError(BudgetError):
-    """No plan fits the budget: proved by a lower bound."""
+    """No plan fits the budget, as a lower bound proves."""
 
     exit_status = 3
 
 
 class NoPlanError(BudgetError):
-    """No plan within the budget was found in the time limit; nothing is proved."""
+    """No plan within the budget was found in the time limit. Nothing is proved."""
 
     exit_status = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One broken rule of a plan.
+    """One rule that a plan violates.
 
-    ``rule`` is a short stable name (``"overlap"``, ``"missing-op"``, ...); ``step`` and ``op`` say
-    where (None for the whole plan); ``nbytes`` is the quantity involved; ``text`` is for people.
+    ``rule``: a short stable name (``"overlap"``, ``"missing-op"``, ...). ``step`` and ``op``: the location, or None for
+    the whole plan. ``nbytes``: the quantity involved. ``text``: a readable description.
     """
 
     rule: str
@@ -61,9 +61,9 @@ class Violation:
 
 
 class PlanError(MemoptError):
-    """A plan, or the file it comes from, breaks a rule of ``memopt-plan/1``.
+    """A plan or its file violates ``memopt-plan/1``.
 
-    ``violations`` lists every broken rule; it is empty when the file itself is unreadable.
+    ``violations``: all violations. Empty if the file itself is unreadable.
     """
 
     def __init__(self, message: str, violations: Sequence[Violation] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What native code prints past Python."""
+"""Suppression of output that native code prints without going through Python."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def native_stderr_discarded() -> Iterator[None]:
-    """Send what is written to file descriptor 2 to nowhere, for TVM's own chatter."""
+    """Discard everything written to file descriptor 2, to suppress TVM's messages."""
     try:
         saved = os.dup(2)
     except OSError:  # a service may run with stderr closed
         yield
         return
     try:
-        with open(os.devnull, "wb") as sink:  # noqa: PTH123  # os.dup2 wants a descriptor
+        with open(os.devnull, "wb") as sink:  # noqa: PTH123  # os.dup2 needs a descriptor
             os.dup2(sink.fileno(), 2)
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Assertions for the test suites of compiler engineers: valid plans, small arenas, unchanged outputs.
+"""Assertions for test suites of compilers and models: valid plans, small arenas, unchanged outputs.
 
     from tvm_memopt import testing
 
@@ -7,7 +7,7 @@
         testing.assert_same_outputs(mod, planned)
         testing.assert_arena_below(planned, 512 * 1024)
 
-Each raises AssertionError with one line that says what was found; what cannot be judged raises MemoptError.
+Each raises AssertionError with one line that says what was found, or MemoptError if the check cannot be made.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def assert_valid(
     mod_or_plan: tvm.IRModule | Plan, graph: Graph | None = None, target: str | tvm.target.Target = "llvm"
 ) -> None:
-    """The plan is right: a Plan with its ``graph``, or a planned module with the plans it carries.
+    """Assert that a plan is valid: a Plan for ``graph``, or the plans stored in a planned module.
 
-    A high-level module is planned first. A planned module is one that ``mo.optimize`` returned.
+    A planned module is one that ``mo.optimize`` returned. Any other module is planned first.
     """
     for found_graph, plan in _graphs_and_plans(mod_or_plan, graph, target):
         violations = find_violations(found_graph, plan)
@@ -36,7 +36,7 @@ def assert_valid(
 
 
 def assert_arena_below(mod: tvm.IRModule, nbytes: int, target: str | tvm.target.Target = "llvm") -> None:
-    """Every function's arena has at most ``nbytes`` bytes, by the storage that the module itself allocates."""
+    """Assert that each function's arena, measured by the storage in its code, has at most ``nbytes`` bytes."""
     for name, arena in arena_nbytes(_planned(mod, target)).items():
         assert arena <= nbytes, f"function {name!r}: the arena has {arena} bytes, expected at most {nbytes}"
 
@@ -50,9 +50,10 @@ def assert_same_outputs(
     seeds: Sequence[int] = (0, 1),
     exec_modes: Sequence[str] = ("bytecode", "compiled"),
 ) -> None:
-    """``optimized`` gives bit for bit the outputs of TVM's own build of ``mod``, in both virtual machine modes.
+    """Assert that ``optimized`` gives bit-identical outputs to TVM's own build of ``mod``.
 
-    ``inputs``: one array per parameter; by default random ones, once for each of ``seeds``.
+    ``inputs``: one array per parameter; by default random ones, once for each of ``seeds``. ``exec_modes``: modes of
+    the virtual machine to test.
     """
     from tvm import relax
 
@@ -72,7 +73,7 @@ def assert_same_outputs(
 
 
 def arena_nbytes(mod: tvm.IRModule) -> dict[str, int]:
-    """Bytes of storage that each planned function of ``mod`` allocates for other than returned tensors."""
+    """Bytes of storage that each planned function of ``mod`` allocates, excluding returned tensors."""
     from tvm import relax
 
     from tvm_memopt.passes.relax.planning import PLANNED_ATTR
@@ -86,9 +87,9 @@ def arena_nbytes(mod: tvm.IRModule) -> dict[str, int]:
 
 
 def dead_after(graph: Graph, plan: Plan) -> list[tuple[int, int, int]]:
-    """(kernel call, offset, nbytes): arena bytes that are dead after that call, for the poison run.
+    """List (kernel call, offset, nbytes): arena bytes that are dead after each kernel call, for poison_run.
 
-    Views run no kernel; bytes that an in-place output has taken over stay out.
+    Views run no kernel. Bytes reused by an in-place output are left out.
     """
     call_of = _kernel_calls(graph, plan)
     events = []
@@ -103,7 +104,7 @@ def dead_after(graph: Graph, plan: Plan) -> list[tuple[int, int, int]]:
 
 
 def _kernel_calls(graph: Graph, plan: Plan) -> list[int]:
-    """Per step: how many kernels have been called when it ends, less one."""
+    """For each step, the number of kernel calls up to its end, minus one."""
     calls, count = [], -1
     for op_id in plan.schedule:
         op = graph.ops[op_id]

@@ -1,1 +1,1 @@
-"""The graph network beside its baselines, its speed, and the programs that it learns from."""
+"""Benchmarks of the graph network: accuracy compared with baselines, speed, and training programs."""

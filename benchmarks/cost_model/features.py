@@ -1,4 +1,4 @@
-"""CPU time of the graph features beside TVM's per-store features: ``python -m benchmarks.cost_model.features``."""
+"""CPU time of the graph features and of TVM's per-store features: ``python -m benchmarks.cost_model.features``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of benchmarks.cost_model.run from the predictions that it kept."""
+"""Tables of benchmarks.cost_model.run, from its saved predictions."""
 
 from __future__ import annotations
 

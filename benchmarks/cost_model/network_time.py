@@ -1,8 +1,8 @@
-"""Times of models, kernel by kernel in place: ``python -m benchmarks.cost_model.network_time --checkpoint gcn.npz``.
+"""Predicted times of whole models: ``python -m benchmarks.cost_model.network_time --checkpoint gcn.npz``.
 
-Each model of the set is built as TVM does it, with schedules as legalisation leaves them, and run with one thread; the
-CPU seconds of each kernel call in place are kept under ``--data``. Then level 1 is fine-tuned and level 2 trained on
-top of it with each part of the models left out in turn, and both are judged on that part.
+Each model of the set is built by TVM with the default schedules of legalisation and run with one thread. The CPU
+seconds of each kernel call within the model are stored under ``--data``. Then, in cross-validation over models, level 1
+is fine-tuned, level 2 is trained on top of it, and both are evaluated on the models left out.
 """
 
 from __future__ import annotations

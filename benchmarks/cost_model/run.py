@@ -1,9 +1,9 @@
-"""The graph network beside its ablations and the baselines: ``python -m benchmarks.cost_model.run DATA...``.
+"""Compare the graph network with its ablations and the baselines: ``python -m benchmarks.cost_model.run DATA...``.
 
-All models are trained on the same programs of a collection and judged on the same others: relative error of the time,
-calibrated and not, R² of log time, ranking; by kind of program; a paired test over programs; the noise floor of the
-data; a learning curve; the time of a prediction beside TVM's XGBModel. Results are kept as they come, so that
-``--resume`` goes on where a run ended.
+All models are trained on the same programs of a collection and evaluated on the same held-out ones. It reports relative
+errors of the time, calibrated and not, R² of log time and ranking, also by kind of program; a paired test over
+programs; the noise floor of the data; a learning curve; and the prediction time compared with TVM's XGBModel. Results
+are saved immediately, and ``--resume`` continues an interrupted run.
 """
 
 from __future__ import annotations

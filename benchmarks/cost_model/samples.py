@@ -1,9 +1,9 @@
-"""Measured candidates that ship with the repository: ``python -m benchmarks.cost_model.samples pack|unpack FOLDER``.
+"""Measured candidates shipped with the repository: ``python -m benchmarks.cost_model.samples pack|unpack FOLDER``.
 
-Collecting takes hours, so the records of finished programs lie in benchmarks/data/samples/SET, an archive for each
+Collecting takes hours, so the records of finished programs are in benchmarks/data/samples/SET, with an archive for each
 program (TVM's databases and the notes of tvm_memopt.cost_model.data.collection; features are derived again). ``unpack``
-makes a collection of them, which 'tvm-memopt collect' takes up and 'tvm-memopt train-cost-model' reads; ``pack``
-adds the finished programs of a collection to the set. Programs of one set were measured on one machine.
+restores a collection, which 'tvm-memopt collect' continues and 'tvm-memopt train-cost-model' reads. ``pack`` adds the
+finished programs of a collection to the set. The programs of one set were measured on one machine.
 """
 
 from __future__ import annotations

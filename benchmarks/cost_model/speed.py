@@ -1,4 +1,4 @@
-"""CPU time of scoring 512 candidates, features included: the graph network beside TVM's XGBModel, in one process."""
+"""CPU time to score 512 candidates, including features: the graph network and TVM's XGBModel, in one process."""
 
 from __future__ import annotations
 

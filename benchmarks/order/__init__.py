@@ -1,1 +1,1 @@
-"""Orders of least peak memory."""
+"""Benchmark of orders for least peak memory."""

@@ -1,7 +1,7 @@
-"""The memory schedulers of other compilers, written anew from their published rules, on our graphs.
+"""Memory schedulers of other compilers, reimplemented from their published rules for graphs of this package.
 
-XLA (hlo_memory_scheduler.cc): list scheduling, depth-first search and post-order, of which XLA takes the best;
-the two traversals depend on how a front end orders operands, so that a real compiler's may differ a little.
+XLA (hlo_memory_scheduler.cc): list scheduling, depth-first search and post-order, of which XLA takes the best. The two
+traversals depend on the operand order of the front end, so the real compiler's results may differ slightly.
 PyTorch Inductor (torch/_inductor/memory.py): least peak memory first. ONNX Runtime (graph.cc): its default order.
 """
 

@@ -1,9 +1,9 @@
-"""Orders for least peak memory, rivals and ours side by side: ``python -m benchmarks.order``.
+"""Compare orders for least peak memory with those of other compilers: ``python -m benchmarks.order``.
 
-Graphs: the published ones (G1 to G4, CM1, CM2) and ten layered graphs (seeds 0 to 9) of each size. The gap of a
-method is its peak over the best peak that any method reached on that graph. Topoformer is the learned order of the
-package's checkpoint: greedy, the best of 16 and of 64 samples, a beam, and the 16 as a start of our search, whose
-seconds then come on top.
+Graphs: the published ones (G1 to G4, CM1, CM2) and ten layered graphs (seeds 0 to 9) of each size. The gap of a method
+is its peak relative to the best peak of any method on that graph. Topoformer is the learned order of the bundled
+checkpoint: greedy, the best of 16 and of 64 samples, a beam, and the 16 samples as a start of our search. In the last
+case the search time is added.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Baselines that only benchmarks need."""
+"""Baselines used only by benchmarks."""

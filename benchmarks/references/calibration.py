@@ -1,4 +1,4 @@
-"""Scores made seconds, so that rankers and regressors can be compared. Numpy only."""
+"""Calibration of scores to seconds, so that rankers and regressors can be compared. Needs only numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All models that the graph network is compared with, on the same samples and the same split."""
+"""All cost models that the graph network is compared with, on the same samples and split."""
 
 from __future__ import annotations
 

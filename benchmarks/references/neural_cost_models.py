@@ -1,4 +1,4 @@
-"""Published networks that see no graph: TenSet's per-store MLP and a model in the manner of Halide's."""
+"""Published networks that do not use a graph: TenSet's per-store MLP and a model in the style of Halide's."""
 
 from __future__ import annotations
 

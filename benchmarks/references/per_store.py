@@ -1,6 +1,6 @@
-"""TVM's per-store features of a collection, for the baselines: derived once from the databases, kept beside the shards.
+"""TVM's per-store features of a collection, for the baselines: derived once from the databases, stored with the shards.
 
-FOLDER/PROGRAM/per_store.npz     rows of all candidates end to end, in the order of graphs.npz
+FOLDER/PROGRAM/per_store.npz     concatenated rows of all candidates, in the order of graphs.npz
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on TVM's per-store features: TVM's own objective, and one that predicts seconds."""
+"""Gradient-boosted trees on TVM's per-store features, with TVM's own objective and with one that predicts seconds."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Rematerialisation under a budget."""
+"""Benchmark of rematerialisation under a budget."""

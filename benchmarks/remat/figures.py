@@ -1,4 +1,4 @@
-"""What the table of ``benchmarks.remat.run`` is made of: published figures, and figures taken from one run."""
+"""Data for the table of ``benchmarks.remat.run``: published figures, and figures extracted from one run."""
 
 from __future__ import annotations
 

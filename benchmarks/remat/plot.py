@@ -1,4 +1,4 @@
-"""The best TDI over time, one small plot for each graph and budget."""
+"""Plots of the best TDI over time, one for each graph and budget."""
 
 from __future__ import annotations
 

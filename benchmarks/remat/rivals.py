@@ -1,4 +1,4 @@
-"""One run of one method of ``benchmarks.remat.run``: ours and the rivals', each checked and put in the same words."""
+"""One run of one method of ``benchmarks.remat.run``, ours or another, checked and converted to a common form."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Rematerialisation under a budget, rivals and ours side by side: ``python -m benchmarks.remat``.
+"""Compare rematerialisation under a budget with other methods: ``python -m benchmarks.remat``.
 
-Budgets are percent of the given order's peak, rounded up. TDI: percent by which the cost rises. Ours is the median of
-the seeds; a rival runs once, with the first seed and the same seconds and threads. The figures are saved after every
-run; ``--resume`` takes those that are there already, ``--plot`` draws the best TDI over time. Names beginning with
-torch- are training steps that torch traces (benchmarks.torch_partitions).
+Budgets are percentages of the peak of the given order, rounded up. TDI is the cost increase in percent. Ours is the
+median over seeds. Another method runs once, with the first seed and the same seconds and threads. Figures are saved
+after every run; ``--resume`` reuses saved ones, and ``--plot`` draws the best TDI over time. Names beginning with
+torch- are training steps traced by torch (benchmarks.torch_partitions).
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""Small graphs against the exact answer: ``python -m benchmarks.remat.small``.
+"""Rematerialisation of small graphs compared with exact solutions: ``python -m benchmarks.remat.small``.
 
-Half random graphs with every feature of the format, half layered ones, 6 to 60 ops, seeds fixed. The budget lies a
-given fraction of the way from the largest working set to the least peak of any order, so some op must run twice; large
-graphs get large fractions, since the proof of a tight budget takes too long there: the table says how many stay open.
-Ours is the search on live bytes (``search_remat``), or with ``--planner`` the whole planner, whose budget is the arena.
-The exact search gets ours as a hint and proves, or shows a better schedule. A case is
-  equal       ours costs what is proved least;
-  close       as equal, but proved only over schedules of at most three runs an op;
+Half the graphs are random and use every feature of the format, half are layered; they have 6 to 60 ops and fixed seeds.
+The budget lies a given fraction of the way from the largest working set to the least peak of any order, so that some op
+must run twice. Large graphs get large fractions, since proofs for tight budgets take too long there; the table shows
+how many stay open. Ours is the search on live bytes (``search_remat``), or with ``--planner`` the whole planner, whose
+budget is the arena. The exact search gets our schedule as a hint, and proves it optimal or finds a better one. Cases:
+  equal       our cost is proved optimal;
+  close       as equal, but proved only for schedules with at most three runs of each op;
   beaten      a cheaper schedule is known;
-  missed      a schedule exists and ours found none;
+  missed      a schedule exists, but ours found none;
   open        nothing better is known and nothing is proved; the gap is to the proved bound;
-  impossible  there is proved to be no schedule, and ours found none.
-The last two come on top of --graphs.
+  impossible  no schedule exists, which is proved, and ours found none.
+Cases of the last two kinds are in addition to --graphs.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Learned orders."""
+"""Benchmark of learned orders."""

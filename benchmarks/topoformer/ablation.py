@@ -1,10 +1,10 @@
-"""What each part of the learned order is worth: ``python -m benchmarks.topoformer.ablation``.
+"""Ablation of the learned order: ``python -m benchmarks.topoformer.ablation``.
 
-The same short training for each variant: the same graphs, seeds and number of steps, imitation first and then policy
-gradient. Without transforms, the network attends along plain edges, both ways; without encoding, it does not see the
-Laplacian eigenvectors; without imitation, all steps are policy gradient; without state, scores are priorities alone,
-as in the papers. Gaps are to the peaks of the native search with 4 ms an op, on held-out layered graphs.
-A run that was cut short goes on where it was.
+Each variant gets the same short training: the same graphs, seeds and number of steps, first imitation and then policy
+gradient. Without transforms, the network attends along plain edges in both directions. Without encoding, it does not
+see the Laplacian eigenvectors. Without imitation, all steps are policy gradient. Without state, scores are only
+priorities, as in the papers. Gaps are relative to the peaks of the native search with 4 ms per op, on held-out layered
+graphs. An interrupted run is continued by the same command.
 """
 
 from __future__ import annotations

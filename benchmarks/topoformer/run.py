@@ -1,9 +1,9 @@
-"""Learned orders on graphs that were not learned from: ``python -m benchmarks.topoformer``.
+"""Learned orders on graphs not used in training: ``python -m benchmarks.topoformer``.
 
-Layered graphs, seeds 0 to 29 of each size (training uses seeds from 1,000,000, validation from 500,000): gaps to the
-best peak that any method reached on the graph, seconds after loading, and paired tests of our search with and without
-a learned start. Then real operator graphs, those in benchmarks/results/graphs (``python -m benchmarks.plans`` writes
-them). What is measured is kept after each graph; ``--resume`` goes on from there.
+On layered graphs, seeds 0 to 29 of each size (training uses seeds from 1,000,000, validation from 500,000), it reports
+gaps to the best peak of any method on the graph, seconds after loading, and paired tests of our search with and without
+a learned start. Real operator graphs follow, from benchmarks/results/graphs (``python -m benchmarks.plans`` writes
+them). Results are saved after each graph; ``--resume`` continues from them.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Tuning guided by the graph network."""
+"""Benchmark of tuning guided by the graph network."""

@@ -1,4 +1,4 @@
-"""Tables of ``benchmarks.tuning.run``: searches of one cost model paired with those of another."""
+"""Tables of ``benchmarks.tuning.run``: paired comparison of searches with two cost models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Best time so far against candidates and against wall-clock time, over all pairs of searches."""
+"""Plots of the best time so far over candidates and over wall-clock time, for all pairs of searches."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Searches guided by the graph network beside searches guided by TVM's XGBModel: ``python -m benchmarks.tuning``.
+"""Compare searches guided by the graph network with searches guided by TVM's XGBModel: ``python -m benchmarks.tuning``.
 
-The same held-out programs, seeds and numbers of trials for each cost model, one after the other on the same machine;
-what is kept is the best time after each round, with the candidates measured, wall-clock and CPU seconds until then.
-XGBModel takes part from 16 samples on, instead of 100. The population is 8 for each candidate of a round, as TVM's.
-``--resume`` goes on where a run ended.
+Each cost model gets the same held-out programs, seeds and numbers of trials, one after the other on the same machine.
+After each round, the best time is recorded with the measured candidates, wall-clock seconds and CPU seconds so far.
+XGBModel is used from 16 samples on, instead of 100. The population is 8 per candidate of a round, as in TVM.
+``--resume`` continues an interrupted run.
 """
 
 from __future__ import annotations

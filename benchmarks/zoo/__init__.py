@@ -1,7 +1,7 @@
-"""The benchmark set: real networks out of ordinary packages, and public architectures with seeded weights.
+"""The benchmark set: real networks from Python packages, and public architectures with seeded weights.
 
-``MODELS`` maps a name to its ZooModel; nothing is imported, fetched or built before it is asked for.
-``TRAINING`` holds training steps, which are no part of the set.
+``MODELS`` maps a name to its ZooModel. Models are imported, fetched and built only on request. ``TRAINING`` holds
+training steps, which are not part of the set.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folder in which fetched and generated model files are kept between runs."""
+"""The cache folder for fetched and generated model files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""An irregular network of channel concatenations, as neural architecture search finds them on edge devices.
+"""An irregular network of channel concatenations, as found by neural architecture search for edge devices.
 
-Each cell is a random DAG whose nodes join one to three earlier nodes by concatenation and differ in
-width by up to three times; the operator order decides the peak.
+Each cell is a random DAG. A node concatenates one to three earlier nodes, and node widths differ by up to three times.
+The peak memory depends on the operator order.
 """
 
 from __future__ import annotations

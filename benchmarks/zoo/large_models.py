@@ -1,4 +1,4 @@
-"""Large models in torch, written out in plain modules: only their shapes matter, so nothing is downloaded."""
+"""Large models defined with plain torch modules. Only their shapes matter, so nothing is downloaded."""
 
 from __future__ import annotations
 

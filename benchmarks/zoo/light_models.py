@@ -1,7 +1,6 @@
-"""Well-known graphs that the onnx package carries with constant weights, given seeded random ones.
+"""Well-known graphs that the onnx package ships with constant weights, here with seeded random weights.
 
-The package's files fill every weight with one value, so that all outputs would be alike and a
-comparison would pass whatever the code does.
+The package's files fill every weight with one value. All outputs would be equal, and a comparison would always pass.
 """
 
 from __future__ import annotations

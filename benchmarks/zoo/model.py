@@ -1,4 +1,4 @@
-"""What a model of the benchmark set is, and how its inputs are drawn."""
+"""The type of a model in the benchmark set, and its random inputs."""
 
 from __future__ import annotations
 

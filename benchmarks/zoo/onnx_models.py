@@ -1,4 +1,4 @@
-"""Trained networks whose ONNX files ship inside ordinary packages."""
+"""Trained networks whose ONNX files ship inside Python packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that no package brings, written in this folder, with seeded random weights."""
+"""Networks that no package provides, defined in this folder, with seeded random weights."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """RandWire: stages wired by a random small-world graph (Xie et al., 2019, section 3).
 
-A Watts-Strogatz graph becomes a DAG by directing each edge from the lower node to the higher one. A node
-is a sigmoid-weighted sum of its predecessors, ReLU, a separable 3x3 convolution and BatchNorm; nodes
-without predecessor read the stage's input with stride 2, and a stage returns the mean of its sinks.
+A Watts-Strogatz graph becomes a DAG by directing each edge from the lower to the higher node. A node is a
+sigmoid-weighted sum of its predecessors, ReLU, a separable 3x3 convolution and BatchNorm. Nodes without a predecessor
+read the stage's input with stride 2. A stage returns the mean of its sinks.
 """
 
 from __future__ import annotations

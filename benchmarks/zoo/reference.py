@@ -1,4 +1,4 @@
-"""A model's outputs in the framework that its file belongs to."""
+"""Reference outputs of a model, computed by its source framework."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trained networks whose TFLite files (fp32, fp16, int8) ship inside ordinary packages."""
+"""Trained networks whose TFLite files (fp32, fp16, int8) ship inside Python packages."""
 
 from __future__ import annotations
 

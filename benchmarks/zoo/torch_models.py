@@ -1,4 +1,4 @@
-"""Public vision architectures out of model packages, with seeded random weights."""
+"""Public vision architectures from model packages, with seeded random weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torch modules with seeded random weights become exported programs on disk."""
+"""Export of torch modules with seeded random weights to programs on disk."""
 
 from __future__ import annotations
 

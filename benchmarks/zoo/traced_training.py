@@ -1,7 +1,7 @@
-"""Joint graphs of training steps, forward and backward pass in one, that torch traces on fake tensors.
+"""Joint graphs of training steps, with forward and backward pass in one, traced by torch on fake tensors.
 
-Ops are torch's core ones; views are aliases; costs are the roofline's of one accelerator. Parameters and inputs lie
-outside the arena; the gradients do or do not, as the caller wants them.
+Ops are torch core ops, views are aliases, and costs are roofline estimates for one accelerator. Parameters and inputs
+are outside the arena. The caller chooses whether gradients are in the arena.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Trained torch networks whose weights ship inside ordinary packages."""
+"""Trained torch networks whose weights ship inside Python packages."""
 
 from __future__ import annotations
 

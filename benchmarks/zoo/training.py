@@ -1,9 +1,9 @@
-"""Training steps: forward and backward pass of small networks, written in Relax and differentiated by TVM.
+"""Training steps: forward and backward passes of small networks, written in Relax and differentiated by TVM.
 
-``main`` takes the data, the labels and every parameter, and returns the loss and the gradients of all parameters, in
-their order. The sizes make the activations that the backward pass waits for outweigh the parameters, so that
-recomputation has something to save. Layers whose own operator has no gradient in TVM (layer norm, batch
-norm on the batch's statistics, GELU, up-sampling) are composed of operators that have one.
+``main`` takes the data, the labels and all parameters. It returns the loss and the gradients of the parameters, in the
+same order. Sizes are chosen so that the activations kept for the backward pass outweigh the parameters, which gives
+recomputation something to save. Layers whose operator has no gradient in TVM (layer norm, batch norm with batch
+statistics, GELU, up-sampling) are composed of operators that have one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Transformer architectures of the transformers package, small, with seeded random weights."""
+"""Small transformer architectures from the transformers package, with seeded random weights."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Does every model of the set import, compile with TVM's own fusing pipeline and agree with its source framework?
+"""Check that every model of the set imports, compiles with TVM's own fusing pipeline and matches its source framework.
 
-``python -m benchmarks.zoo.verify [NAME ...]`` checks model by model, each in a process of its own, and
-prints one row each; ``--json`` prints one JSON object a line instead.
+``python -m benchmarks.zoo.verify [NAME ...]`` checks each model in a separate process and prints one row for it.
+``--json`` prints one JSON object per line instead.
 """
 
 from __future__ import annotations

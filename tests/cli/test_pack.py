@@ -101,7 +101,7 @@ def test_ctrl_c_keeps_the_best_so_far(command, tmp_path):
     result = command("pack", INSTANCES / "J.1048576.csv", "-o", tmp_path / "placed.csv", "--time-limit", 600, "--json")
     timer.join()
     assert result.status == 0
-    assert "best addresses so far" in result.err
+    assert "best offsets so far" in result.err
     document = json.loads(result.out)
     assert max(end for *_, end in placed(tmp_path / "placed.csv")) == document["arena_nbytes"]
 

@@ -108,5 +108,5 @@ def test_options_for_models_are_said_to_change_nothing_for_a_graph(command, made
     result = command("plan", made / "graph.json", "-o", tmp_path / "p.json", "--shape", "x=1", "--no-inplace")
     assert result.status == 0
     assert result.err.splitlines() == [
-        f"{made / 'graph.json'}: is a graph already: --shape, --no-inplace change nothing"
+        f"{made / 'graph.json'}: is a graph already: --shape, --no-inplace have no effect"
     ]

@@ -53,7 +53,7 @@ def test_all_programs_may_be_trained_on(command, data, tmp_path):
 
 def test_bad_input_is_one_line_and_leaves_nothing(command, data, tmp_path):
     with nothing_left_behind(tmp_path):
-        assert_refused(command(tmp_path, "-o", tmp_path / "model.npz"), "is no collection")
+        assert_refused(command(tmp_path, "-o", tmp_path / "model.npz"), "is not a collection")
         assert_refused(command(data, "-o", tmp_path / "model.bin"), "ends in .npz")
         assert_refused(command(data, "-o", tmp_path / "m.npz", "--card", tmp_path / "m.npz"), "name another file")
         assert_refused(command(data, "-o", tmp_path / "none" / "model.npz"), "there is no folder")

@@ -23,13 +23,13 @@ def test_a_training_of_no_steps_leaves_a_checkpoint(command, tmp_path):
 
 
 def test_nothing_to_learn_from_is_refused(command, tmp_path):
-    assert_refused(command("train-order", "--out", tmp_path / "out", "--graphs", "0"), "nothing to learn from")
+    assert_refused(command("train-order", "--out", tmp_path / "out", "--graphs", "0"), "nothing to train on")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_output_folder_that_is_a_file_is_refused(command, tmp_path):
     (tmp_path / "out").write_text("")
-    assert_refused(command("train-order", "--out", tmp_path / "out"), "is to be a folder")
+    assert_refused(command("train-order", "--out", tmp_path / "out"), "cannot be a folder")
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that makes no folders")

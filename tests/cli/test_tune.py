@@ -77,5 +77,5 @@ def test_nothing_measured_is_an_error_with_the_first_cause(command, model, tmp_p
         "--trials", 2, "--timeout", 0.001,
     )  # fmt: skip
     assert result.status == 2
-    assert "the first failed so: timed out after 0.001 s" in result.err.splitlines()[-1]
+    assert "first failure: timed out after 0.001 s" in result.err.splitlines()[-1]
     assert not (tmp_path / "m.so").exists()

@@ -59,7 +59,7 @@ def test_an_archive_with_a_spoilt_directory_is_refused(tmp_path: Path):
     ("name", "content", "message"),
     [
         ("empty.onnx", b"", "the file is empty"),
-        ("model.h5", b"\x89HDF", "not a model that can be recognised; expected one of .onnx, .tflite"),
+        ("model.h5", b"\x89HDF", "not a recognised model format; expected one of .onnx, .tflite"),
         ("other.json", json.dumps({"format": "else"}).encode(), "neither a memopt-graph/1 file nor a module"),
         ("list.json", b"[1, 2]", "neither a memopt-graph/1 file nor a module"),
         ("cut.json", b'{"format": ', "not valid JSON"),

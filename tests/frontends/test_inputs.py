@@ -70,5 +70,5 @@ def test_a_symbolic_dimension_without_a_bound_is_an_error():
 
 def test_a_parameter_that_is_no_tensor_is_an_error():
     pair = relax.Var("pair", relax.TupleType([relax.TensorType((2,), "float32")] * 2))
-    with pytest.raises(FrontendError, match="input 'pair' of main is no tensor"):
+    with pytest.raises(FrontendError, match="input 'pair' of main is not a tensor"):
         model_inputs(module(pair))

@@ -11,7 +11,7 @@ from tvm_memopt.cli.options import json_option
 from tvm_memopt.errors import PlanError, Violation
 from tvm_memopt.graph import find_violations, read_graph, read_plan
 
-_ANEW = "make it anew with 'tvm-memopt plan'"
+_ANEW = "make a new one with 'tvm-memopt plan'"
 
 
 @click.command("check")
@@ -19,13 +19,13 @@ _ANEW = "make it anew with 'tvm-memopt plan'"
 @click.argument("plan_file", metavar="PLAN")
 @json_option
 def command(graph_file: str, plan_file: str, as_json: bool) -> None:
-    """Say whether PLAN is right for GRAPH: every broken rule with its step, op and bytes.
+    """Check PLAN against GRAPH, and list every violated rule with its step, op and bytes.
 
     \b
     Example:
       tvm-memopt check graph.json plan.json
 
-    Exit status 2 when a rule is broken.
+    The exit status is 2 if a rule is violated.
     """
     graph, plan = read_graph(graph_file), read_plan(plan_file)
     violations = find_violations(graph, plan)
@@ -45,6 +45,6 @@ def command(graph_file: str, plan_file: str, as_json: bool) -> None:
 
 
 def invalid_plan(plan_file: str, source: str, violations: Sequence[Violation], advice: str = _ANEW) -> PlanError:
-    """The error for a plan file that breaks rules; ``main`` lists them below its line."""
+    """The error for a plan file that violates rules. ``main`` lists them below the message."""
     count = "1 violation" if len(violations) == 1 else f"{len(violations)} violations"
     return PlanError(f"{plan_file}: not a valid plan for {source}: {count}, listed below; {advice}", violations)

@@ -1,4 +1,4 @@
-"""``tvm-memopt collect --out DIR``: measured schedules for the cost model to learn from."""
+"""``tvm-memopt collect --out DIR``: measure schedules as training data for the cost model."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class _Document(TypedDict):
 
 
 @click.command("collect")
-@click.option("--out", required=True, metavar="DIR", help="Folder to collect into; one that is there is continued.")
+@click.option("--out", required=True, metavar="DIR", help="Folder to collect into; an existing one is continued.")
 @click.option("--programs", type=click.IntRange(0), default=0, metavar="N", help="Random programs of 3 to 30 stages.")
 @click.option("--models", multiple=True, metavar="FILE", help="Model whose kernels to schedule. May be repeated.")
 @click.option(
-    "--per-program", type=click.IntRange(1), default=64, show_default=True, metavar="K", help="Candidates of each."
+    "--per-program", type=click.IntRange(1), default=64, show_default=True, metavar="K", help="Candidates per program."
 )
-@click.option("--time-limit", type=float, metavar="S", help="Seconds in all; default: none.")
+@click.option("--time-limit", type=float, metavar="S", help="Total seconds; default: no limit.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of programs and schedules.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Worker processes; default: all processors.")
 @click.option(
@@ -57,8 +57,8 @@ class _Document(TypedDict):
 @click.option(
     "--target", metavar="T", help="TVM target, as JSON with num-cores; default: this processor up to AVX2, 4 cores."
 )
-@click.option("--tracker", metavar="HOST:PORT", help="Measure on devices that an RPC tracker lends.")
-@click.option("--key", metavar="KEY", help="What those devices register as.")
+@click.option("--tracker", metavar="HOST:PORT", help="Measure on devices of an RPC tracker.")
+@click.option("--key", metavar="KEY", help="Key under which the devices are registered.")
 @shape_option
 @json_option
 def command(
@@ -66,10 +66,10 @@ def command(
     workers: int | None, timeout: float, target: str | None, tracker: str | None, key: str | None,
     shapes: tuple[str, ...], override_shapes: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
-    """Measure schedules of random programs and of models' kernels, and keep them in DIR.
+    """Measure schedules of random programs and of models' kernels, and store them in DIR.
 
-    Each program gets a TVM database of its own and a file with features and times. Ctrl-C keeps all that
-    was measured; the same command goes on from there.
+    Each program gets its own TVM database and a file with features and times. Ctrl-C keeps all measurements; run the
+    same command to continue.
 
     \b
     Examples:
@@ -84,7 +84,7 @@ def command(
     from tvm_memopt.cost_model.data.collecting import Orders, collect
 
     chosen = tuning_target(target, cores=4)
-    imported = _imported(models, shapes, override_shapes)  # errors before any work
+    imported = _imported(models, shapes, override_shapes)  # report errors before any work
     tasks = _tasks(programs, seed, imported, chosen)
     count = workers or os.cpu_count() or 1
     orders = Orders(per_program, seed, time_limit, programs_at_once=count)
@@ -95,15 +95,15 @@ def command(
     for line in tally.warnings:
         note(f"warning: {line}")
     if tally.interrupted:
-        note("interrupted: all that was measured is kept; the same command goes on from here")
+        note("interrupted: all measurements are saved; run the same command to continue")
     document = _document(tally, time.monotonic() - started, _cpu_seconds() - cpu)
     emit(as_json, document, _text(out, document))
 
 
 def tuning_target(text: str | None, cores: int) -> tvm.target.Target:
-    """A target that MetaSchedule can schedule for. Raises MemoptError for others.
+    """Make a target that MetaSchedule can schedule for. Raises MemoptError for others.
 
-    ``cores``: of this processor's target, which None stands for.
+    ``text``: the target, or None for this processor with ``cores`` cores.
     """
     from tvm_memopt.cost_model.measure.builds import host_target
 
@@ -141,7 +141,7 @@ def _tasks(
     def all_tasks() -> Iterator[Task]:
         for name, mod in imported:
             for task in model_tasks(mod, target, name):
-                yield replace(task, name=f"{name}_{task.name}")  # tells folders of several models apart
+                yield replace(task, name=f"{name}_{task.name}")  # keeps folders of several models distinct
         for index in range(programs):
             yield random_task(seed, index)
 
@@ -166,7 +166,7 @@ def _device(tracker: str | None, key: str | None, workers: int, timeout: float) 
 
 @contextmanager
 def _progress(models: int, programs: int, per_program: int) -> Iterator[Watch | None]:
-    """A bar on a terminal; its length is not known where models are among the programs."""
+    """A progress bar, on a terminal. With models among the programs its length is unknown."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""What people see: results on stdout, logs and progress on stderr."""
+"""Console output: results on stdout, logs and progress on stderr."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tvm_memopt.solvers.request import Progress
 
 
 def emit(as_json: bool, document: Mapping[str, object], text: str) -> None:
-    """The result of a command: JSON for programs, text for people."""
+    """Print the result of a command as JSON or as text."""
     with printing():
         click.echo(json.dumps(document, indent=1) if as_json else text)
 
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """A full disk behind stdout is bad luck, not a fault of ours; a reader who has gone is left to click."""
+    """Report a failed write to stdout, such as on a full disk, as MemoptError. A closed pipe is left to click."""
     try:
         yield
     except BrokenPipeError:
@@ -32,12 +32,12 @@ def printing() -> Iterator[None]:
 
 
 def note(message: str) -> None:
-    """A line for people on stderr."""
+    """Print a line on stderr."""
     click.echo(message, err=True)
 
 
 def set_up_logging(verbosity: int) -> None:
-    """Package logs on stderr: warnings, or with -v what happens, with -vv everything."""
+    """Log the package's messages on stderr: warnings, with -v progress, with -vv everything."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("tvm_memopt").setLevel(level)
@@ -45,7 +45,7 @@ def set_up_logging(verbosity: int) -> None:
 
 @contextmanager
 def stage(text: str) -> Iterator[None]:
-    """A spinner on stderr while a long stage runs; nothing where stderr is not a terminal."""
+    """Show a spinner on stderr during a long stage, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield
         return

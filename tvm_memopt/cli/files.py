@@ -1,4 +1,4 @@
-"""Output files of a command: judged before the work begins, and removed again when it fails."""
+"""Output files of a command: checked before the work begins, and removed if it fails."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tvm_memopt.errors import MemoptError
 
 
 def check_output(path: str, *inputs: str) -> None:
-    """Raises MemoptError when ``path`` cannot be written or is one of ``inputs``: before a long search, not after."""
+    """Raise MemoptError if ``path`` cannot be written or is one of ``inputs``. Called before a long search."""
     file = Path(path)
     if file.is_dir():
         raise MemoptError(f"{path}: is a folder, expected the name of a file to write")
     if not file.parent.is_dir():
-        raise MemoptError(f"{path}: cannot be written: there is no folder {file.parent}; make it first")
+        raise MemoptError(f"{path}: cannot be written: there is no folder {file.parent}; create it first")
     if not os.access(file.parent, os.W_OK):
         raise MemoptError(f"{path}: cannot be written: no permission to write in {file.parent}")
     if file.exists() and any(Path(one).exists() and file.samefile(one) for one in inputs):
@@ -25,28 +25,28 @@ def check_output(path: str, *inputs: str) -> None:
 
 
 def check_output_folder(path: str) -> None:
-    """Raises MemoptError when the folder ``path`` neither exists nor can be made."""
+    """Raise MemoptError if the folder ``path`` neither exists nor can be created."""
     folder = Path(path)
     made: list[Path] = []
     try:
         made = [f for f in (folder, *folder.parents) if not f.exists()]
         nearest = next(f for f in (folder, *folder.parents) if f not in made)
         if not nearest.is_dir():
-            raise MemoptError(f"{path}: is to be a folder, but {nearest} is a file; name another folder")
+            raise MemoptError(f"{path}: cannot be a folder, since {nearest} is a file; name another folder")
         if not os.access(nearest, os.W_OK):
             raise MemoptError(f"{path}: cannot be written: no permission to write in {nearest}")
-        folder.mkdir(parents=True, exist_ok=True)  # permission alone does not tell: a file system may refuse
+        folder.mkdir(parents=True, exist_ok=True)  # a file system may refuse despite the permissions
     except OSError as error:
         raise MemoptError(f"{path}: cannot be made: {error.strerror}; name another folder") from error
     finally:
         for one in made:
-            with suppress(OSError):  # only what is empty goes, lest another process has begun to fill it
+            with suppress(OSError):  # only if empty, since another process may already have written to it
                 one.rmdir()
 
 
 @contextmanager
 def removed_on_failure(paths: Iterable[Path]) -> Iterator[None]:
-    """When the block ends with an error, remove those of ``paths``, files or folders, that it made."""
+    """If the block raises, remove those of ``paths``, files or folders, that it created."""
     made = [path for path in map(_first_missing, paths) if path is not None]
     try:
         yield
@@ -60,6 +60,6 @@ def removed_on_failure(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def _first_missing(path: Path) -> Path | None:
-    """``path`` or the outermost folder above it that does not exist yet; None when all is there."""
+    """The outermost of ``path`` and its parents that does not exist yet, or None if all exist."""
     missing = [p for p in (path, *path.parents) if not p.exists()]
     return missing[-1] if missing else None

@@ -35,7 +35,7 @@ def command(model: str, output: str, as_json: bool, **options: Any) -> None:
 
 
 def summary(graph: Graph) -> dict[str, object]:
-    """Figures of a graph for programs."""
+    """Figures of a graph, for JSON output."""
     bound, op_id = working_set_bound(graph)
     return {
         "name": graph.name,
@@ -48,7 +48,7 @@ def summary(graph: Graph) -> dict[str, object]:
 
 
 def describe(graph: Graph) -> str:
-    """The same for people."""
+    """Figures of a graph as text."""
     figures = summary(graph)
     where = f" ({figures['working_set_op']})" if figures["working_set_op"] else ""
     return (

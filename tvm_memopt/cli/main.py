@@ -1,4 +1,4 @@
-"""The ``tvm-memopt`` command: argument parsing, and errors turned into one line and an exit status."""
+"""The ``tvm-memopt`` command: argument parsing, and conversion of errors to one line and an exit status."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _COMMANDS = {
     "tune": "tvm_memopt.cli.tune",
 }
 _HELP = {
-    "check": "Say whether a plan is right for a graph.",
-    "collect": "Measure schedules for the cost model to learn from.",
-    "graph": "Model in, operator graph out.",
-    "optimize": "Model in, compiled module with its plan out.",
-    "pack": "Buffers with fixed lives in (MiniMalloc CSV), offsets out.",
-    "plan": "Model or graph in, plan out.",
+    "check": "Check a plan against its graph.",
+    "collect": "Measure schedules as training data for the cost model.",
+    "graph": "Write the operator graph of a model.",
+    "optimize": "Plan the memory of a model and compile it.",
+    "pack": "Find offsets for buffers with fixed lifetimes (CSV).",
+    "plan": "Write a memory plan for a model or graph.",
     "run": "Run a compiled module and measure its memory and time.",
     "show": "Draw a plan: memory over steps and the address map.",
-    "sweep": "Model or graph in, memory against time out.",
+    "sweep": "Trade memory against time for a model or graph.",
     "train-order": "Train the network that orders graphs.",
-    "train-cost-model": "Measurements in, cost model out.",
-    "tune": "Model in, module with tuned kernels and its plan out.",
+    "train-cost-model": "Train the cost model on collected measurements.",
+    "tune": "Tune the kernels of a model, then plan and compile it.",
 }
 INTERNAL_ERROR = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
-# The exception of click >= 8.2 for a call without any argument; its message is the whole help.
+# Raised by click >= 8.2 for a call without arguments. Its message is the whole help text.
 _NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 class _LazyGroup(click.Group):
-    """A group whose commands are imported when they are called, so that ``--help`` starts at once."""
+    """A group that imports a command only when it is called, so that ``--help`` starts quickly."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -65,7 +65,7 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tvm-memopt")
-@click.option("-v", "--verbose", count=True, help="Say on stderr what happens; twice for more.")
+@click.option("-v", "--verbose", count=True, help="Log progress on stderr; twice for more.")
 def cli(verbose: int) -> None:
     """Memory planning for Apache TVM: a model, a target and a budget in; a module with one arena out.
 
@@ -84,7 +84,7 @@ def cli(verbose: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Entry point of the console script; exits with the status of the command."""
+    """Entry point of the console script. Exits with the status of the command."""
     try:
         status = cli.main(arguments, prog_name="tvm-memopt", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _explain(error: Exception) -> int:
-    """Say in one line what went wrong; the exit status for it."""
+    """Print one line that explains the error, and return the exit status."""
     if isinstance(error, _NO_ARGUMENTS):
         click.echo(error.format_message(), err=True)
         return BAD_INPUT
@@ -119,7 +119,7 @@ def _internal(error: Exception) -> int:
         raise error
     last = (str(error).strip().splitlines() or [""])[-1]
     return _complain(
-        f"internal error: {type(error).__name__}: {last} (set TVM_MEMOPT_TRACEBACK=1 for the whole story)",
+        f"internal error: {type(error).__name__}: {last} (set TVM_MEMOPT_TRACEBACK=1 for the traceback)",
         INTERNAL_ERROR,
     )
 

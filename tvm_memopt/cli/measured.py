@@ -1,4 +1,4 @@
-"""A compiled module beside the unmodified build: outputs, memory and time, all measured."""
+"""Measured comparison of a compiled module with the unmodified build: outputs, memory and time."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``planned_arena_nbytes`` is what the plan says (None: nothing was planned), ``caller_arena_nbytes`` what the
-    caller passed in as the arena (0: the module allocates its own); the rest is measured. Without an unmodified
-    build the last three are None. ``arena_position``: which of the call's storages the arena is, where the function may
-    allocate others, such as tensors whose size is known at run time only; None where it allocates no other."""
+    """Measurements of a compiled module, and of the unmodified build if there is one.
+
+    ``planned_arena_nbytes``: the arena of the plan (None: nothing was planned). ``caller_arena_nbytes``: the arena
+    passed in by the caller (0: the module allocates its own). The rest is measured; without an unmodified build the
+    last three are None. ``arena_position``: index of the arena among the call's storages, if the function may allocate
+    others, such as tensors whose size is known only at run time; None if it allocates no others.
+    """
 
     planned_arena_nbytes: int | None
     caller_arena_nbytes: int
@@ -44,21 +47,21 @@ class Comparison:
 
     @property
     def beside(self) -> bool:
-        """Whether the call may allocate storage beside the arena."""
+        """Whether the call may allocate storage in addition to the arena."""
         return self.arena_position is not None
 
     @property
     def beside_arena_nbytes(self) -> int:
-        """Bytes of all storages that the call allocated beside the arena, dead ones included: more than it holds at
-        one time."""
+        """Total bytes of all storages that the call allocated in addition to the arena. They need not be live at the
+        same time."""
         return int(self.planned.storage_nbytes) - self.own_arena_nbytes if self.beside else 0
 
     @property
     def arena_as_planned(self) -> bool | None:
-        """Whether the runtime allocated exactly the plan's arena, or nothing beside the one of the caller; None where
-        nothing was planned, and where a function that allocates beside it has no arena of its own to be found.
+        """Whether the runtime allocated exactly the plan's arena, or nothing in addition to the caller's arena.
 
-        Beside other storages the largest need not be the arena: it is the first that the function itself allocates.
+        None if nothing was planned, or if a function that allocates other storages has no arena of its own. With other
+        storages, the arena need not be the largest: it is the first that the function itself allocates.
         """
         if self.planned_arena_nbytes is None or (self.beside and not self.own_arena_nbytes):
             return None
@@ -69,11 +72,11 @@ class Comparison:
 
     @property
     def planned_total_nbytes(self) -> int:
-        """As total_nbytes, the caller's arena counted in."""
+        """As total_nbytes, including the caller's arena."""
         return total_nbytes(self.planned) + self.caller_arena_nbytes
 
     def document(self) -> dict[str, object]:
-        """Figures for programs."""
+        """The measurements, for JSON output."""
         return {
             "planned_arena_nbytes": self.planned_arena_nbytes,
             "arena_as_planned": self.arena_as_planned,
@@ -102,7 +105,7 @@ def _times(times: TimeComparison) -> dict[str, object]:
 
 
 def total_nbytes(measured: MemoryMeasurement) -> int:
-    """Storages, returned tensors and kernel scratch, each byte that the call really allocated."""
+    """All bytes that the call really allocated: storages, returned tensors and kernel scratch."""
     return int(measured.storage_nbytes + measured.returned_nbytes + measured.workspace_requested_nbytes)
 
 
@@ -116,7 +119,7 @@ def compare(
     repeats: int,
     arena_position: int | None = None,
 ) -> Comparison:
-    """Measure ``module``, and ``unmodified`` beside it where given, on the same inputs."""
+    """Measure ``module``, and ``unmodified`` if given, on the same inputs."""
     passed = arena_nbytes if caller_arena and arena_nbytes is not None else 0
     own = [*inputs, np.zeros(passed, np.uint8)] if caller_arena else list(inputs)
     memory = measure_memory(module, own)
@@ -131,7 +134,7 @@ def compare(
 
 
 def largest_difference(module: CompiledModule, other: CompiledModule, inputs: Sequence[np.ndarray]) -> float:
-    """Largest absolute difference of two modules' outputs over the largest absolute value of the other's."""
+    """Largest absolute difference between the outputs of two modules, divided by the other's largest absolute value."""
     found, expected = (run_module(one, inputs) for one in (module, other))
     worst = 0.0
     for mine, theirs in zip(found, expected, strict=True):
@@ -143,7 +146,7 @@ def largest_difference(module: CompiledModule, other: CompiledModule, inputs: Se
 def figures(
     measured: MemoryMeasurement | None, planned_nbytes: int | None, seconds: float | None, caller_arena_nbytes: int = 0
 ) -> BuildFigures:
-    """The columns of the report for one build; an arena that the caller owns counts as one of the build's."""
+    """The columns of the report for one build. A caller-owned arena is counted as the build's."""
     if measured is None:
         return BuildFigures(planned_nbytes=planned_nbytes)
     return BuildFigures(
@@ -156,7 +159,7 @@ def figures(
 
 
 def text(comparison: Comparison) -> str:
-    """The measurement for people."""
+    """The measurements as text."""
     lines = [*_table(comparison), _arena_line(comparison)]
     if comparison.unmodified is not None:
         share = comparison.planned_total_nbytes / max(total_nbytes(comparison.unmodified), 1)

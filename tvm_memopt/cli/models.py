@@ -1,4 +1,4 @@
-"""Reading what a command was given: a graph, or a model that becomes one."""
+"""Read the input of a command: a graph, or a model that is lowered to one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lowering:
-    """The options that say how a model becomes a graph; a graph file has all of them behind it."""
+    """The options for lowering a model to a graph. They do not apply to graph files."""
 
     shapes: tuple[str, ...]
     target: str
@@ -32,14 +32,14 @@ class Lowering:
 
 
 def read_graph_if_given(path: str) -> Graph | None:
-    """The graph in ``path``, or None when it holds a model. Raises for neither."""
+    """The graph in ``path``, or None if it holds a model. Raises if it holds neither."""
     from tvm_memopt.frontends import detect_format
 
     return read_graph(path) if detect_format(path) == "memopt-graph" else None
 
 
 def import_for_command(path: str, shapes: Sequence[str], override_shapes: Sequence[str] = ()) -> tvm.IRModule:
-    """The Relax module of a model file, with the given input shapes."""
+    """Import a model file as a Relax module with the given input shapes."""
     from tvm_memopt.frontends import detect_format, import_model, parse_shapes
 
     if detect_format(path) == "memopt-graph":
@@ -49,7 +49,7 @@ def import_for_command(path: str, shapes: Sequence[str], override_shapes: Sequen
 
 
 def graph_of_model(path: str, options: Lowering) -> Graph:
-    """The graph of a model's function after lowering; what to know about it goes to stderr."""
+    """The graph of a model's function after lowering. Prints its notes on stderr."""
     from tvm_memopt.passes.compile import lower, make_target, skipped_notes
 
     chosen = make_target(options.target)
@@ -72,9 +72,9 @@ def graph_of_model(path: str, options: Lowering) -> Graph:
 
 
 def kernel_costs(network: str | None, measured: bool, target: tvm.target.Target) -> KernelCosts | None:
-    """The source of kernel times that --predict-costs names; None without it.
+    """The source of kernel times given by --predict-costs, or None without it.
 
-    Raises MemoptError where it cannot be read or predicts for another target, and beside --measure-costs.
+    Raises MemoptError if it cannot be read, predicts for another target, or is combined with --measure-costs.
     """
     if network is None:
         return None
@@ -90,7 +90,7 @@ def kernel_costs(network: str | None, measured: bool, target: tvm.target.Target)
 def choose_function(
     path: str, wanted: str | None, functions: Mapping[str, object], skipped: Mapping[str, str] | None = None
 ) -> str:
-    """The function to plan: ``wanted``, or else ``main`` or the only one. Raises MemoptError when there is none."""
+    """The function to plan: ``wanted``, else ``main`` or the only one. Raises MemoptError if there is none."""
     from tvm_memopt.passes.compile import main_function
 
     if wanted is None:

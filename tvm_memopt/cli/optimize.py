@@ -48,8 +48,8 @@ _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.p
 @click.option(
     "--plan", "plan_file", metavar="FILE", help="Follow this plan if the file exists; otherwise write the plan there."
 )
-@click.option("--report", "report_dir", metavar="DIR", help="Write an HTML report, charts, graph and plan there.")
-@click.option("--measure", is_flag=True, help="Build the unmodified module too, and measure both for the report.")
+@click.option("--report", "report_dir", metavar="DIR", help="Folder for an HTML report, charts, graph and plan.")
+@click.option("--measure", is_flag=True, help="Also build the unmodified module, and measure both.")
 @click.option(
     "--exec-mode", type=click.Choice(["bytecode", "compiled"]), default="bytecode", show_default=True,
     help="TVM virtual machine mode.",
@@ -63,9 +63,9 @@ _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.p
 @strict_option
 @json_option
 def command(**arguments: Any) -> None:
-    """Plan the memory of MODEL and compile it: a shared library that runs with exactly the plan's arena.
+    """Plan the memory of MODEL and compile it to a shared library that uses exactly the plan's arena.
 
-    Ctrl-C during the search goes on with the best plan so far. When anything fails, no new file stays.
+    Ctrl-C ends the search and compiles the best plan so far. If anything fails, no new file is left behind.
 
     \b
     Examples:
@@ -103,7 +103,7 @@ class _Arguments:
 
 
 class _Optimization:
-    """One call of the command; the stages share the arguments."""
+    """One call of the command. Its stages share the arguments."""
 
     def __init__(self, arguments: _Arguments) -> None:
         self.arguments = arguments
@@ -139,10 +139,10 @@ class _Optimization:
         if self.plan_file is not None and not Path(self.plan_file).exists():
             check_output(self.plan_file)
             if Path(self.plan_file).absolute() == Path(self.output).absolute():
-                raise MemoptError(f"{self.output}: is to be both the module and the plan; name two files")
+                raise MemoptError(f"{self.output}: is given for both the module and the plan; name two files")
 
     def _target(self) -> tvm.target.Target:
-        """The target, once it is certain that it can be linked for, and measured on where that is asked."""
+        """The target, after checking that it can be linked for and, with --measure, run on this machine."""
         from tvm_memopt.passes.compile import make_target
         from tvm_memopt.targets.toolchain import linker_for
 
@@ -188,7 +188,7 @@ class _Optimization:
 
     @contextmanager
     def _plan_errors_named(self) -> Iterator[None]:
-        """A plan that the user gave and that does not fit is reported under its file's name."""
+        """Report a given plan that does not fit under its file's name."""
         try:
             yield
         except PlanError as error:
@@ -223,7 +223,7 @@ class _Optimization:
         self._print(found, comparison, report)
 
     def _write_unplanned(self, mod: tvm.IRModule, target: tvm.target.Target, build: Build) -> None:
-        """The module as TVM builds it, and why."""
+        """Write the module as TVM builds it, and say why."""
         from tvm_memopt.passes.build import export_module
         from tvm_memopt.passes.relax.planning import unplanned_reason
 
@@ -239,7 +239,7 @@ class _Optimization:
         emit(self.arguments.as_json, *_with_measured(document, lines, comparison))
 
     def _check_followed(self, graph: Graph) -> None:
-        """Raises BudgetError when a plan that was given breaks the budget that was given beside it."""
+        """Raise BudgetError if the given plan exceeds the given budget."""
         if self.plan is None or self.arguments.budget is None:
             return
         budget = parse_budget(self.arguments.budget, graph)
@@ -252,7 +252,7 @@ class _Optimization:
     def _measure(
         self, mod: tvm.IRModule, target: tvm.target.Target, arena: int | None, *, arena_position: int | None = None
     ) -> Comparison | None:
-        """The module beside the unmodified build, where that is asked for; ``arena``: bytes that a plan says."""
+        """Compare the module with the unmodified build if --measure is given. ``arena``: bytes of the plan's arena."""
         if not self.arguments.measure:
             return None
         from tvm_memopt.cli.measured import compare
@@ -260,7 +260,7 @@ class _Optimization:
         from tvm_memopt.passes.build import build_unmodified, export_module
 
         with stage("building the unmodified module and measuring both"), TemporaryDirectory() as folder:
-            # Both are linked: in memory, calls such as those that convert float16 reach other libraries.
+            # Both are linked: in memory, some calls, such as float16 conversions, resolve to other libraries.
             other = str(Path(folder, "unmodified.so"))
             unmodified = build_unmodified(mod, target, exec_mode=self.arguments.exec_mode)
             export_module(unmodified, other, target, self.arguments.cc)
@@ -277,7 +277,7 @@ class _Optimization:
         from tvm_memopt.report import ReportContext, write_report
 
         baseline = baseline_plan(build.lowered, build.target, found.graph.name)
-        before = baseline.storage_nbytes + build.planned.scratch_before  # what the arena stands for, outputs apart
+        before = baseline.storage_nbytes + build.planned.scratch_before  # what the arena replaces, without outputs
         after = found.plan.arena_nbytes
         times = None if comparison is None else comparison.times
         seconds = {} if times is None else times.cpu_seconds
@@ -313,7 +313,7 @@ class _Optimization:
 def _with_measured(
     document: dict[str, object], lines: list[str], comparison: Comparison | None
 ) -> tuple[dict[str, object], str]:
-    """The document and the text, with what was measured in both."""
+    """Add the measurements to the document and the text."""
     from tvm_memopt.cli.measured import text
 
     if comparison is None:

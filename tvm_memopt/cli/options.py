@@ -26,11 +26,11 @@ def _stack(*decorators: _Decorator) -> _Decorator:
 shape_option = _stack(
     click.option(
         "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224",
-        help="Shape of a model input, where the model leaves it open. May be repeated.",
+        help="Shape of a model input with dynamic dimensions. May be repeated.",
     ),
     click.option(
         "--override-shape", "override_shapes", multiple=True, metavar="NAME=1,3,224,224",
-        help="Shape of an ONNX model's input, in place of dimensions that the model fixes. May be repeated.",
+        help="Shape of an ONNX model's input that replaces fixed dimensions. May be repeated.",
     ),
 )  # fmt: skip
 
@@ -46,7 +46,7 @@ function_option = click.option(
 )
 
 search_options = _stack(
-    click.option("--budget", metavar="80%|192KiB|BYTES", help="Largest arena; default: the smallest that is found."),
+    click.option("--budget", metavar="80%|192KiB|BYTES", help="Limit on the arena; default: the smallest found."),
     click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to search."),
     click.option("--threads", type=int, metavar="N", help="Threads to search with; default: all processors."),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of randomised searches."),
@@ -55,18 +55,18 @@ search_options = _stack(
 strict_option = click.option(
     "--strict",
     is_flag=True,
-    help="Refuse a model of which nothing can be planned; otherwise TVM compiles it as it is.",
+    help="Reject a model in which nothing can be planned, instead of compiling it without a plan.",
 )
 
 kernel_options = _stack(
     click.option(
         "--fold", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
-        help="Fold padding and other data movement into the loops that read it: where memory is short, always, never.",
+        help="Fold padding and other data movement into the loops that read it: if memory requires it, always, never.",
     ),
     click.option("--no-inplace", is_flag=True, help="Never let an output overwrite a dying input."),
     click.option("--measure-costs", is_flag=True, help="Time each kernel on this machine instead of estimating it."),
     click.option(
         "--predict-costs", metavar="package|FILE",
-        help="Have each kernel's time predicted by a network of train-cost-model, or by the one of the package.",
+        help="Predict kernel times with a network of train-cost-model, or with the bundled one.",
     ),
 )  # fmt: skip

@@ -36,7 +36,7 @@ class _Document(TypedDict):
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the buffers with their offsets.")
 @click.option(
     "--capacity", type=click.IntRange(1, 2**62), metavar="BYTES",
-    help="Only fit in so many bytes; default: the smallest arena.",
+    help="Find any placement within this many bytes; default: minimise the arena.",
 )  # fmt: skip
 @click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to search.")
 @click.option("--threads", type=int, metavar="N", help="Threads to search with; default: all processors.")
@@ -45,10 +45,9 @@ class _Document(TypedDict):
 def command(
     buffers: str, output: str, capacity: int | None, time_limit: float, threads: int | None, seed: int, as_json: bool
 ) -> None:
-    """Find addresses for the buffers of BUFFERS.csv (id,lower,upper,size) and add a column "offset".
+    """Find offsets for the buffers of BUFFERS.csv (id,lower,upper,size) and add a column "offset".
 
-    A buffer is alive in the half-open range [lower, upper). Ctrl-C ends the search and keeps the best
-    addresses so far.
+    A buffer is live in the half-open range [lower, upper). Ctrl-C ends the search and keeps the best offsets so far.
 
     \b
     Examples:
@@ -88,7 +87,7 @@ def _search(lives: Lifetimes, request: Request, capacity: int | None) -> LayoutO
 
     found, interrupted = call_interruptibly(run)
     if interrupted:
-        note("interrupted: these are the best addresses so far")
+        note("interrupted: writing the best offsets so far")
     return found
 
 
@@ -100,8 +99,8 @@ def _offsets(source: str, found: LayoutOutcome, capacity: int | None) -> tuple[i
             f"{source}: the capacity of {capacity} bytes cannot be met: at least {found.bound_nbytes} bytes are needed"
         )
     raise NoPlanError(
-        f"{source}: no placement in {capacity} bytes was found in the time limit; proved is only that less than "
-        f"{found.bound_nbytes} is impossible: allow more time or a larger capacity"
+        f"{source}: no placement in {capacity} bytes was found in the time limit, and none is proved impossible "
+        f"(lower bound {found.bound_nbytes} bytes): allow more time or a larger capacity"
     )
 
 

@@ -33,7 +33,7 @@ from tvm_memopt.solvers.request import Request
     type=click.Choice(["portfolio", "moccasin", "checkmate", "olla"]),
     default="portfolio",
     show_default=True,
-    help="How to search: the portfolio of all ideas, or a paper's own formulation.",
+    help="Search method: the portfolio of all solvers, or one paper's formulation.",
 )
 @shape_option
 @target_option
@@ -44,10 +44,10 @@ def command(
     source: str, output: str, budget: str | None, time_limit: float, threads: int | None, seed: int, method: str,
     as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Search the order and the places of all tensors of MODEL_OR_GRAPH, and write the plan.
+    """Search an order of the ops and offsets for all tensors of MODEL_OR_GRAPH, and write the plan.
 
-    Ctrl-C ends the search and keeps the best plan so far. A plan that misses the budget is written too,
-    with its status, and the exit status says so.
+    Ctrl-C ends the search and keeps the best plan so far. A plan that misses the budget is also written, with its
+    status, and the exit status reports it.
 
     \b
     Examples:
@@ -77,13 +77,13 @@ def command(
 
 
 def make_request(time_limit: float, threads: int | None, seed: int) -> Request:
-    """The request that the search options ask for."""
+    """The solver request for the search options."""
     request = Request(time_limit=time_limit, seed=seed)
     return request if threads is None else replace(request, threads=threads)
 
 
 def note_ignored_options(source: str) -> None:
-    """Says on stderr which options for models change nothing for a graph."""
+    """Note on stderr which options for models have no effect on a graph."""
     context = click.get_current_context()
     names = [field.name for field in fields(Lowering)]
     given = [
@@ -92,17 +92,17 @@ def note_ignored_options(source: str) -> None:
         if parameter.name in names and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
     ]
     if given:
-        note(f"{source}: is a graph already: {', '.join(given)} change nothing")
+        note(f"{source}: is a graph already: {', '.join(given)} have no effect")
 
 
 def note_interrupted(plan: Plan) -> None:
-    """Says on stderr that Ctrl-C ended the search, where it did."""
+    """Note on stderr if Ctrl-C ended the search."""
     if plan.solver.get("interrupted"):
         note("interrupted: this is the best plan so far")
 
 
 def plan_summary(graph: Graph, plan: Plan) -> dict[str, object]:
-    """Figures of a plan for programs."""
+    """Figures of a plan, for JSON output."""
     keys = (
         "arena_nbytes", "peak_live_nbytes", "lower_bound_nbytes", "budget_nbytes", "cost", "base_cost", "status",
     )  # fmt: skip
@@ -111,7 +111,7 @@ def plan_summary(graph: Graph, plan: Plan) -> dict[str, object]:
 
 
 def plan_text(plan: Plan) -> str:
-    """The same for people, in one line."""
+    """Figures of a plan as one line of text."""
     bound = plan.lower_bound_nbytes
     gap = (
         ""
@@ -129,7 +129,7 @@ def plan_text(plan: Plan) -> str:
 
 
 def raise_for_budget(graph: Graph, plan: Plan) -> None:
-    """Raises InfeasibleBudgetError or NoPlanError when ``plan`` misses its budget."""
+    """Raise InfeasibleBudgetError or NoPlanError if ``plan`` misses its budget."""
     from tvm_memopt.solvers.portfolio.verdict import budget_message
 
     if plan.status == "infeasible":

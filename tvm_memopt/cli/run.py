@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 def command(module: str, against: str | None, repeats: int, seed: int, as_json: bool) -> None:
     """Run MODULE.so on random inputs and report what the runtime really allocated.
 
-    The allocator is interposed below TVM, so the figures do not depend on the plan. With --against the
-    outputs are compared bit for bit and the times taken in turns.
+    The allocator is interposed below TVM, so the figures do not depend on the plan. With --against, outputs are
+    compared bit for bit, and the two builds are timed in alternation.
 
     \b
     Example:
       tvm-memopt run model.so --against model.onnx
 
-    Exit status 1 when the outputs differ.
+    The exit status is 1 if the outputs differ.
     """
     from tvm_memopt.runtime.loading import existing_file
 
@@ -80,7 +80,7 @@ def _model_and_inputs(
     wanted = {value["name"]: tuple(value["shape"]) for value in inputs}
     try:
         with stage(f"importing {path}"):
-            if detect_format(path) == "onnx":  # the module may have been made with --override-shape
+            if detect_format(path) == "onnx":  # the module may have been built with --override-shape
                 mod = import_model(path, override_shapes=wanted)
             else:
                 mod = import_model(path, wanted)

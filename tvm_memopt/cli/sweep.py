@@ -26,12 +26,12 @@ DEFAULT_BUDGETS = "100%,90%,80%,70%,60%,50%,40%"
 @click.argument("source", metavar="MODEL_OR_GRAPH")
 @click.option(
     "--budgets", default=DEFAULT_BUDGETS, show_default=True, metavar="90%,192KiB,…",
-    help="Largest arenas, separated by commas.",
+    help="Limits on the arena, separated by commas.",
 )  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Write the curve, with every schedule, as JSON.")
 @click.option("--plot", metavar="FILE", help="Draw the curve (.svg, .png).")
 @click.option(
-    "--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to search, for each budget."
+    "--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to search per budget."
 )
 @click.option("--threads", type=int, metavar="N", help="Threads to search with; default: all processors.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of randomised searches.")
@@ -44,9 +44,9 @@ def command(
     source: str, budgets: str, output: str | None, plot: str | None, time_limit: float, threads: int | None, seed: int,
     as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Trade memory against time: the cheapest plan for each of several budgets.
+    """Trade memory against time: find the cheapest plan for each of several budgets.
 
-    Percentages are of the peak of the given order. Ctrl-C ends the search and keeps the curve so far.
+    Percentages refer to the peak of the given order. Ctrl-C ends the search and keeps the curve so far.
 
     \b
     Examples:
@@ -100,14 +100,14 @@ def _check_files(source: str, output: str | None, plot: str | None) -> None:
 
 
 def curve(graph: Graph, plans: Sequence[Plan]) -> dict[str, object]:
-    """The sweep for programs: one plan summary for each budget, with its schedule."""
+    """The sweep for JSON output: a plan summary and schedule for each budget."""
     points = [{**plan_summary(graph, plan), "schedule": list(plan.schedule)} for plan in plans]
     given = plans[0].solver["given_order_peak_nbytes"]
     return {"graph": graph.name, "ops": len(graph.ops), "given_order_peak_nbytes": given, "points": points}
 
 
 def table(graph: Graph, plans: Sequence[Plan]) -> str:
-    """The sweep for people."""
+    """The sweep as a text table."""
     from tvm_memopt.report.curve import extra_percent
 
     given = plans[0].solver["given_order_peak_nbytes"]

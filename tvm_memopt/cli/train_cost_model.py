@@ -1,4 +1,4 @@
-"""``tvm-memopt train-cost-model DATA -o FILE``: the graph network from collected measurements."""
+"""``tvm-memopt train-cost-model DATA -o FILE``: train the graph network on collected measurements."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ _NAMES = {
 @click.command("train-cost-model")
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option("-o", "--output", required=True, metavar="FILE.npz", help="Where to write the checkpoint.")
-@click.option("--epochs", type=click.IntRange(1), default=60, show_default=True, metavar="N", help="Epochs at most.")
+@click.option("--epochs", type=click.IntRange(1), default=60, show_default=True, metavar="N", help="Maximum epochs.")
 @click.option(
     "--patience", type=click.IntRange(1), default=12, show_default=True, metavar="N",
-    help="Epochs without a better held-out loss, after which training ends.",
+    help="Epochs without a better held-out loss after which training stops.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of weights and batches.")
 @click.option(
     "--test-share", type=click.FloatRange(0, 0.8), default=0.2, show_default=True, metavar="X",
-    help="Share of the programs that is kept for the scores of the card.",
+    help="Share of the programs held out for the metrics on the card.",
 )  # fmt: skip
 @click.option("--edges", type=click.Choice(["full", "values", "none"]), default="full", show_default=True,
-              help="Kinds of edges; all but full are for comparison.")  # fmt: skip
-@click.option("--width", type=click.IntRange(2), default=64, show_default=True, metavar="N", help="Of a statement.")
+              help="Edge variant; all but full are for ablation.")  # fmt: skip
+@click.option("--width", type=click.IntRange(2), default=64, show_default=True, metavar="N", help="Statement width.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Graph convolutions.")
 @click.option("--device", default="cpu", show_default=True, metavar="D", help="torch device: cpu or cuda.")
-@click.option("--curves", metavar="FILE", help="Write the losses and metrics of each epoch there, as JSON.")
-@click.option("--card", metavar="FILE.md", help="Write how it was made and its scores there, as Markdown.")
+@click.option("--curves", metavar="FILE", help="Also write the losses and metrics of each epoch, as JSON.")
+@click.option("--card", metavar="FILE.md", help="Also write a model card with settings and metrics, as Markdown.")
 @json_option
 def command(
     data: tuple[str, ...], output: str, curves: str | None, card: str | None, as_json: bool, **choices: Any
 ) -> None:  # fmt: skip
-    """Train the cost model on folders of 'tvm-memopt collect'. It predicts for the machine of the first one.
+    """Train the cost model on folders of 'tvm-memopt collect'. It predicts times for the machine of the first folder.
 
-    A tenth of the programs decides when to stop, and --test-share of them gives the scores of the card. Ctrl-C keeps
-    the state beside FILE; the same command goes on from there.
+    A tenth of the programs is held out for early stopping, and --test-share of them for the metrics on the card. Ctrl-C
+    saves the state next to FILE; run the same command to continue.
 
     \b
     Examples:
@@ -67,16 +67,16 @@ def command(
     for extra in filter(None, (curves, card)):
         check_output(extra)
         if Path(extra).absolute() == Path(output).absolute():
-            raise MemoptError(f"{extra}: is to be the checkpoint too; name another file")
+            raise MemoptError(f"{extra}: is already the checkpoint; name another file")
     from tvm_memopt.cost_model.data.samples import load_samples
     from tvm_memopt.cost_model.features.columns import FEATURE_VERSION
     from tvm_memopt.cost_model.network.card import card_text
 
     samples, target = load_samples([Path(folder) for folder in data])
     for scale in samples.scales[1:]:
-        told = f"told by {scale.shared} candidates that an earlier folder has too"
+        told = f"estimated from {scale.shared} candidates shared with an earlier folder"
         if not scale.shared:
-            told = "as nothing in it was measured in an earlier folder too; collect some of its programs there to tell"
+            told = "since it shares no candidate with an earlier folder; collect some programs in both to estimate it"
         note(f"{scale.folder}: times are multiplied by {scale.factor:.3f}, {told}")
     try:
         from tvm_memopt.cost_model.network.checkpoint import save_checkpoint
@@ -87,7 +87,7 @@ def command(
     try:
         trained = train(samples, target, _settings(_Choices(**choices)), state, _show)
     except KeyboardInterrupt:
-        note(f"interrupted: {state} keeps what was learned; the same command goes on from there")
+        note(f"interrupted: progress is saved in {state}; run the same command to continue")
         raise
     save_checkpoint(Path(output), trained.checkpoint())
     if curves is not None:
@@ -100,7 +100,7 @@ def command(
 
 @dataclass(frozen=True)
 class _Choices:
-    """The options that make the settings of a training."""
+    """The options that determine the training settings."""
 
     epochs: int
     patience: int

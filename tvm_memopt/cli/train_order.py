@@ -1,4 +1,4 @@
-"""``tvm-memopt train-order --out DIR``: a network that orders graphs, learned on this machine."""
+"""``tvm-memopt train-order --out DIR``: train a network that orders graphs."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from tvm_memopt.errors import MemoptError
 
 
 @click.command("train-order")
-@click.option("--out", required=True, metavar="DIR", help="Folder of the training; one that is there is continued.")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the training; an existing one is continued.")
 @click.option(
     "--graphs", type=click.IntRange(0), default=400, show_default=True, metavar="N",
-    help="Layered graphs of 250 to 1000 ops to learn from.",
+    help="Generated layered graphs of 250 to 1000 ops to train on.",
 )  # fmt: skip
-@click.option("--graph", "files", multiple=True, metavar="FILE", help="Operator graph to learn from too. Repeatable.")
 @click.option(
-    "--validation", type=click.IntRange(1), default=15, show_default=True, metavar="N", help="Graphs to judge."
+    "--graph", "files", multiple=True, metavar="FILE", help="Additional operator graph to train on. May be repeated."
 )
 @click.option(
-    "--imitation-steps", type=click.IntRange(0), default=300, show_default=True, metavar="N", help="First part."
+    "--validation", type=click.IntRange(1), default=15, show_default=True, metavar="N", help="Validation graphs."
+)
+@click.option(
+    "--imitation-steps", type=click.IntRange(0), default=300, show_default=True, metavar="N", help="Imitation steps."
 )
 @click.option("--steps", type=click.IntRange(0), default=3000, show_default=True, metavar="N", help="Policy gradient.")
-@click.option("--time-limit", type=float, metavar="S", help="Seconds, after which the training waits to be continued.")
+@click.option("--time-limit", type=float, metavar="S", help="Seconds after which training pauses; it can be continued.")
 @click.option(
-    "--effort", type=float, default=1.0, show_default=True, metavar="X", help="Scales the search for targets."
+    "--effort", type=float, default=1.0, show_default=True, metavar="X", help="Factor on the search for target orders."
 )
 @click.option("--without", multiple=True, type=click.Choice(["transforms", "encoding", "state"]), help="For ablation.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of weights, batches and draws.")
@@ -41,10 +43,10 @@ def command(
     out: str, graphs: int, files: tuple[str, ...], validation: int, imitation_steps: int, steps: int,
     time_limit: float | None, effort: float, without: tuple[str, ...], seed: int, as_json: bool,
 ) -> None:  # fmt: skip
-    """Train a Topoformer: imitation of searched orders, then policy gradient; keep the best checkpoint in DIR.
+    """Train a Topoformer: imitation of searched orders, then policy gradient. Keeps the best checkpoint in DIR.
 
-    DIR gets checkpoint.npz, curves (CSV, JSON and, with matplotlib, PNG) and what is needed to go on: the same command
-    continues there. Runs on the processor; needs torch (pip install 'tvm-memopt[learn]').
+    DIR gets checkpoint.npz, curves (CSV, JSON and, with matplotlib, PNG) and the training state; run the same command
+    to continue. Runs on the CPU; needs torch (pip install 'tvm-memopt[learn]').
 
     \b
     Examples:
@@ -52,13 +54,13 @@ def command(
       tvm-memopt train-order --out training --graph graph.json --steps 10000 --time-limit 3600
     """
     if not graphs and not files:
-        raise MemoptError("there is nothing to learn from: give --graphs N, --graph FILE or both")
+        raise MemoptError("there is nothing to train on: give --graphs N, --graph FILE or both")
     check_output_folder(out)
     try:
         import torch
     except ImportError as error:
         raise MemoptError("training needs torch: pip install 'tvm-memopt[learn]'") from error
-    torch.set_num_threads(1)  # the same sums on every run
+    torch.set_num_threads(1)  # for reproducible sums
     from tvm_memopt.solvers.order.learned.config import ModelConfig
     from tvm_memopt.solvers.order.learned.training import TrainingOptions
     from tvm_memopt.solvers.order.learned.training_run import TrainingGraphs, run_training
@@ -69,13 +71,13 @@ def command(
     with _progress() as watch:
         result = run_training(Path(out), config, options, chosen, time_limit=time_limit, watch=watch)
     if result["interrupted"]:
-        note("interrupted: the state is kept; the same command goes on from here")
+        note("interrupted: the state is saved; run the same command to continue")
     emit(as_json, result, _text(out, result))
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar on a terminal for each stage."""
+    """A progress bar for each stage, on a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""``tvm-memopt tune MODEL -o MODULE.so``: tuned kernels and the memory plan in one module."""
+"""``tvm-memopt tune MODEL -o MODULE.so``: compile a model with tuned kernels and a memory plan."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 @click.command("tune")
 @click.argument("model")
 @click.option("-o", "--output", required=True, metavar="MODULE.so", help="Where to write the compiled module.")
-@click.option("--work-dir", required=True, metavar="DIR", help="Database of what is measured; one there is continued.")
+@click.option("--work-dir", required=True, metavar="DIR", help="Folder of the database; an existing one is continued.")
 @click.option(
     "--cost-model", type=click.Choice(["gcn", "xgb", "mlp", "random"]), default="gcn", show_default=True,
-    help="What guides the search.",
+    help="Cost model that guides the search.",
 )  # fmt: skip
 @click.option(
-    "--checkpoint", metavar="FILE", help="Network that gcn starts from; default: the one of the package, if it fits."
+    "--checkpoint", metavar="FILE", help="Network that gcn starts from; default: the bundled one, if it fits."
 )
 @click.option(
     "--trials", type=click.IntRange(1), default=256, show_default=True, metavar="N",
-    help="Candidates in all, those of DIR included.",
+    help="Total candidates, including those already in DIR.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the search.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Worker processes.")
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
     "--timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds to build and time a candidate."
 )
 @click.option("--target", metavar="T", help="TVM target, as JSON with num-cores; default: this processor up to AVX2.")
-@click.option("--budget", metavar="80%|192KiB|BYTES", help="Largest arena; default: the smallest that is found.")
+@click.option("--budget", metavar="80%|192KiB|BYTES", help="Limit on the arena; default: the smallest found.")
 @click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds for the plan.")
 @click.option("--measure", is_flag=True, help="Compare outputs, memory and time with the default build.")
 @shape_option
 @json_option
 def command(**arguments: Any) -> None:
-    """Search fast schedules for the kernels of MODEL, then compile them with a memory plan.
+    """Search fast schedules for the kernels of MODEL, then compile it with a memory plan.
 
-    A kernel that no schedule makes faster is left as it is. Ctrl-C during the search compiles what was found so far.
-    The same command goes on from the database in DIR.
+    A kernel that no schedule makes faster stays unchanged. Ctrl-C ends the search and compiles the best schedules so
+    far. Run the same command to continue from the database in DIR.
 
     \b
     Examples:
@@ -121,17 +121,17 @@ def _search(mod: tvm.IRModule, target: tvm.target.Target, folder: Path, argument
         note(f"{measured} of {arguments.trials} measured; {task}: {found}")
 
     options = TuneOptions(arguments.trials, arguments.seed)
-    read_untuned(folder)  # a damaged file is told before the search
+    read_untuned(folder)  # a damaged file is reported before the search starts
     with local_device(arguments.workers, arguments.timeout) as device:
         tuned = tune_tasks(tasks, target, device, model, folder, options, show)
         untuned = untuned_seconds(tuned, tasks, target, device, folder)
     keep_what_is_faster(tuned, tasks, target, untuned)
     if tuned.unscheduled:
-        note(f"{len(tuned.unscheduled)} of {len(tuned.best)} kernels are no slower without a schedule, and get none")
+        note(f"{len(tuned.unscheduled)} of {len(tuned.best)} kernels are no slower without a schedule and get none")
     for line in tuned.warnings:
         note(f"warning: {line}")
     if tuned.interrupted:
-        note("interrupted: what was found so far is compiled; the same command goes on from the database")
+        note("interrupted: compiling the best schedules so far; run the same command to continue the search")
     return tuned
 
 
@@ -169,8 +169,10 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments
 def _compare(
     mod: tvm.IRModule, target: tvm.target.Target, planned: FunctionPlan | None, arguments: _Arguments
 ) -> tuple[dict[str, object], str]:
-    """Outputs, memory and time of the ``planned`` main function, or of what was not planned (None), beside TVM's own
-    build without tuned kernels."""
+    """Compare outputs, memory and time with TVM's own build without tuned kernels.
+
+    ``planned``: the plan of the main function, or None if nothing was planned.
+    """
     from tvm_memopt.cli.measured import compare, largest_difference, text
     from tvm_memopt.frontends import random_inputs
     from tvm_memopt.passes.build import build_unmodified
@@ -183,6 +185,6 @@ def _compare(
             arguments.output, other, inputs, arena_nbytes, caller_arena=False, repeats=10, arena_position=position
         )
         difference = largest_difference(arguments.output, other, inputs)
-    told = text(found).rpartition("\n")[0]  # the last line asks for equal bits, which other schedules do not give
+    told = text(found).rpartition("\n")[0]  # the last line is about equal bits, which tuned schedules do not guarantee
     document = {**found.document(), "largest_difference": difference}
     return document, f"{told}\noutputs: largest difference {difference:.1e} of the largest value"

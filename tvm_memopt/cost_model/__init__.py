@@ -1,6 +1,6 @@
-"""The graph-convolution performance model: programs, measured data, the features and the network that learns from them.
+"""The graph-convolution performance model: programs, measurements, features and the network trained on them.
 
-``GCNCostModel`` is loaded when first used: it needs TVM and torch, which the rest of the package does without.
+``GCNCostModel`` is imported on first use, because it needs TVM and torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Models into Relax: ONNX, TFLite, ``torch.export`` programs, TVMScript text and Relax JSON."""
+"""Import of models into Relax: ONNX, TFLite, ``torch.export`` programs, TVMScript text and Relax JSON."""
 
 from tvm_memopt.frontends.formats import MODEL_FORMATS, detect_format
 from tvm_memopt.frontends.inputs import ModelInput, model_inputs, random_inputs

@@ -1,4 +1,4 @@
-"""What goes wrong inside other people's importers, as one line of text."""
+"""Failures of third-party importers as one line of text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_PLACES = 3
 
 
 def require(module: str, install: str) -> ModuleType:
-    """The optional package ``module``; FrontendError with the command that installs it when it is absent."""
+    """Import the optional package ``module``. If absent, raises FrontendError with the command that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -33,7 +33,7 @@ def require(module: str, install: str) -> ModuleType:
 
 
 def run_importer(call: Callable[[], _T], explain: Callable[[Exception], str]) -> _T:
-    """The result of ``call``, with prints and warnings sent to the log; any failure becomes ``explain``'s line."""
+    """Run ``call`` with prints and warnings sent to the log. A failure becomes FrontendError, worded by ``explain``."""
     try:
         with _prints_in_the_log():
             return call()
@@ -47,14 +47,14 @@ def run_importer(call: Callable[[], _T], explain: Callable[[Exception], str]) ->
 
 
 def reason(error: BaseException) -> str:
-    """``ExceptionType: first line``, cut to a length that is fit for one line of output."""
+    """``ExceptionType: first line``, truncated to fit on one line of output."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 3] + "..."
 
 
 def show_places(places: Iterable[tuple[str, str]]) -> str:
-    """(operator, place) pairs as ``LSTM (node 'a'; node 'b'; and 7 more), GRU (node 'c')``."""
+    """Format (operator, place) pairs as ``LSTM (node 'a'; node 'b'; and 7 more), GRU (node 'c')``."""
     by_operator: dict[str, list[str]] = {}
     for operator, place in places:
         by_operator.setdefault(operator, []).append(place)
@@ -67,7 +67,7 @@ def _some(places: Sequence[str]) -> str:
 
 
 def locals_where(error: BaseException, function: str) -> Mapping[str, Any]:
-    """The local variables of the innermost call to ``function`` on the way to ``error``; empty when there was none."""
+    """Local variables of the innermost call to ``function`` in the traceback of ``error``. Empty if there is none."""
     found: Mapping[str, Any] = {}
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_name == function:
@@ -88,7 +88,7 @@ def _prints_in_the_log() -> Iterator[None]:
 
 
 def _release_frames(error: BaseException | None) -> None:
-    """Free what the failed call still holds: TVM's half-built functions complain on stderr when they go."""
+    """Free objects held by the failed call. TVM's incomplete functions print to stderr when destroyed."""
     with native_stderr_discarded():
         while error is not None:
             _clear(error.__traceback__)

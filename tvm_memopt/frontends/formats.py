@@ -1,4 +1,4 @@
-"""Which kind of file is this? Decided by content first, by extension second, and without TVM."""
+"""Detection of file formats, by content first and by extension second, without TVM."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXPORT_MEMBERS = ("archive_format", "serialized_exported_program.json")
 
 
 def detect_format(path: str | os.PathLike[str]) -> str:
-    """One of MODEL_FORMATS, ``memopt-graph`` or ``memopt-plan``; FrontendError, naming the file, for anything else."""
+    """Return one of MODEL_FORMATS, ``memopt-graph`` or ``memopt-plan``. Raises FrontendError for any other file."""
     file = Path(path)
     head = _read_head(file)
     if not head.strip():
@@ -36,7 +36,7 @@ def detect_format(path: str | os.PathLike[str]) -> str:
     kind = _by_content(file, head) or _BY_EXTENSION.get(file.suffix.lower())
     if kind is None:
         known = ", ".join(_BY_EXTENSION)
-        raise FrontendError(f"{file}: not a model that can be recognised; expected one of {known}")
+        raise FrontendError(f"{file}: not a recognised model format; expected one of {known}")
     return _json_kind(file, head) if kind == "json" else kind
 
 
@@ -77,7 +77,7 @@ def _zip_kind(file: Path) -> str:
 
 
 def _json_kind(file: Path, head: bytes) -> str:
-    """Weights make a Relax JSON large: the whole file is parsed only when its beginning does not tell."""
+    """The kind of a JSON file. Relax JSON with weights is large, so the file is parsed only if its head is unclear."""
     text = head.decode("utf-8", errors="replace")
     if found := _MEMOPT.search(text):
         return found[1]

@@ -1,4 +1,4 @@
-"""How large an integer input may be before it reads past the end of a table."""
+"""Upper limits of integer inputs that are used as indices, so that no lookup reads past the end of a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOOK_UPS = frozenset({"relax.take", "relax.gather_elements", "relax.gather_nd"}
 
 
 def index_limits(main: relax.Function) -> dict[str, int]:
-    """For each integer parameter that indices are computed from: the rows of the smallest table they look into."""
+    """For each integer parameter that indices are computed from, the number of rows of the smallest table indexed."""
     sources = {parameter: frozenset({str(parameter.name)}) for parameter in main.params if _is_integer(parameter)}
     limits: dict[str, int] = {}
     for block in main.body.blocks:
@@ -47,7 +47,7 @@ def _origins(read: Iterable[relax.Expr], sources: Mapping[relax.Var, frozenset[s
 
 
 def _rows(look_up: relax.Call) -> int:
-    """The extent that indices range over; 1, which is always safe, where it is not known."""
+    """The extent of the indexed axis, or 1, which is always safe, if it is unknown."""
     dims = tensor_dims(look_up.args[0].ty)
     sizes = [int(dim) if hasattr(dim, "value") else 1 for dim in dims or ()]
     axis = getattr(look_up.attrs, "axis", None)

@@ -1,4 +1,4 @@
-"""The inputs of a module's ``main``, and random values that are safe to feed to it."""
+"""The inputs of a module's ``main``, and random values that are safe as inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INTEGER_LIMIT = 8
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """A parameter of ``main``; symbolic dimensions stand at their upper bound."""
+    """A parameter of ``main``, with symbolic dimensions at their upper bounds."""
 
     name: str
     shape: tuple[int, ...]
@@ -28,7 +28,7 @@ class ModelInput:
 
 
 class InputDocument(TypedDict):
-    """A ModelInput as JSON has it, with what its integers must stay below."""
+    """A ModelInput as a JSON object, with the limit that its integers must stay below."""
 
     name: str
     shape: Sequence[int]
@@ -37,18 +37,18 @@ class InputDocument(TypedDict):
 
 
 def model_inputs(mod: tvm.IRModule) -> list[ModelInput]:
-    """The parameters of ``main`` in order; FrontendError for one that is no tensor or has no largest size."""
+    """The parameters of ``main`` in order. Raises FrontendError for one that is not a tensor or has no size bound."""
     main = main_function(mod)
     return [_model_input(parameter, bounds_of(main)) for parameter in main.params]
 
 
 def random_inputs(mod: tvm.IRModule, seed: int) -> list[numpy.ndarray]:
-    """One array per input: floats from N(0, 1), bytes over their range, other integers small enough to index with."""
+    """One array per input: floats from N(0, 1), bytes over their full range, other integers small enough as indices."""
     return random_arrays(model_inputs(mod), seed, integer_limits(mod))
 
 
 def random_arrays(wanted: Sequence[ModelInput], seed: int, limits: Mapping[str, int]) -> list[numpy.ndarray]:
-    """One array per input as in random_inputs; ``limits``: what integers of an input stay below."""
+    """One array per input, as in random_inputs. ``limits``: by input, the limit that its integers stay below."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def random_arrays(wanted: Sequence[ModelInput], seed: int, limits: Mapping[str, 
 
 
 def integer_limits(mod: tvm.IRModule) -> dict[str, int]:
-    """What the integers of each input of ``main`` must stay below to be safe as indices."""
+    """For each input of ``main``, the limit that its integers must stay below to be safe as indices."""
     rows = index_limits(main_function(mod))
     return {one.name: min(rows.get(one.name, _INTEGER_LIMIT), _INTEGER_LIMIT) for one in model_inputs(mod)}
 
@@ -74,7 +74,7 @@ def _model_input(parameter: relax.Var, bounds: dict[str, int]) -> ModelInput:
     from tvm import relax
 
     if not isinstance(parameter.ty, relax.TensorType):
-        raise FrontendError(f"input {parameter.name!r} of main is no tensor but {parameter.ty}")
+        raise FrontendError(f"input {parameter.name!r} of main is not a tensor but {parameter.ty}")
     dims = tensor_dims(parameter.ty)
     if dims is None:
         raise FrontendError(f"input {parameter.name!r} of main has no known shape")
@@ -107,7 +107,7 @@ def _numpy_dtype(name: str) -> numpy.dtype:
     try:
         return np.dtype(name)
     except TypeError:
-        # The narrow floats of TVM (bfloat16, float8_*) are numpy types only through this package, which TVM brings.
+        # Registers TVM's narrow floats (bfloat16, float8_*) as numpy types. TVM depends on this package.
         import ml_dtypes
 
         narrow: numpy.dtype = np.dtype(getattr(ml_dtypes, name))

@@ -1,4 +1,4 @@
-"""One door for every model format: a file becomes a well-formed Relax module with static inputs."""
+"""Import of model files of every format into a well-formed Relax module."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ def import_model(
     shapes: Mapping[str, Sequence[Dim]] | None = None,
     override_shapes: Mapping[str, Sequence[Dim]] | None = None,
 ) -> tvm.IRModule:
-    """The model in ``path`` as a module with a function ``main``; ``shapes`` fills in dynamic inputs by name.
+    """Import the model in ``path`` as a module with a function ``main``.
 
-    ``override_shapes`` also replaces input dimensions that the model fixes, which ONNX models only allow.
-    Raises FrontendError, one line that names the file and the operator, input or key at fault.
+    ``shapes``: by input name, values for dynamic dimensions. ``override_shapes``: by input name, shapes that also
+    replace dimensions fixed in the model (ONNX only). Raises FrontendError with one line that names the file and the
+    operator, input or key at fault.
     """
     file = Path(path)
     kind = detect_format(file)

@@ -1,4 +1,4 @@
-"""Relax modules from text (TVMScript) and from JSON, as TVM itself writes them."""
+"""Import of Relax modules from TVMScript text and from JSON, as written by TVM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_script(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:
-    """A module from the text of ``mod.script(show_meta=True)``; import lines are allowed, other code is not run."""
+    """Read a module from the text of ``mod.script(show_meta=True)``. Imports are allowed; no other code is run."""
     import tvm
 
     text = _read_text(path)
@@ -32,7 +32,7 @@ def read_script(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule
 
 
 def read_json(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:
-    """A module from the text of ``tvm.ir.save_json(mod)``."""
+    """Read a module from the text of ``tvm.ir.save_json(mod)``."""
     import tvm
 
     text = _read_text(path)
@@ -61,7 +61,7 @@ def _as_module(loaded: object) -> tvm.IRModule:
 
 
 def _script_only(text: str) -> tuple[str, dict[str, str]]:
-    """The text with imports and docstrings blanked, and the TVMScript dialects imported: local name to dialect."""
+    """The text with imports and docstrings blanked, and the imported TVMScript dialects by local name."""
     try:
         statements = ast.parse(text).body
     except SyntaxError as error:
@@ -88,6 +88,6 @@ def _script_names(names: Mapping[str, str]) -> dict[str, object]:
 
 
 def _line_of(error: Exception) -> str:
-    """TVM's diagnostics put the place on their second line, as `` --> <str>:12:52``."""
+    """The line of an error. TVM's diagnostics give it on their second line, as `` --> <str>:12:52``."""
     places = [line.split(":") for line in str(error).splitlines() if line.strip().startswith("-->")]
     return f" (line {places[0][1]})" if places and len(places[0]) > 1 else ""

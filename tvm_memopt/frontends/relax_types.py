@@ -1,4 +1,4 @@
-"""Reading shapes off Relax types, and fixing or bounding the symbolic dimensions of a function's inputs."""
+"""Shapes of Relax types, and functions that fix or bound the symbolic dimensions of a function's inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOWER_BOUND = "tir_var_lower_bound"
 
 
 def main_function(mod: tvm.IRModule) -> relax.Function:
-    """The Relax function ``main``; FrontendError, listing what there is, when it is missing."""
+    """The Relax function ``main``. If it is missing, raises FrontendError that lists the functions found."""
     from tvm import relax
 
     functions = {var.name_hint: function for var, function in mod.functions_items()}
@@ -28,13 +28,13 @@ def main_function(mod: tvm.IRModule) -> relax.Function:
 
 
 def bounds_of(function: relax.Function, attribute: str = UPPER_BOUND) -> dict[str, int]:
-    """Bounds of symbolic variables by name, as TVM keeps them in a function's attributes."""
+    """Bounds of symbolic variables by name, as stored by TVM in a function's attributes."""
     attributes = function.attrs or {}
     return {str(name): int(bound) for name, bound in attributes[attribute].items()} if attribute in attributes else {}
 
 
 def with_upper_bounds(mod: tvm.IRModule, bounds: Mapping[str, int]) -> tvm.IRModule:
-    """``mod`` with upper bounds for symbolic variables of ``main`` added."""
+    """Add upper bounds for symbolic variables of ``main``."""
     if bounds:
         main = main_function(mod)
         mod = mod.clone()
@@ -43,7 +43,7 @@ def with_upper_bounds(mod: tvm.IRModule, bounds: Mapping[str, int]) -> tvm.IRMod
 
 
 def tensor_dims(type_: tvm.ir.Type) -> tuple[tvm.ir.Expr, ...] | None:
-    """The dimensions of a tensor type as TVM expressions; None when its shape is not known."""
+    """The dimensions of a tensor type as TVM expressions, or None if its shape is unknown."""
     return tuple(type_.shape.values) if hasattr(type_.shape, "values") else None
 
 
@@ -53,7 +53,7 @@ def variables_in(dim: tvm.ir.Expr) -> set[str]:
 
 
 def evaluate(dim: tvm.ir.Expr, values: Mapping[str, int]) -> int | None:
-    """The value of a dimension at ``values``; None when it holds a variable without one."""
+    """The value of a dimension at ``values``, or None if it contains a variable without a value."""
     from tvm import sym, tirx
 
     variables = _variables(dim)
@@ -72,7 +72,7 @@ def _variables(dim: tvm.ir.Expr) -> dict[str, tirx.Var]:
 
 
 def tensor_types(type_: tvm.ir.Type) -> Iterator[relax.TensorType]:
-    """The tensor types in a type, those inside tuples included."""
+    """The tensor types in a type, including those inside tuples."""
     from tvm import relax
 
     if isinstance(type_, relax.TensorType):
@@ -83,7 +83,7 @@ def tensor_types(type_: tvm.ir.Type) -> Iterator[relax.TensorType]:
 
 
 def specialise(mod: tvm.IRModule, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:
-    """``main`` with its symbolic input dimensions fixed, or bounded, as ``shapes`` says."""
+    """Fix or bound the symbolic input dimensions of ``main`` according to ``shapes``."""
     from tvm import relax
 
     main = main_function(mod)
@@ -122,7 +122,7 @@ def _declare_dim(dim: tvm.ir.Expr, given: Mapping[str, int]) -> int | str:
 
 
 def _derived_bounds(dims: Mapping[str, Sequence[tvm.ir.Expr] | None], upper: Mapping[str, int]) -> dict[str, int]:
-    """Bounds of dimensions such as ``2 * n``, taken where each variable is at its own bound."""
+    """Bounds of dimensions such as ``2 * n``, evaluated with each variable at its bound."""
     known = [dim for one in dims.values() for dim in one or ()]
     return {str(dim): value for dim in known if variables_in(dim) and (value := evaluate(dim, upper)) is not None}
 

@@ -1,4 +1,4 @@
-"""Input shapes: parsing ``name=1,3,224,224`` and filling in the dynamic dimensions of a model's inputs."""
+"""Input shapes: parse ``name=1,3,224,224`` and fill in the dynamic dimensions of a model's inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tvm_memopt.errors import FrontendError
 
 @dataclass(frozen=True, slots=True)
 class SymbolicDim:
-    """A dimension that stays symbolic, with the largest value that memory is planned for."""
+    """A dimension that stays symbolic. Memory is planned for its upper bound."""
 
     name: str
     upper_bound: int
@@ -20,13 +20,13 @@ class SymbolicDim:
 
 Dim: TypeAlias = "int | SymbolicDim"
 DeclaredDim: TypeAlias = "int | str | None"
-"""A dimension as a file declares it: fixed, named, or unknown without a name."""
+"""A dimension as declared in a file: fixed, named, or unknown and unnamed."""
 
 _SYMBOLIC = re.compile(r"([A-Za-z_]\w*):(\d+)")
 
 
 def parse_shape(text: str) -> tuple[str, tuple[Dim, ...]]:
-    """``x=1,3,224,224`` as (name, shape); ``x=n:128,64`` keeps n symbolic up to 128, ``x=`` is a scalar."""
+    """Parse ``x=1,3,224,224`` into (name, shape). ``x=n:128,64`` keeps n symbolic up to 128; ``x=`` is a scalar."""
     name, equals, dims = text.rpartition("=")
     name = name.strip()
     if not equals or not name:
@@ -37,7 +37,7 @@ def parse_shape(text: str) -> tuple[str, tuple[Dim, ...]]:
 
 
 def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[Dim, ...]]:
-    """Shape by input name; FrontendError when one name is given twice."""
+    """Parse shapes by input name. Raises FrontendError if a name is given twice."""
     shapes: dict[str, tuple[Dim, ...]] = {}
     for text in texts:
         name, shape = parse_shape(text)
@@ -64,12 +64,11 @@ def resolve_shapes(
     *,
     overridable: bool = False,
 ) -> dict[str, tuple[Dim, ...]]:
-    """The full shape of every declared input (None: its rank is unknown).
+    """Resolve the full shape of every input in ``declared`` (None: its rank is unknown).
 
-    A value given for a named dimension counts for that name in every input; a name in ``bounds`` may
-    stay symbolic; ``overridable`` says that ``--override-shape`` may replace fixed dimensions. Raises
-    FrontendError for unknown inputs, wrong ranks, fixed dimensions that disagree, and dynamic dimensions
-    without a value.
+    A value given for a named dimension applies to that name in every input. A name in ``bounds`` may stay symbolic.
+    ``overridable``: error messages suggest ``--override-shape`` for fixed dimensions. Raises FrontendError for unknown
+    inputs, wrong ranks, fixed dimensions that disagree, and dynamic dimensions without a value.
     """
     for name, shape in given.items():
         _check_given(name, tuple(shape), declared, overridable)
@@ -151,10 +150,10 @@ def _check_one_bound_a_name(dims: Iterable[Dim | None]) -> None:
 
 
 def show_dim(dim: Dim) -> str:
-    """A dimension as ``--shape`` takes it."""
+    """Format a dimension in the syntax of ``--shape``."""
     return f"{dim.name}:{dim.upper_bound}" if isinstance(dim, SymbolicDim) else str(dim)
 
 
 def show_dims(dims: Sequence[DeclaredDim]) -> str:
-    """Declared dimensions for an error message, ``?`` for one without a name."""
+    """Format declared dimensions for an error message, with ``?`` for unnamed ones."""
     return "(" + ",".join("?" if dim is None else str(dim) for dim in dims) + ")"

@@ -1,4 +1,4 @@
-"""TFLite flatbuffers through TVM's own importer."""
+"""Import of TFLite flatbuffers with TVM's own importer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Operator:
 
 
 def read_model(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:
-    """The first subgraph; its shapes are fixed in the file, so ``shapes`` may only fill in dimensions of -1."""
+    """Import the first subgraph. Shapes are fixed in the file, so ``shapes`` may only replace dimensions of -1."""
     tflite = require("tflite", _INSTALL)
     buffer = path.read_bytes()
     if buffer[4:8] != b"TFL3":
@@ -72,7 +72,7 @@ def _convert(model: tflite.Model, shape_by_input: Mapping[str, tuple[int, ...]])
 
 
 def _without_copied_weights(mod: tvm.IRModule) -> tvm.IRModule:
-    """TVM leaves a second copy of every weight in an attribute although ``main`` holds them as constants."""
+    """Remove the second copy of the weights that TVM leaves in an attribute. ``main`` holds them as constants."""
     main = mod["main"]
     if len(main.params) == int(main.attrs["num_input"]):
         mod["main"] = main.without_attr("params")
@@ -104,7 +104,7 @@ def _operators(model: tflite.Model) -> Iterator[_Operator]:
 
 
 def _operator_at(model: tflite.Model, index: int) -> _Operator | None:
-    """None where the flatbuffer is too broken to tell."""
+    """The operator at ``index``, or None if the flatbuffer is too damaged to tell."""
     try:
         subgraph = model.Subgraphs(0)
         operator = subgraph.Operators(index)
@@ -129,5 +129,5 @@ def _operator_name(code: tflite.OperatorCode) -> str:
 
 def _tensor_name(subgraph: tflite.SubGraph, index: int) -> str:
     name = subgraph.Tensors(index).Name()
-    # An unnamed tensor gets the name that TVM's importer makes up for it.
+    # An unnamed tensor gets the name that TVM's importer generates.
     return f"tvmgen_tensor_{index}" if name is None else name.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""``torch.export`` programs (``.pt2`` files) through TVM's own importer."""
+"""Import of ``torch.export`` programs (``.pt2`` files) with TVM's own importer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import torch
     import tvm
 
-_INSTALL = "pip install torch"  # the CPU build is enough
+_INSTALL = "pip install torch"  # the CPU build suffices
 
 
 def read_model(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:
-    """The program as it was exported, weights as constants; its dynamic dimensions are fixed by ``shapes``."""
+    """Import an exported program with weights as constants. ``shapes`` fixes its dynamic dimensions."""
     torch = require("torch", _INSTALL)
     program = run_importer(
         lambda: torch.export.load(path), lambda error: f"not a readable torch.export program: {reason(error)}"
@@ -42,7 +42,7 @@ def _explain(error: Exception) -> str:
 
 
 def _unsupported_nodes(error: Exception) -> str:
-    """The nodes TVM has no converter for: it names their functions only, so they are looked up in its own frame."""
+    """The nodes without a converter in TVM. Its error gives only their functions, so they are read from its frame."""
     scope = locals_where(error, "_check_unsupported_func_type")
     missing = set(scope.get("missing_func_types", ()))
     calls = [node for node in scope.get("nodes", ()) if node.op == "call_function"]

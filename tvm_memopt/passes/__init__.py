@@ -1,1 +1,1 @@
-"""Doors to TVM: IRModule → Graph, Plan → IRModule, and the registered pipelines."""
+"""The interface to TVM: IRModule → Graph, Plan → IRModule, and the registered pipelines."""

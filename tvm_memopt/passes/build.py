@@ -1,4 +1,4 @@
-"""From a model to a compiled module with its plan inside, and the unmodified build beside it."""
+"""Build a compiled module with its memory plan, or TVM's unmodified build of the same model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ METADATA_FORMAT = "memopt-module/1"
 
 @dataclass(frozen=True)
 class Build:
-    """A compiled module, what was planned, and the seconds of each stage."""
+    """A compiled module, its plans, and the seconds of each stage."""
 
     executable: Any
     target: tvm.target.Target
@@ -45,10 +45,12 @@ def build_planned(
     inputs: Sequence[Mapping[str, Any]] = (),
     tuned: Any | None = None,
 ) -> Build:
-    """Lower, plan and compile. ``inputs`` (name, shape, dtype) are kept in the module's metadata; ``tuned``: a
-    MetaSchedule database whose schedules the kernels get.
+    """Lower, plan and compile ``mod``.
 
-    Raises InfeasibleBudgetError or NoPlanError when the budget is not met.
+    ``inputs``: name, shape and dtype of each input, stored in the module's metadata. ``tuned``: a MetaSchedule
+    database whose schedules are applied to the kernels.
+
+    Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
     found = compile_module(mod, target, options, tuned=tuned)
     planned, clock = found.planned, found.clock
@@ -61,14 +63,14 @@ def build_planned(
 
 
 def build_unmodified(mod: tvm.IRModule, target: tvm.target.Target, *, exec_mode: str = "bytecode") -> Any:
-    """TVM's own fusing build of ``mod``."""
+    """Compile ``mod`` with TVM's own fusing pipeline."""
     return relax.build(mod, target, relax_pipeline=unmodified_pipeline(target), exec_mode=exec_mode)
 
 
 def metadata(
     planned: PlannedModule, target: tvm.target.Target, options: PlanOptions, inputs: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What ``tvm-memopt run`` needs to know of a compiled module."""
+    """The metadata of a compiled module that ``tvm-memopt run`` needs."""
     from tvm_memopt import __version__
 
     functions = {
@@ -104,29 +106,29 @@ def _with_metadata(mod: tvm.IRModule, document: Mapping[str, Any]) -> tvm.IRModu
 def export_module(
     executable: Any, path: str | os.PathLike[str], target: tvm.target.Target, cc: str | None = None
 ) -> None:
-    """Link ``executable`` into a shared library at ``path``, by atomic rename.
+    """Link ``executable`` into a shared library and move it to ``path`` by atomic rename.
 
-    ``cc``: the cross compiler that links for ``target``. Raises MemoptError when none is found or it fails.
+    ``cc``: the cross compiler that links for ``target``. Raises MemoptError if no compiler is found or it fails.
     """
     if Path(path).suffix != ".so":
         raise MemoptError(f"{os.fspath(path)}: a compiled module is a shared library, expected a name that ends in .so")
     linker = linker_for(target, cc)
     with atomic_path(path) as temporary:
         try:
-            with native_stderr_discarded():  # TVM announces each string that it saves
+            with native_stderr_discarded():  # TVM prints a line for each string it saves
                 executable.export_library(str(temporary), fcompile=linker)
         except RuntimeError as error:
             raise MemoptError(f"{os.fspath(path)}: linking failed: {_cause(error)}") from None
 
 
 def _cause(error: RuntimeError) -> str:
-    """What the linker said; TVM puts its command line behind it."""
+    """The linker's message, without the command line that TVM appends."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return next((line for line in reversed(lines) if not line.lower().startswith("command line")), "no reason given")
 
 
 def read_metadata(machine: Any, path: str) -> dict[str, Any]:
-    """The metadata of a loaded module. Raises MemoptError when it was not made by this package."""
+    """The metadata of a loaded module. Raises MemoptError if the module was not built by this package."""
     try:
         document = json.loads(machine[METADATA_FUNCTION]())
     except (AttributeError, KeyError, ValueError, RuntimeError):

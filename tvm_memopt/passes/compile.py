@@ -1,4 +1,4 @@
-"""From a module to a planned one: lower, plan, emit. Every way in ends here: API, pipelines, passes and commands."""
+"""Lower a module, plan its memory and emit the result. The API, pipelines, passes and commands all use this."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StageClock:
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """Book the time since the last lap to ``stage``."""
+        """Add the time since the last lap to ``stage``."""
         now = time.perf_counter()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now
@@ -37,9 +37,10 @@ class StageClock:
 
 @dataclass(frozen=True)
 class Compilation:
-    """A module with its memory planned: ``planned.mod`` is the result, ``lowered`` what was planned.
+    """A module with its memory planned.
 
-    ``clock``: seconds of the stages "lower", "plan" and "apply".
+    ``planned.mod``: the result. ``lowered``: the lowered module that was planned. ``clock``: seconds of the stages
+    "lower", "plan" and "apply".
     """
 
     planned: PlannedModule
@@ -48,7 +49,7 @@ class Compilation:
 
     @property
     def plan(self) -> Plan | None:
-        """The plan of the main function, with its notes; None where no function could be planned."""
+        """The plan of the main function, with its notes, or None if no function could be planned."""
         functions = self.planned.functions
         return functions[main_function(functions)].plan if functions else None
 
@@ -63,8 +64,8 @@ def compile_module(
 ) -> Compilation:
     """Lower ``mod`` as TVM's fusing CPU pipeline does, plan its functions and rewrite them to follow their plans.
 
-    ``tuned``: a MetaSchedule database whose schedules the kernels get before they are planned. ``on_planned``: as for
-    plan_lowered, which says what is raised.
+    ``tuned``: a MetaSchedule database whose schedules are applied to the kernels before planning. ``on_planned``, and
+    the errors raised: see plan_lowered.
     """
     clock = StageClock()
     with target:
@@ -83,10 +84,11 @@ def plan_lowered(
     on_planned: Callable[[PlannedModule], None] | None = None,
     clock: StageClock | None = None,
 ) -> PlannedModule:
-    """Plans of all functions of a lowered module, and the module that follows them, graphs and plans in its attributes.
+    """Plan all functions of a lowered module and rewrite it to follow the plans.
 
-    ``keep_order``: search addresses only. ``on_planned`` receives the plans before their budgets are enforced. Raises
-    InfeasibleBudgetError or NoPlanError for a budget that is not met, BudgetError for a malformed one.
+    The graphs and plans are stored in its attributes. ``keep_order``: search only offsets. ``on_planned``: called with
+    the plans before budgets are enforced. Raises InfeasibleBudgetError or NoPlanError if a budget is not met, and
+    BudgetError if it is malformed.
     """
     clock = clock or StageClock()
     with target:
@@ -106,7 +108,7 @@ def _given(graph: Graph, request: Request) -> Plan:
 
 
 def _with_notes(planned: PlannedModule) -> PlannedModule:
-    """Each plan with the notes of its function and the reasons why other functions have no plan."""
+    """Add to each plan the notes of its function and the reasons why other functions have no plan."""
     skipped = skipped_notes(planned.skipped)
     functions = {
         name: replace(function, plan=replace(function.plan, notes=(*function.notes, *skipped)))
@@ -121,7 +123,7 @@ def skipped_notes(skipped: Mapping[str, str]) -> list[str]:
 
 
 def _log_plans(planned: PlannedModule) -> None:
-    """One line for each function and each note on the package's logger."""
+    """Log one line for each function and each note on the package's logger."""
     for name, function in planned.functions.items():
         plan = function.plan
         _log.info(
@@ -135,7 +137,7 @@ def _log_plans(planned: PlannedModule) -> None:
 
 
 def _require_budget(planned: PlannedModule) -> None:
-    """Raises InfeasibleBudgetError or NoPlanError for the first function whose plan is over its budget."""
+    """Raise InfeasibleBudgetError or NoPlanError for the first function whose plan exceeds its budget."""
     for name, function in planned.functions.items():
         message = f"function {name!r}: {budget_message(function.graph, function.plan)}"
         if function.plan.status == "infeasible":
@@ -145,14 +147,14 @@ def _require_budget(planned: PlannedModule) -> None:
 
 
 def lower(mod: tvm.IRModule, target: str | tvm.target.Target) -> tuple[tvm.IRModule, tvm.target.Target]:
-    """``mod`` after dispatch, fusion and lowering to kernels that write into allocated buffers."""
+    """Apply dispatch, fusion and lowering to kernels that write into allocated buffers."""
     chosen = make_target(target)
     with chosen:
         return tvm.transform.Sequential(passes_before_plan(chosen))(mod), chosen
 
 
 def make_target(target: str | tvm.target.Target) -> tvm.target.Target:
-    """A TVM target from its name or JSON. Raises MemoptError for one that TVM does not know."""
+    """Make a TVM target from its name or JSON. Raises MemoptError if TVM does not know it."""
     if isinstance(target, tvm.target.Target):
         return target
     try:
@@ -169,7 +171,7 @@ def _last_line(error: Exception) -> str:
 
 
 def main_function(functions: Iterable[str]) -> str:
-    """``main``, or the only function there is. Raises MemoptError when that is not clear."""
+    """``main``, or the only function if there is just one. Raises MemoptError if the choice is ambiguous."""
     names = list(functions)
     if "main" in names:
         return "main"

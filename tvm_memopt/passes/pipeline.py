@@ -1,4 +1,4 @@
-"""The plan as TVM sees it: a Relax pipeline, a name in TVM's registry, and module passes for each stage."""
+"""TVM integration: a Relax pipeline, its entry in TVM's registry, and a module pass for each stage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tvm_memopt.passes.relax.lowering import current_target, passes_after_plan
 from tvm_memopt.passes.relax.planning import KernelCosts, PlannedModule, PlanOptions, extract_module
 from tvm_memopt.passes.relax.reorder import reorder_module
 
-# What a pass raises goes through native code, which knows only registered classes: others become RuntimeError.
+# Errors raised by a pass cross native code, which preserves only registered classes. Others become RuntimeError.
 for _error in (MemoptError, GraphError, FrontendError, BudgetError, InfeasibleBudgetError, NoPlanError, PlanError):
     tvm_ffi.register_error(_error.__name__, _error)
 
@@ -44,13 +44,15 @@ def pipeline(
     strict: bool = False,
     on_planned: Callable[[PlannedModule], None] | None = None,
 ) -> tvm.transform.Pass:
-    """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``: TVM's fusing CPU pipeline
-    with the memory plan in the place of StaticPlanBlockMemory.
+    """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``.
 
-    ``budget``: largest arena, ``"192KiB"``, bytes, or ``"80%"`` of the given order's peak. ``time_limit``:
-    seconds for the search of each function. ``plan``: follow this plan of ``main`` instead of searching.
-    ``on_planned`` receives the graphs and plans. Raises InfeasibleBudgetError or NoPlanError when the
-    budget is not met; the other arguments are those of PlanOptions.
+    It is TVM's fusing CPU pipeline with the memory planner in place of StaticPlanBlockMemory.
+
+    ``budget``: upper limit on the arena, as bytes, ``"192KiB"``, or ``"80%"`` of the peak of the given order.
+    ``time_limit``: search time for each function, in seconds. ``plan``: follow this plan for ``main`` instead of
+    searching. ``on_planned``: called with the graphs and plans. The other arguments are those of PlanOptions.
+
+    Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
     options = PlanOptions(
         budget=budget,
@@ -77,14 +79,16 @@ def pipeline(
 
 
 def register_pipeline() -> None:
-    """Make ``relax_pipeline="memopt"`` known to TVM; once is enough, again does no harm."""
+    """Register ``relax_pipeline="memopt"`` with TVM. Repeated calls have no effect."""
     if "memopt" not in relax.pipeline.PIPELINE_MAP:
         relax.register_pipeline("memopt")(pipeline)
 
 
 def extract_graphs(options: PlanOptions | None = None) -> tvm.transform.Pass:
-    """A module pass that leaves the code alone and writes each function's graph, as JSON, into its attribute
-    ``memopt.graph``. Runs after CallTIRRewrite."""
+    """A module pass that stores each function's graph, as JSON, in its attribute ``memopt.graph``.
+
+    It changes no code. Runs after CallTIRRewrite.
+    """
     chosen = options or PlanOptions()
 
     @tvm.transform.module_pass(opt_level=0, name="ExtractGraphs")
@@ -97,8 +101,10 @@ def extract_graphs(options: PlanOptions | None = None) -> tvm.transform.Pass:
 
 
 def reorder_calls(options: PlanOptions | None = None) -> tvm.transform.Pass:
-    """A module pass that puts the calls of each function into the order of least peak memory and changes
-    nothing else. Runs after CallTIRRewrite."""
+    """A module pass that reorders the calls of each function for the least peak memory found.
+
+    It changes nothing else. Runs after CallTIRRewrite.
+    """
     chosen = options or PlanOptions()
 
     @tvm.transform.module_pass(opt_level=0, name="ReorderCalls")
@@ -109,9 +115,11 @@ def reorder_calls(options: PlanOptions | None = None) -> tvm.transform.Pass:
 
 
 def plan_arena(options: PlanOptions | None = None, *, search_order: bool = False) -> tvm.transform.Pass:
-    """A module pass that puts the tensors and workspaces of each function into one arena, calls in the
-    order in which they stand, or in the best one found with ``search_order``. Runs after CallTIRRewrite,
-    in the place of StaticPlanBlockMemory."""
+    """A module pass that places the tensors and workspaces of each function in one arena.
+
+    Calls keep their order, or take the best order found with ``search_order``. Runs after CallTIRRewrite, in place
+    of StaticPlanBlockMemory.
+    """
     chosen = options or PlanOptions()
 
     @tvm.transform.module_pass(opt_level=0, name="PlanArena")

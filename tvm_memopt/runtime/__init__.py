@@ -1,4 +1,4 @@
-"""Compiled modules at work: run them, measure their memory and time, and try to catch a wrong plan."""
+"""Run compiled modules, measure their memory and time, and detect wrong plans."""
 
 from tvm_memopt.runtime.execute import outputs_equal, run_module
 from tvm_memopt.runtime.measure import MemoryMeasurement, Storage, measure_memory

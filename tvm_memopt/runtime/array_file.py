@@ -1,4 +1,4 @@
-"""Lists of numpy arrays in one .npz file, with the types that numpy itself cannot name (bfloat16, float8)."""
+"""Lists of numpy arrays in one .npz file, including types that numpy itself lacks (bfloat16, float8)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 def save_arrays(path: Path, arrays: Sequence[np.ndarray]) -> None:
     """Write the arrays' bytes, types and shapes."""
     header = json.dumps([{"dtype": a.dtype.name, "shape": a.shape} for a in arrays])
-    # Values of no type: numpy.savez has keywords of other types beside the arrays.
+    # Any, because numpy.savez also has keywords of other types.
     raw: dict[str, Any] = {f"a{i}": np.frombuffer(a.tobytes(), np.uint8) for i, a in enumerate(arrays)}
     np.savez(path, header=np.array(header), **raw)
 

@@ -1,4 +1,4 @@
-"""Run one of this package's jobs in a fresh process: another allocator below it, or no harm from a crash.
+"""Run a job of this package in a fresh process, for another allocator or for isolation from crashes.
 
 ``python -m tvm_memopt.runtime.child FOLDER`` reads FOLDER/request.json and writes FOLDER/result.json.
 """
@@ -23,7 +23,10 @@ REJECTED = 2
 
 
 def run_in_child(job: str, folder: Path, request: Mapping[str, object], environment: Mapping[str, str]) -> Any:
-    """The result of a job's ``work(folder, **request)`` there; MemoptError if it failed or crashed."""
+    """Run the job's ``work(folder, **request)`` in a child process and return its result.
+
+    Raises MemoptError if it fails or crashes.
+    """
     (folder / "request.json").write_text(json.dumps({"job": job, **request}), encoding="utf-8")
     command = [sys.executable, "-m", "tvm_memopt.runtime.child", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env=_with_package(environment), check=False)
@@ -41,13 +44,13 @@ def _with_package(environment: Mapping[str, str]) -> dict[str, str]:
 def _failure(job: str, done: subprocess.CompletedProcess[str]) -> str:
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     if done.returncode < 0:
-        return f"the {job} run was ended by {signal.Signals(-done.returncode).name}: the module broke its own memory"
+        return f"the {job} run was ended by {signal.Signals(-done.returncode).name}: the module corrupted its memory"
     return lines[-1] if lines else f"the {job} run failed with exit status {done.returncode}"
 
 
 def main(folder: Path) -> int:
-    """Do the job of a folder; a MemoptError goes to stderr as one line."""
-    os.environ.pop("LD_PRELOAD", None)  # meant for this process, not for those that it may start
+    """Run the job of a folder. A MemoptError is printed to stderr as one line."""
+    os.environ.pop("LD_PRELOAD", None)  # only for this process, not for its children
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # tvm_ffi imports it wherever it can, which takes longer than the job
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     try:

@@ -1,4 +1,4 @@
-"""Which bytes are dead after which kernel call: as a plan says, or as a trace shows."""
+"""Bytes that are dead after each kernel call, according to a plan or to a trace."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tvm_memopt.errors import MemoptError
 from tvm_memopt.runtime.trace import Block, Buffer, Recorder
 
 DeadAfter: TypeAlias = Sequence[tuple[int, int, int]]
-"""(kernel call, offset, nbytes): after that call those bytes of the arena are dead."""
+"""(kernel call, offset, nbytes): arena bytes that are dead after that kernel call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Bytes to overwrite: relative to a buffer of the trace, or to the arena where ``buffer`` is None."""
+    """Bytes to overwrite, relative to a buffer of the trace, or to the arena if ``buffer`` is None."""
 
     buffer: int | None
     offset: int
@@ -24,11 +24,11 @@ class Spot:
 
 
 Spots: TypeAlias = Mapping[int, Sequence[Spot]]
-"""The spots that die after each kernel call."""
+"""The spots that become dead after each kernel call."""
 
 
 def planned_spots(dead_after: DeadAfter, arena: Block | None, kernel_count: int) -> Spots:
-    """The events as given; raises MemoptError for one outside the run or the arena."""
+    """Convert given events to spots. Raises MemoptError for one outside the run or the arena."""
     if arena is None:
         raise MemoptError("no arena was found: the call allocates nothing that it does not return")
     spots = defaultdict(list)
@@ -44,7 +44,7 @@ def planned_spots(dead_after: DeadAfter, arena: Block | None, kernel_count: int)
 
 
 def traced_spots(trace: Recorder) -> Spots:
-    """Every buffer after the last call that took it, less bytes that another live buffer holds by then."""
+    """Each buffer is dead after the last call that used it, except for bytes that another live buffer uses by then."""
     spots = defaultdict(list)
     for number, buffer in enumerate(trace.buffers):
         if buffer.last is None or buffer.last == len(trace.kernels):

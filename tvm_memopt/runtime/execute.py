@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run_module(
     module: CompiledModule, inputs: Sequence[np.ndarray], *, function: str = "main", allocator: Allocator = "pooled"
 ) -> tuple[np.ndarray, ...]:
-    """Run ``function`` once on the CPU; returned tuples are flattened in order, shapes become int64 arrays.
+    """Run ``function`` once on the CPU. Returned tuples are flattened in order, and shapes become int64 arrays.
 
     Raises MemoptError if the module cannot be loaded or rejects the inputs.
     """
@@ -26,7 +26,7 @@ def run_module(
 
 
 def call(compiled: Callable[..., object], tensors: Sequence[tvm.runtime.Tensor], name: str = "main") -> object:
-    """Call a compiled function; what TVM says of unfit inputs becomes a MemoptError of one line."""
+    """Call a compiled function. TVM's error for inputs that do not fit becomes a one-line MemoptError."""
     try:
         return compiled(*tensors)
     except (RuntimeError, ValueError, TypeError) as error:
@@ -41,7 +41,7 @@ def to_tensors(arrays: Iterable[np.ndarray]) -> list[tvm.runtime.Tensor]:
 
 
 def leaves(value: object) -> Iterator[object]:
-    """The members of nested tuples, depth first; a value that is no tuple is its own only member."""
+    """The leaves of nested tuples, depth first. A value that is not a tuple is its own only leaf."""
     import tvm_ffi
 
     if isinstance(value, tuple | list | tvm_ffi.Array) and not isinstance(value, tvm_ffi.Shape):
@@ -52,7 +52,7 @@ def leaves(value: object) -> Iterator[object]:
 
 
 def to_arrays(value: object) -> tuple[np.ndarray, ...]:
-    """The leaves of a returned value as numpy arrays of their own."""
+    """The leaves of a returned value, copied to numpy arrays."""
     return tuple(_to_array(leaf) for leaf in leaves(value))
 
 
@@ -70,7 +70,7 @@ def outputs_equal(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> 
 
 
 def differing_outputs(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> tuple[int, ...]:
-    """Positions at which two lists of outputs differ; the longer list's tail counts."""
+    """Positions at which two lists of outputs differ, including the extra positions of the longer list."""
     shared = [i for i, (a, b) in enumerate(zip(first, second, strict=False)) if not _same_bits(a, b)]
     short, long = sorted((len(first), len(second)))
     return (*shared, *range(short, long))

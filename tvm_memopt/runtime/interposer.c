@@ -1,18 +1,18 @@
 /*
- * A memory meter for LD_PRELOAD. While it is on it records every heap block of the process, and it
- * follows a recorded block to its end even when it is off by then.
+ * A memory meter for LD_PRELOAD. While it is on, it records every heap block of the process. A recorded
+ * block is tracked until it is freed, even if the meter is off by then.
  *
- * Each block is put in one category:
- *   DEVICE     aligned block asked for by TVM's CPU device allocator: storages of the virtual machine
+ * Each block belongs to one category:
+ *   DEVICE     aligned block allocated by TVM's CPU device allocator: storages of the virtual machine
  *   WORKSPACE  the same, inside TVMBackendAllocWorkspace: scratch that TVM's pool keeps for kernels
- *   FOREIGN    block with alignment >= 64 asked for by any other library
+ *   FOREIGN    block with alignment >= 64 allocated by any other library
  *   HOST       everything else: objects, strings, containers
- * and two counts that are no block of their own:
+ * Two further counters do not correspond to separate blocks:
  *   ALIGNED    DEVICE + WORKSPACE + FOREIGN
  *   REQUESTED  bytes that kernels hold between TVMBackendAllocWorkspace and TVMBackendFreeWorkspace,
  *              before the pool rounds them up to its pages
  *
- * The table of blocks lives in memory from mmap, so that the meter never measures itself.
+ * The block table is allocated with mmap, so that the meter does not measure itself.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -48,7 +48,7 @@ static const uint64_t EMPTY = 0, REMOVED = 2;
 
 static struct counter counters[COUNTERS];
 static struct block *table;
-static size_t table_capacity, table_filled; /* filled counts REMOVED slots as well */
+static size_t table_capacity, table_filled; /* table_filled includes REMOVED slots */
 static atomic_size_t table_live;
 static struct event *events;
 static size_t events_capacity, events_seen;
@@ -68,7 +68,7 @@ static void (*real_free)(void *);
 static void *(*real_workspace_alloc)(int, int, uint64_t, int, int);
 static int (*real_workspace_free)(int, int, void *);
 
-/* dlsym itself may allocate before the real allocator is known: it is served from here, and never freed. */
+/* Memory for allocations that dlsym makes before the real allocator is known. It is never freed. */
 static _Alignas(16) char early[16384];
 static size_t early_used;
 static atomic_int resolving;
@@ -166,7 +166,7 @@ static void record(uint64_t key, size_t nbytes, size_t alignment, int category) 
   unlock();
 }
 
-/* Must run before the block goes back to the allocator: another thread may get the address at once. */
+/* Must run before the block is returned to the allocator, since another thread may get its address immediately. */
 static struct block forget(uint64_t key) {
   struct block gone = {0};
   if (!atomic_load(&table_live)) return gone;
@@ -243,7 +243,7 @@ EXPORT void free(void *address) {
   real_free(address);
 }
 
-/* The pool's functions lie in a library that may have been opened locally: RTLD_NEXT alone would miss them. */
+/* The pool's functions are in a library that may have been opened with RTLD_LOCAL, where RTLD_NEXT misses them. */
 static void *tvm_symbol(const char *name) {
   void *symbol = dlsym(RTLD_NEXT, name);
   if (symbol) return symbol;
@@ -258,7 +258,7 @@ EXPORT void *TVMBackendAllocWorkspace(int device_type, int device_id, uint64_t n
   in_workspace_pool++;
   void *address = real_workspace_alloc(device_type, device_id, nbytes, type_code, type_bits);
   in_workspace_pool--;
-  /* The pool may hand out a block that has just been recorded: bit 0 keeps the two keys apart. */
+  /* The pool may return a block that has just been recorded. Bit 0 distinguishes the two keys. */
   if (address && atomic_load(&on)) record((uint64_t)(uintptr_t)address | 1, nbytes, 0, REQUESTED);
   return address;
 }
@@ -283,8 +283,8 @@ static int find_tvm(struct dl_phdr_info *library, size_t size, void *unused) {
 }
 
 /*
- * Switches the meter on with an empty log of `capacity` events. What is held already stays in `current`,
- * and the peak starts from it; `total` and `blocks` start at zero. Returns 0, or an errno.
+ * Switches the meter on with an empty log of `capacity` events. Bytes already allocated stay in `current`,
+ * and the peak starts from there. `total` and `blocks` start at zero. Returns 0 or an errno.
  */
 EXPORT int memopt_meter_start(size_t capacity, int host_events) {
   if (!dl_iterate_phdr(find_tvm, NULL)) return ENOENT;
@@ -307,7 +307,7 @@ EXPORT void memopt_meter_read(struct counter *into) {
   unlock();
 }
 
-/* Copies up to `room` events and returns how many there were, which may be more than were kept. */
+/* Copies up to `room` events and returns the total number of events, which may exceed the log's capacity. */
 EXPORT size_t memopt_meter_events(struct event *into, size_t room) {
   lock();
   size_t kept = events_seen < events_capacity ? events_seen : events_capacity;

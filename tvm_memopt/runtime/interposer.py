@@ -1,4 +1,4 @@
-"""Build the allocator interposer, put it before a process, and read it from inside that process."""
+"""Build the allocator interposer, preload it into a process, and read its counters from inside that process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = ("allocated", "freed")
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Bytes of one category: held now, held at most, and handed out in all, in ``blocks`` blocks."""
+    """Bytes of one category: currently allocated, peak, and total allocated, in ``blocks`` blocks."""
 
     current: int
     peak: int
@@ -34,7 +34,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the meter's log; ``kind`` is "allocated" or "freed"."""
+    """One entry of the meter's log. ``kind`` is "allocated" or "freed"."""
 
     kind: str
     category: str
@@ -52,7 +52,7 @@ class _Event(ctypes.Structure):
 
 
 class Meter:
-    """The interposer that is loaded in this process; raises MemoptError where there is none."""
+    """The interposer loaded in this process. Raises MemoptError if it is not loaded."""
 
     def __init__(self, log_capacity: int = 1 << 20) -> None:
         self._library = ctypes.CDLL(None)
@@ -62,23 +62,23 @@ class Meter:
         self._library.memopt_meter_events.restype = ctypes.c_size_t
 
     def start(self, *, host_events: bool = False) -> None:
-        """Record from here on with an empty log; bytes held already stay in ``current``."""
+        """Start recording with an empty log. Bytes allocated before stay in ``current``."""
         status = self._library.memopt_meter_start(ctypes.c_size_t(self._log_capacity), int(host_events))
         if status:
             raise MemoptError(f"the allocator interposer cannot start: {os.strerror(status)}; load TVM's runtime first")
 
     def stop(self) -> None:
-        """Record no new block; blocks recorded before are still followed to their end."""
+        """Stop recording new blocks. Blocks already recorded are tracked until they are freed."""
         self._library.memopt_meter_stop()
 
     def counters(self) -> Mapping[str, Counter]:
-        """The counters by category, at this moment."""
+        """The current counters, by category."""
         raw = (_Counter * len(CATEGORIES))()
         self._library.memopt_meter_read(raw)
         return {name: Counter(c.current, c.peak, c.total, c.blocks) for name, c in zip(CATEGORIES, raw, strict=True)}
 
     def events(self) -> tuple[Event, ...]:
-        """The log since start; raises MemoptError if it was too short."""
+        """The log since start. Raises MemoptError if its capacity was too small."""
         count = self._library.memopt_meter_events(None, ctypes.c_size_t(0))
         if count > self._log_capacity:
             raise MemoptError(f"{count} allocations overran the log of {self._log_capacity} events")
@@ -90,16 +90,16 @@ class Meter:
 
 
 def preload_environment() -> dict[str, str]:
-    """This process's environment with the interposer first in LD_PRELOAD; builds it if need be."""
+    """This process's environment with the interposer first in LD_PRELOAD. Builds the interposer if necessary."""
     earlier = os.environ.get("LD_PRELOAD")
     preload = str(build_interposer()) + (f":{earlier}" if earlier else "")
     return {**os.environ, "LD_PRELOAD": preload}
 
 
 def build_interposer() -> Path:
-    """The compiled interposer from the cache, compiled first if its source, flags or compiler changed.
+    """Path of the compiled interposer in the cache. It is compiled again if its source, flags or compiler changed.
 
-    Raises MemoptError where the system cannot preload it, or has no C compiler.
+    Raises MemoptError if the system cannot preload it or has no C compiler.
     """
     if not sys.platform.startswith("linux"):
         raise MemoptError(f"measuring memory needs Linux (LD_PRELOAD), not {sys.platform}")
@@ -112,7 +112,7 @@ def build_interposer() -> Path:
 
 
 def find_compiler() -> list[str]:
-    """The C compiler's command: $CC, else cc, gcc or clang; raises MemoptError if there is none."""
+    """The command of the C compiler: $CC, else cc, gcc or clang. Raises MemoptError if there is none."""
     wanted = [shlex.split(os.environ["CC"])] if os.environ.get("CC", "").strip() else [["cc"], ["gcc"], ["clang"]]
     for command in wanted:
         if shutil.which(command[0]):
@@ -122,7 +122,7 @@ def find_compiler() -> list[str]:
 
 
 def cache_directory() -> Path:
-    """Where built files are kept: ``$XDG_CACHE_HOME/tvm-memopt``, or ``~/.cache/tvm-memopt``."""
+    """The cache folder: ``$XDG_CACHE_HOME/tvm-memopt``, or ``~/.cache/tvm-memopt``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "tvm-memopt"
 

@@ -1,4 +1,4 @@
-"""From a compiled module, in a file or in memory, to something that can be called."""
+"""Load a compiled module, from a file or from memory, for execution."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 Allocator: TypeAlias = Literal["naive", "pooled"]
 CompiledModule: TypeAlias = "str | os.PathLike[str] | tvm.runtime.Executable"
-"""A path of an exported module (.so), or what ``relax.build`` or ``tvm.compile`` returned."""
+"""The path of an exported module (.so), or the result of ``relax.build`` or ``tvm.compile``."""
 
 _loaded: dict[Path, tuple[int, ...]] = {}
 
 
 def load_machine(module: CompiledModule, allocator: Allocator = "pooled") -> VirtualMachine:
-    """A virtual machine on the CPU for a file or an executable; raises MemoptError naming what is wrong."""
+    """Make a virtual machine on the CPU for a file or executable. Raises MemoptError if it cannot be loaded."""
     import tvm
     from tvm.runtime.vm import VirtualMachine
 
@@ -38,7 +38,7 @@ def load_machine(module: CompiledModule, allocator: Allocator = "pooled") -> Vir
 
 
 def entry(machine: VirtualMachine, function: str) -> Callable[..., object]:
-    """The callable of that name; raises MemoptError if the module has none."""
+    """The callable named ``function``. Raises MemoptError if the module has none."""
     try:
         found: Callable[..., object] = machine[function]
     except AttributeError as error:
@@ -48,7 +48,7 @@ def entry(machine: VirtualMachine, function: str) -> Callable[..., object]:
 
 @contextmanager
 def module_file(module: CompiledModule) -> Iterator[Path]:
-    """A file of the module: the path itself, or an export of the executable that is removed afterwards."""
+    """Provide the module as a file: the given path, or a temporary export of the executable."""
     if isinstance(module, str | os.PathLike):
         yield existing_file(module)
         return
@@ -56,33 +56,33 @@ def module_file(module: CompiledModule) -> Iterator[Path]:
         raise MemoptError(f"expected a path or an executable of relax.build, not {type(module).__name__}")
     with TemporaryDirectory(prefix="tvm-memopt-") as folder:
         path = Path(folder) / "module.so"
-        with native_stderr_discarded():  # TVM announces each string that it saves
+        with native_stderr_discarded():  # TVM prints a line for each string it saves
             module.export_library(str(path))
         yield path
 
 
 def is_path(module: CompiledModule) -> TypeGuard[str | os.PathLike[str]]:
-    """Whether the module is given by its file name."""
+    """Whether the module is given as a path."""
     return isinstance(module, str | os.PathLike)
 
 
 def existing_file(module: str | os.PathLike[str]) -> Path:
-    """The absolute path; raises MemoptError if there is no such file."""
+    """The absolute path. Raises MemoptError if there is no such file."""
     if not Path(module).is_file():
         raise MemoptError(f"{os.fspath(module)}: no such file; expected a compiled module (.so)")
     return Path(module).resolve()
 
 
 def last_line(error: BaseException) -> str:
-    """The line of a TVM error that states the cause; the frames stand before it."""
+    """The line of a TVM error that states the cause, which follows the stack frames."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
 
 def _load_file(path: Path) -> tvm.runtime.Module:
-    """Load a library; a copy of it where this process has loaded another of the same name.
+    """Load a library, or a copy of it if this process has already loaded another with the same name.
 
-    The loader compares names: it would hand out the old library even after an atomic replacement.
+    The dynamic loader compares names, so it would return the old library even after an atomic replacement.
     """
     import tvm
 

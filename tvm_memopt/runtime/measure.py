@@ -1,4 +1,4 @@
-"""What a compiled module really allocates, counted below TVM by the allocator interposer."""
+"""Measure what a compiled module really allocates, with the allocator interposer below TVM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tvm_memopt.runtime.loading import Allocator, CompiledModule, entry, load_ma
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """One block that the virtual machine allocated; ``returned`` if a returned tensor lies in it."""
+    """One block that the virtual machine allocated. ``returned``: it holds a returned tensor."""
 
     nbytes: int
     returned: bool
@@ -28,14 +28,14 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class MemoryMeasurement:
-    """Bytes of the first call of a module in a fresh process; inputs and constants exist before it.
+    """Bytes allocated by the first call of a module in a fresh process. Inputs and constants exist before it.
 
-    ``arena_nbytes`` is the largest storage that is not returned, ``storage_nbytes`` the sum of all that
-    are not; ``storages`` lists every one in order. ``workspace_nbytes`` is the peak of what TVM's scratch
-    pool took from the system and keeps, ``workspace_requested_nbytes`` the peak of what kernels asked of
-    it. ``peak_nbytes`` is the peak of storages, returned tensors, scratch and aligned blocks of other
-    libraries together; ``host_nbytes`` the peak of all other heap blocks, which it leaves out.
-    ``growth_nbytes`` is what a second call adds after its outputs are released: above 0 is a leak.
+    ``arena_nbytes``: the largest storage that is not returned. ``storage_nbytes``: the sum of all storages that are
+    not returned. ``storages``: all storages in order. ``workspace_nbytes``: peak of the scratch memory that TVM's pool
+    takes from the system and keeps. ``workspace_requested_nbytes``: peak of what kernels request from the pool.
+    ``peak_nbytes``: joint peak of storages, returned tensors, scratch and aligned blocks of other libraries.
+    ``host_nbytes``: peak of all other heap blocks, which ``peak_nbytes`` leaves out. ``growth_nbytes``: growth during a
+    second call after its outputs are released; above 0 is a leak.
     """
 
     arena_nbytes: int
@@ -50,7 +50,7 @@ class MemoryMeasurement:
 
 
 class _Result(TypedDict):
-    """What the child counted; an event is a list of the fields of Event, a counter an object with those of Counter."""
+    """The child's result. An event is a list of the fields of Event, a counter an object with those of Counter."""
 
     first: dict[str, dict[str, int]]
     events: list[tuple[str, str, int, int, int]]
@@ -66,10 +66,10 @@ def measure_memory(
     device: str = "cpu",
     allocator: Allocator = "naive",
 ) -> MemoryMeasurement:
-    """Run the module twice in a process of its own and count its bytes; either mode of the machine will do.
+    """Run the module twice in a separate process and count its bytes, in either mode of the virtual machine.
 
-    The naive allocator gives exact bytes; the pooled one, TVM's default, rounds blocks up to 4096 and keeps
-    them. Raises MemoptError for another device than the CPU, without a C compiler, or if the module fails.
+    The naive allocator gives exact bytes. The pooled allocator, TVM's default, rounds blocks up to 4096 bytes and keeps
+    them. Raises MemoptError for a device other than the CPU, without a C compiler, or if the module fails.
     """
     if device != "cpu":
         raise MemoptError(f"memory is measured on the CPU only, not on {device!r}")
@@ -87,7 +87,8 @@ def measure_memory(
 def summarise(
     events: Sequence[Event], counters: Mapping[str, Counter], returned_addresses: Sequence[int], growth_nbytes: int
 ) -> MemoryMeasurement:
-    """Read a log and its counters; a storage is returned if it is held at the end around such an address."""
+    """Summarise a log and its counters. A storage counts as returned if it is live at the end and contains one of
+    ``returned_addresses``."""
     storages = _storages(events, returned_addresses)
     inner = [storage.nbytes for storage in storages if not storage.returned]
     return MemoryMeasurement(
@@ -121,7 +122,7 @@ def _storages(events: Sequence[Event], returned_addresses: Sequence[int]) -> tup
 
 
 def work(folder: Path, module: str, function: str, allocator: Allocator) -> _Result:
-    """The child's half: two calls under the meter; what it returns goes through JSON."""
+    """The child's part: two calls under the meter. The result is passed as JSON."""
     compiled = entry(load_machine(module, allocator), function)
     tensors = to_tensors(load_arrays(folder / "inputs.npz"))
     meter = Meter()

@@ -1,4 +1,4 @@
-"""The poison oracle: overwrite every buffer as soon as it is said to be dead, and see whether anyone notices."""
+"""The poison test: overwrite each buffer as soon as it is declared dead, and check that no output changes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ POISON = 0xFF  # NaN as a float of any width, -1 as an integer
 
 @dataclass(frozen=True, slots=True)
 class PoisonResult:
-    """What the poisoned run gave.
+    """The result of a poisoned run.
 
-    ``differing`` are the positions of outputs that changed; ``conflicts`` are the live bytes that a kernel
-    wrote over, read off the real addresses alone; ``arena_nbytes`` is the arena's size (0: none was found).
+    ``differing``: positions of outputs that changed. ``conflicts``: live bytes that a kernel overwrote, determined
+    from real addresses only. ``arena_nbytes``: size of the arena (0: none was found).
     """
 
     differing: tuple[int, ...]
@@ -42,12 +42,12 @@ class PoisonResult:
 
     @property
     def clean(self) -> bool:
-        """Whether no output changed and no live byte was written over."""
+        """Whether no output changed and no live byte was overwritten."""
         return not self.differing and not self.conflicts
 
 
 class _Result(TypedDict):
-    """A PoisonResult as the child writes it."""
+    """A PoisonResult as written by the child process."""
 
     differing: list[int]
     conflicts: list[dict[str, int]]
@@ -78,13 +78,14 @@ def poison_run(
 ) -> PoisonResult:
     """Run a bytecode module twice, the second time with each dead buffer overwritten, and compare bit for bit.
 
-    ``dead_after`` lists (kernel call, offset, nbytes): after that call those bytes of the arena are dead. The
-    arena is the largest storage of the call that is not returned, or the input number ``arena_input`` where
-    the caller owns it, and is filled with poison before the first kernel too. Without ``dead_after`` the last
-    uses are those of the clean run's own trace. ``expected`` replaces the clean run's outputs in the
-    comparison. Kernel calls are the calls of anything but Relax functions and the functions of TVM's runtime
-    (``vm.builtin.*``, ``runtime.*``), counted from 0 as they run. ``isolate`` runs it in a process of its own,
-    where a crash becomes a MemoptError: poisoned indices may send a wrong plan's kernels anywhere.
+    ``dead_after``: (kernel call, offset, nbytes) entries, the arena bytes that are dead after each call. Without it,
+    the last uses come from the trace of the clean run. The arena is the largest storage of the call that is not
+    returned, or input ``arena_input`` if the caller owns it. It is also poisoned before the first kernel.
+    ``expected``: outputs to compare with instead of those of the clean run. ``isolate``: run in a separate process, in
+    which a crash becomes a MemoptError, since poisoned indices can make the kernels of a wrong plan access any address.
+
+    Kernel calls are calls to anything but Relax functions and TVM runtime functions (``vm.builtin.*``, ``runtime.*``),
+    counted from 0 in order of execution.
     """
     if arena_input is not None and not 0 <= arena_input < len(inputs):
         raise MemoptError(f"the arena cannot be input {arena_input}: there are {len(inputs)} inputs, counted from 0")
@@ -111,7 +112,7 @@ def _poison(job: _Job) -> PoisonResult:
 
 
 def _run(machine: VirtualMachine, job: _Job, recorder: Recorder) -> tuple[tuple[np.ndarray, ...], int | None]:
-    """Outputs, and the number of the block that is the arena."""
+    """The outputs, and the index of the block that is the arena."""
     tensors = to_tensors(job.inputs)
     if job.arena_input is not None:
         recorder.adopt(tensors[job.arena_input])
@@ -138,7 +139,7 @@ def _holds(block: Block, addresses: Sequence[int]) -> bool:
 def _poisoned_outputs(
     machine: VirtualMachine, job: _Job, spots: Spots, arena: int | None
 ) -> tuple[tuple[np.ndarray, ...], int]:
-    """Outputs of a run with poison, and how many bytes were overwritten after kernels."""
+    """The outputs of a poisoned run, and the number of bytes overwritten after kernels."""
     recorder, written = Recorder(), 0
 
     def after_kernel(number: int) -> None:
@@ -177,7 +178,7 @@ def _isolated(job: _Job) -> PoisonResult:
 def work(
     folder: Path, module: str, dead_after: list[tuple[int, int, int]] | None, function: str, arena_input: int | None
 ) -> dict[str, object]:
-    """The child's half of an isolated run; what it returns goes through JSON."""
+    """The child's part of an isolated run. The result is passed as JSON."""
     job = _Job(module, load_arrays(folder / "inputs.npz"), dead_after, function, None, arena_input)
     if (folder / "expected.npz").exists():
         job = replace(job, expected=load_arrays(folder / "expected.npz"))

@@ -1,4 +1,4 @@
-"""Time several builds of one model beside each other."""
+"""Compare the run times of several builds of one model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tvm_memopt.runtime.execute import call, to_tensors
 from tvm_memopt.runtime.loading import CompiledModule, entry, load_machine
 
 WARM_UP_ROUNDS = 2
-CLOCK_TICK = 1e-9  # seconds; keeps the ratio finite for a call shorter than the clock can tell
+CLOCK_TICK = 1e-9  # seconds; keeps the ratio finite for calls shorter than the clock's resolution
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median and quartiles of samples that are kept in the order of their taking."""
+    """Samples in the order in which they were taken, with median and quartiles."""
 
     median: float
     low: float
@@ -28,10 +28,9 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class TimeComparison:
-    """Seconds per call of each build, on the clock and of the process's CPU; ratios are taken round by round.
+    """Seconds per call of each build, in wall-clock and process CPU time, with ratios taken round by round.
 
-    A ratio is a build's seconds over those of ``baseline`` in the same round, so that a load which comes
-    and goes with the rounds cancels out.
+    A ratio is a build's seconds divided by those of ``baseline`` in the same round, so that varying load cancels out.
     """
 
     baseline: str
@@ -49,11 +48,10 @@ def compare_times(
     function: str = "main",
     baseline: str | None = None,
 ) -> TimeComparison:
-    """Call every build once a round, in alternating order, for ``repeats`` rounds in this process.
+    """Call every build once per round, in alternating order, for ``repeats`` rounds in this process.
 
-    ``inputs``: the same for all, or by name of the build.
-    ``baseline`` is by default the last of ``modules``. The pooled allocator is used, as by TVM itself.
-    Raises MemoptError for an empty comparison or a build that cannot run.
+    ``inputs``: the same for all builds, or by build name. ``baseline``: the last of ``modules`` by default. Uses the
+    pooled allocator, TVM's default. Raises MemoptError for an empty comparison or a build that cannot run.
     """
     reference = baseline if baseline is not None else next(reversed(list(modules)), None)
     if reference is None or reference not in modules or repeats < 1:

@@ -1,4 +1,4 @@
-"""What the virtual machine does with memory, seen through its instrument hook (bytecode mode only)."""
+"""Trace of the virtual machine's memory use through its instrument hook (bytecode mode only)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ CONTINUE = 0
 
 @dataclass(slots=True)
 class Block:
-    """A storage of the machine, made before kernel call ``made_before``; its address shows with its first tensor."""
+    """A storage of the virtual machine, allocated before kernel call ``made_before``.
+
+    Its address is known once its first tensor is created.
+    """
 
     handle: tvm.runtime.Object
     nbytes: int
@@ -28,7 +31,7 @@ class Block:
 
 @dataclass(slots=True)
 class Buffer:
-    """One tensor that the machine made: where its bytes are, and the first and last kernel that took it."""
+    """A tensor created by the virtual machine: the location of its bytes, and the first and last kernel using it."""
 
     address: int
     nbytes: int
@@ -43,9 +46,9 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Kernel call ``kernel`` wrote ``nbytes`` of buffer ``overwritten`` that a later call still took.
+    """Kernel call ``kernel`` overwrote ``nbytes`` of buffer ``overwritten`` before the buffer's last use.
 
-    The two numbers of buffers count the machine's tensors in the order of their making.
+    Buffer numbers count the virtual machine's tensors in order of creation.
     """
 
     kernel: int
@@ -60,11 +63,11 @@ class Conflict:
 
 @dataclass
 class Recorder:
-    """The instrument: follows storages, tensors and their views, and counts kernel calls from 0.
+    """The instrument. It tracks storages, tensors and their views, and counts kernel calls from 0.
 
-    It keeps every storage alive until it is dropped, so that no address stands for two of them.
-    ``after_kernel`` is called with the number of the kernel call that has just returned, ``on_block`` with
-    the number of a storage whose address has become known.
+    It keeps every storage alive as long as it exists, so that no two storages share an address. ``after_kernel`` is
+    called with the number of the kernel call that has just returned, and ``on_block`` with the number of a storage
+    whose address has become known.
     """
 
     after_kernel: Callable[[int], None] | None = None
@@ -76,7 +79,7 @@ class Recorder:
     _adopted: tvm.runtime.Tensor | None = None
 
     def __call__(self, callee: object, name: str, before: bool, result: Any, *args: Any) -> int:
-        """Called by the machine around each call instruction."""
+        """Called by the virtual machine before and after each call instruction."""
         if before:
             return CONTINUE
         if name == "vm.builtin.alloc_storage":
@@ -103,14 +106,14 @@ class Recorder:
                     self.on_block(number)
 
     def adopt(self, arena: tvm.runtime.Tensor) -> None:
-        """Take a tensor of the caller for a storage: views of it are tensors of the machine from here on."""
+        """Treat a tensor of the caller as a storage. Views of it then count as tensors of the virtual machine."""
         self.blocks.append(Block(arena, nbytes_of(arena), len(self.kernels), arena.data_ptr()))
         self._adopted = arena
         if self.on_block:
             self.on_block(len(self.blocks) - 1)
 
     def _view(self, result: object, args: tuple[object, ...]) -> None:
-        """A view shares its source's buffer; views of inputs and constants have none, and are nobody's to overwrite."""
+        """Record a view, which shares its source's buffer. Views of inputs and constants have none and are ignored."""
         if not is_tensor(result):
             return
         source = next((tensor for tensor in filter(is_tensor, args) if _inside(result, tensor)), None)
@@ -135,7 +138,7 @@ class Recorder:
             self.after_kernel(number)
 
     def keep_returned(self, value: object) -> None:
-        """Let the buffers in which a returned value lies live past the last kernel."""
+        """Extend the lifetime of buffers that hold a returned value past the last kernel."""
         for leaf in filter(is_tensor, leaves(value)):
             owner = self._owner.get(handle_of(leaf))
             if owner is not None:
@@ -143,9 +146,10 @@ class Recorder:
 
 
 def find_conflicts(buffers: list[Buffer]) -> tuple[Conflict, ...]:
-    """Buffers that a kernel wrote over while a later kernel, or the caller, still wanted them.
+    """Find buffers that a kernel overwrote although a later kernel or the caller still used them.
 
-    Two that meet only in one kernel, as its input and its output, are an in-place pair and no conflict.
+    Two buffers that are live together only in one kernel, as its input and output, are an in-place pair, not a
+    conflict.
     """
     used = sorted((b.first, i) for i, b in enumerate(buffers) if b.first is not None)
     found = []
@@ -161,12 +165,12 @@ def find_conflicts(buffers: list[Buffer]) -> tuple[Conflict, ...]:
 
 
 def storage_nbytes(shape: Iterable[int], dtype: tvm.DataType) -> int:
-    """Bytes that ``vm.builtin.alloc_storage`` asks for."""
+    """Bytes that ``vm.builtin.alloc_storage`` requests."""
     return prod(int(d) for d in shape) * _item_bits(dtype) // 8
 
 
 def nbytes_of(tensor: tvm.runtime.Tensor) -> int:
-    """Bytes of a dense tensor; sub-byte types are packed."""
+    """Bytes of a dense tensor. Sub-byte types are packed."""
     return (prod(int(d) for d in tensor.shape) * _item_bits(tensor.dtype) + 7) // 8
 
 
@@ -178,17 +182,17 @@ def _item_bits(dtype: tvm.DataType) -> int:
 
 
 def is_tensor(value: object) -> TypeGuard[tvm.runtime.Tensor]:
-    """Whether a value of the machine is a tensor."""
+    """Whether a value of the virtual machine is a tensor."""
     return hasattr(value, "data_ptr")
 
 
 def is_relax_function(callee: object) -> bool:
-    """Whether a call enters another Relax function, whose own kernels are counted."""
+    """Whether a call enters another Relax function, whose kernels are counted instead."""
     return "Closure" in type(callee).__name__
 
 
 def handle_of(tensor: tvm.runtime.Tensor) -> int:
-    """The identity of the tensor object itself, the same through every Python wrapper of it."""
+    """The identity of the underlying tensor object, the same for all its Python wrappers."""
     return int(tensor.__chandle__())
 
 

@@ -1,4 +1,4 @@
-"""Whether code for a target runs on this machine: an instruction that it lacks would end the process."""
+"""Check whether code for a target runs on this machine. An unsupported instruction would kill the process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tvm
 
-# LLVM's names of features that Linux calls something else in /proc/cpuinfo; both without separators.
+# LLVM's names of features that have another name in Linux's /proc/cpuinfo. Both are without separators.
 _LINUX_NAMES = {
     "64bit": "lm", "bmi": "bmi1", "crc32": "sse42", "ermsb": "erms", "lzcnt": "abm", "pclmul": "pclmulqdq",
     "prfchw": "3dnowprefetch", "rdrnd": "rdrand", "sahf": "lahflm", "sha": "shani", "shstk": "usershstk",
     "sse3": "pni", "x87": "fpu",
 }  # fmt: skip
-# Features that choose among instructions which the processor has anyway, or that no compiler uses unasked.
+# Features that only choose among available instructions, or that no compiler uses unless asked to.
 _TUNING = {
     "64bitmode", "branchfusion", "enqcmd", "evex512", "idivqtodivl", "macrofusion", "mwaitx", "nopl", "pconfig",
     "ptwrite", "rdpru", "sbbdepbreaking", "sgx", "uintr", "vzeroupper",
@@ -26,9 +26,9 @@ _TUNING_PREFIXES = ("allow", "falsedeps", "fast", "nobypass", "prefer", "slow", 
 
 
 def runs_here(target: tvm.target.Target) -> bool:
-    """Whether this machine has the architecture, the system and every instruction set of ``target``.
+    """Whether this machine has the architecture, operating system and all instruction sets of ``target``.
 
-    False where that is not known, as for a feature that neither the processor lists nor the tables above.
+    False if unknown, for example for a feature that is listed neither by the processor nor in the tables above.
     """
     machine, triple = os.uname().machine, str(target.attrs.get("mtriple", "") or "")
     architectures = (machine, "arm64") if machine == "aarch64" else (machine,)
@@ -40,9 +40,9 @@ def runs_here(target: tvm.target.Target) -> bool:
 
 
 def missing_features(target: tvm.target.Target, flags: set[str]) -> list[str]:
-    """Instruction sets of an x86-64 ``target`` that are not among a processor's ``flags``, by LLVM's names.
+    """Instruction sets of an x86-64 ``target`` that are missing from ``flags``, by LLVM's names.
 
-    ``flags``: Linux's names without separators.
+    ``flags``: the processor's flags by Linux's names, without separators.
     """
     from tvm.target import codegen
 
@@ -72,5 +72,5 @@ def _plain_names(names: Iterable[str]) -> set[str]:
 
 
 def _plain(name: str) -> str:
-    """``name`` without the separators, which LLVM and Linux set in different places."""
+    """``name`` without separators, which LLVM and Linux place differently."""
     return name.translate(str.maketrans("", "", "._-"))

@@ -1,4 +1,4 @@
-"""Device profiles: what a planner needs to know of a device that is not at hand."""
+"""Device profiles: performance figures for cost estimates when the device is unavailable."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from tvm_memopt.errors import MemoptError
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfile:
-    """Rates of one core running compiled but untuned loops, for the roofline of kernel costs.
+    """Rates of one core that runs compiled but untuned loops, for the roofline model of kernel costs.
 
-    ``flops_per_second`` and ``bytes_per_second`` are sustained rates; ``call_seconds`` is the fixed
-    price of one kernel call.
+    ``flops_per_second`` and ``bytes_per_second``: sustained rates. ``call_seconds``: fixed cost of one kernel call.
     """
 
     name: str
@@ -21,8 +20,8 @@ class DeviceProfile:
     call_seconds: float
 
 
-# Orders of magnitude for untuned scalar loops on one core. The ratios between kernels are what a plan
-# depends on; where a device is at hand, measured costs replace these.
+# Orders of magnitude for untuned scalar loops on one core. A plan depends only on the ratios between kernels.
+# If the device is available, measured costs replace these.
 PROFILES: dict[str, DeviceProfile] = {
     profile.name: profile
     for profile in (
@@ -35,7 +34,7 @@ PROFILES: dict[str, DeviceProfile] = {
 
 
 def find_profile(name: str) -> DeviceProfile:
-    """The profile of that name. Raises MemoptError that lists those there are."""
+    """The profile with this name. For an unknown name, raises MemoptError that lists the known ones."""
     try:
         return PROFILES[name]
     except KeyError:
@@ -43,7 +42,7 @@ def find_profile(name: str) -> DeviceProfile:
 
 
 def profile_for_triple(triple: str) -> DeviceProfile:
-    """The profile that fits an LLVM target triple best."""
+    """The profile that best fits an LLVM target triple."""
     if triple.startswith("hexagon"):
         return PROFILES["hexagon"]
     if triple.startswith("thumb") or "-none-eabi" in triple:

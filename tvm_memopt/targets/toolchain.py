@@ -1,4 +1,4 @@
-"""Linkers: the host's own, or a cross compiler that fits the target's triple."""
+"""Linkers: the host's own, or a cross compiler for the target's triple."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def linker_for(target: tvm.target.Target, cc: str | None = None) -> Callable[..., Any] | None:
-    """A linker for ``Executable.export_library``, None for the host's default.
+    """A linker for ``Executable.export_library``, or None for the host's default.
 
-    Raises MemoptError when ``target`` is another machine and no cross compiler for it is installed.
+    Raises MemoptError if ``target`` is another machine and no cross compiler for it is installed.
     """
     if cc is not None:
         if shutil.which(cc) is None:

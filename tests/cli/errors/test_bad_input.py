@@ -152,7 +152,7 @@ def test_a_module_needs_its_extension_and_a_compiler_that_is_there(refused):
     refused("optimize", "model.onnx", "-o", "new.dll", says=["new.dll: ", "ends in .so"])
     refused("optimize", "model.onnx", "-o", "new.so", "--cc", "no-such-cc", says=["'no-such-cc' is not installed"])
     refused("optimize", "model.onnx", "-o", "new.so", "--plan", "new.so", says=["both the module and the plan"])
-    refused("optimize", "model.onnx", "-o", "new.so", "--report", "text.so", says=["text.so: is to be a folder"])
+    refused("optimize", "model.onnx", "-o", "new.so", "--report", "text.so", says=["text.so: cannot be a folder"])
     refused("optimize", "model.onnx", "-o", "new.so", "--report", "text.so/in", says=["text.so is a file"])
     refused("optimize", "model.onnx", "-o", "model.onnx", says=["model.onnx: ", "ends in .so"])
     refused("optimize", "graph.json", "-o", "new.so", says=["graph.json: is a graph, expected a model"])

@@ -162,7 +162,7 @@ def test_failures_are_counted_with_the_first_cause_and_not_tried_again(tmp_path)
 
 
 def test_nothing_measured_is_an_error_with_the_first_cause(tmp_path):
-    with pytest.raises(MemoptError, match="no candidate of 4 was measured; the first failed so: no register left"):
+    with pytest.raises(MemoptError, match="none of 4 candidates was measured; first failure: no register left"):
         collect(tmp_path, [MATMUL], pretended(step=1), TARGET, ORDERS)
 
 

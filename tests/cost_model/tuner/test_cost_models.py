@@ -36,7 +36,7 @@ def test_each_name_makes_a_model_that_scores(name):
     if name == "xgb":
         pytest.importorskip("xgboost", reason="TVM's trees are xgboost's")
     model, start = make_cost_model(name, str(host_target(4)))
-    assert "no knowledge" in start or "package" in start
+    assert "scratch" in start or "bundled" in start
     assert hasattr(model, "predict")
 
 
@@ -50,7 +50,7 @@ def test_a_checkpoint_is_started_from_and_one_for_another_target_is_refused(chec
 def test_a_package_without_a_checkpoint_for_the_target_starts_cold():
     model, start = make_cost_model("gcn", '{"kind":"llvm","mcpu":"znver4"}')
     assert not model.learner.pretrained
-    assert "no knowledge" in start
+    assert "scratch" in start
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
@@ -78,8 +78,8 @@ def test_a_checkpoint_that_is_missing_is_said_so(tmp_path):
 def test_the_checkpoint_of_the_package_fits_its_features_and_target():
     model, start = make_cost_model("gcn", str(host_target(1)))
     if not str(host_target(1)).count("x86-64-v3"):
-        pytest.skip("the checkpoint of the package is for x86-64")
-    assert start == "the checkpoint of the package"
+        pytest.skip("the bundled checkpoint is for x86-64")
+    assert start == "the bundled checkpoint"
     seconds, _ = model.learner.trained.predict(compressed(extract([matmul(64, 64, 64), matmul(256, 256, 256)])))
     assert 0 < seconds[0] < seconds[1] < 10
     card = PRETRAINED.with_name("CARD.md").read_text(encoding="utf-8")

@@ -267,7 +267,7 @@ def test_a_loop_may_end_by_its_counter(tmp_path: Path):
 def test_a_loop_that_numbers_of_the_run_end_is_refused(tmp_path: Path):
     limit = [node("ReduceSum", ["v"], ["sum"], keepdims=0), node("Cast", ["sum"], ["go2"], to=T.BOOL)]
     message = refusal(doubling_loop(tmp_path / "net.onnx", limit, "two"))
-    assert "cannot be rewritten: whether it goes on is computed at run time" in message
+    assert "cannot be rewritten: its loop condition is computed at run time" in message
 
 
 def test_a_scan_may_go_backward_along_another_axis(tmp_path: Path):

@@ -1,1 +1,1 @@
-"""What the network learns from: programs, their schedules, measured times, and the folders that keep them."""
+"""Training data: programs, their schedules, measured times, and the folders that store them."""

@@ -1,4 +1,4 @@
-"""Measure candidates of many programs: the loop behind ``tvm-memopt collect``."""
+"""Measure candidates of many programs: the main loop of ``tvm-memopt collect``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,18 @@ from tvm_memopt.cost_model.measure.sampling import SPACES, candidate_hash
 from tvm_memopt.cost_model.measure.worker_pool import WorkerPool
 from tvm_memopt.errors import MemoptError
 
-_PARENTS = 16  # best records that are evolved
-_EMPTY_ROUNDS = len(SPACES)  # rounds in a row without a new candidate, after which a space is taken for exhausted
+_PARENTS = 16  # best records used as parents by the evolutionary search
+_EMPTY_ROUNDS = len(SPACES)  # consecutive rounds without a new candidate after which a space counts as exhausted
 
 
 @dataclass(frozen=True)
 class Orders:
-    """How much to collect: candidates a program, the first of which is the program without a schedule; seconds in all;
-    ``round_size`` are drawn and measured together, of ``programs_at_once`` programs side by side."""
+    """How much to collect.
+
+    ``per_program``: candidates of each program, the first of which is the program without a schedule. ``time_limit``:
+    total seconds. ``round_size``: candidates drawn and measured together. ``programs_at_once``: programs processed in
+    parallel. ``sampling_timeout``: seconds to draw one round.
+    """
 
     per_program: int = 64
     seed: int = 0
@@ -45,8 +49,11 @@ class Orders:
 
 @dataclass
 class Tally:
-    """What a run did. ``known``: candidates that the folder had before; ``duplicates`` were drawn again;
-    ``spreads``: deviation of each candidate's repeats over their median."""
+    """Statistics of a run.
+
+    ``known``: candidates already in the folder. ``duplicates``: candidates drawn again. ``spreads``: standard deviation
+    of each candidate's repeats divided by their median.
+    """
 
     programs: int = 0
     measured: int = 0
@@ -60,7 +67,7 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """Candidates without a time."""
+        """Number of candidates without a time."""
         return sum(self.failures.values())
 
 
@@ -69,7 +76,7 @@ Watch: TypeAlias = Callable[[Tally, str], None]
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A scheduled module with its structural hash and its line in a database."""
+    """A scheduled module with its structural hash and its database record."""
 
     key: int
     mod: tvm.IRModule
@@ -78,7 +85,7 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the threads of one run share."""
+    """State shared by the threads of one run."""
 
     folder: Path
     device: Device
@@ -103,9 +110,9 @@ def collect(
     orders: Orders,
     watch: Watch | None = None,
 ) -> Tally:
-    """Measure up to ``per_program`` candidates of each task into ``folder``; what is there already counts.
+    """Measure up to ``per_program`` candidates of each task into ``folder``. Candidates already there count.
 
-    Ctrl-C and the time limit end it with all that was measured. Raises MemoptError, with the first cause, when
+    Ctrl-C and the time limit end the run and keep all measurements. Raises MemoptError, with the first cause, if
     nothing was measured and something failed.
     """
     ends = time.monotonic() + (float("inf") if orders.time_limit is None else orders.time_limit)
@@ -117,12 +124,12 @@ def collect(
             run.tally.interrupted = True
     tally = run.tally
     if tally.measured + tally.known == 0 and tally.first_cause is not None:
-        raise MemoptError(f"no candidate of {tally.failed} was measured; the first failed so: {tally.first_cause}")
+        raise MemoptError(f"none of {tally.failed} candidates was measured; first failure: {tally.first_cause}")
     return tally
 
 
 def _collect_all(run: _Run, tasks: Iterator[Task]) -> None:
-    """Some programs side by side, so that one is drawn while others are measured."""
+    """Process some programs in parallel, so that candidates of one are drawn while others are measured."""
     known = known_workloads(run.folder)
     with ThreadPoolExecutor(run.orders.programs_at_once) as threads:
         waiting: set[Future[None]] = set()
@@ -174,7 +181,7 @@ def _wanted(run: _Run, store: Store) -> int:
 
 
 def _draw(run: _Run, store: Store, task: Task, count: int, folder: Path) -> list[_Candidate]:
-    """New candidates of the program's next round."""
+    """Draw new candidates for the program's next round."""
     number = store.notes.rounds
     space = SPACES[number % len(SPACES)]
     best = folder / "best"
@@ -195,7 +202,7 @@ def _draw(run: _Run, store: Store, task: Task, count: int, folder: Path) -> list
 
 
 def _as_it_is(run: _Run, task: Task) -> _Candidate:
-    """The program without a schedule: what models run before they are tuned."""
+    """The program without a schedule, as an untuned model runs it."""
     from tvm.s_tir import Schedule
 
     with tempfile.TemporaryDirectory(prefix="memopt-") as folder:
@@ -224,7 +231,7 @@ def _fresh(run: _Run, store: Store, folder: Path, hashes: list[int]) -> list[_Ca
 
 
 def _measure(run: _Run, store: Store, fresh: list[_Candidate]) -> None:
-    """Build and time a round, and keep each candidate as soon as its time is there."""
+    """Build and time a round, and store each candidate as soon as it is measured."""
     if not fresh:
         return
     built = run.device.builder.build([ms.builder.BuilderInput(candidate.mod, run.target) for candidate in fresh])
@@ -240,7 +247,7 @@ def _measure(run: _Run, store: Store, fresh: list[_Candidate]) -> None:
         if i in futures:
             shutil.rmtree(Path(str(paths[i])).parent, ignore_errors=True)
         if run.stop.is_set():
-            return  # what did not end by itself is no failure
+            return  # an interrupted measurement is not a failure
         _keep(run, store, candidate, result, str(built[i].error_msg))
         run.watch(run.tally, store.notes.name)
         if run.over():

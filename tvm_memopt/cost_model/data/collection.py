@@ -1,8 +1,8 @@
-"""A folder of measured candidates, a database for each program, that grows and can be taken up again.
+"""A folder of measured candidates with a database for each program. It can be extended and resumed.
 
-FOLDER/collection.json            target, timing and seed: the same for all that is in the folder
+FOLDER/collection.json            target, timing and seed, the same for the whole folder
 FOLDER/PROGRAM/database_*.json    TVM's own records: each candidate's trace with all its repeats
-FOLDER/PROGRAM/failures.jsonl     candidates that did not build, run or end in time, and why
+FOLDER/PROGRAM/failures.jsonl     candidates that failed to build or run, or timed out, and why
 FOLDER/PROGRAM/program.json       origin, weight, stages and the rounds done
 FOLDER/PROGRAM/graphs.npz         derived: features and times
 """
@@ -35,7 +35,7 @@ FAILURES = "failures.jsonl"
 
 @dataclass
 class Notes:
-    """What program.json holds; ``exhausted``: the space gave nothing new."""
+    """Contents of program.json. ``exhausted``: the design space yields no new candidates."""
 
     name: str
     origin: str
@@ -47,7 +47,7 @@ class Notes:
 
 
 class Store:
-    """The records of one program, open for more. ``warnings``: what was mended on opening."""
+    """The records of one program, open for appending. ``warnings``: repairs made on opening."""
 
     def __init__(self, folder: Path, task: Task) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,11 +71,11 @@ class Store:
 
     @property
     def measured(self) -> int:
-        """Candidates with a time."""
+        """Number of candidates with a time."""
         return len(self.lines)
 
     def add(self, record: str, mod: tvm.IRModule, number: int, seconds: list[float]) -> None:
-        """Keep a measured candidate; ``record`` is its line in a database. It is on disk when this returns."""
+        """Store a measured candidate. ``record``: its database line. It is on disk when this returns."""
         index_and_entry = json.loads(record)
         index_and_entry[0], index_and_entry[1][1] = 0, seconds
         self.lines.append(json.dumps(index_and_entry, separators=(",", ":")))
@@ -83,15 +83,15 @@ class Store:
         self._remember(mod, number, seconds)
 
     def fail(self, number: int, cause: str) -> None:
-        """Keep a candidate that has no time."""
+        """Store a candidate that failed."""
         self.failures[number] = cause
         self.seen.add(number)
         _append(self.folder / FAILURES, json.dumps({"hash": str(number), "cause": cause}))
 
     def write_best(self, folder: Path, count: int) -> int:
-        """The fastest schedules as a database of their own; how many there are."""
+        """Write the fastest schedules as a separate database, and return their number."""
         records = [(line, json.loads(line)[1]) for line in self.lines]
-        ranked = sorted((median(entry[1]), line) for line, entry in records if entry[0][0])  # those with instructions
+        ranked = sorted((median(entry[1]), line) for line, entry in records if entry[0][0])  # with instructions
         (folder / WORKLOADS).write_bytes((self.folder / WORKLOADS).read_bytes())
         (folder / RECORDS).write_text("".join(f"{line}\n" for _, line in ranked[:count]), encoding="utf-8")
         return len(ranked[:count])
@@ -108,7 +108,7 @@ class Store:
         self._rows.append((number, seconds))
 
     def _read_old(self) -> Shard | None:
-        """The shard there is, where it agrees with the database; else it is derived again."""
+        """The existing shard if it agrees with the database, or None, in which case it is derived again."""
         try:
             shard = read_shard(self.folder / NAME)
         except MemoptError:
@@ -153,7 +153,7 @@ def workload_hash(mod: tvm.IRModule) -> str:
 
 
 def open_folder(folder: Path, manifest: Manifest) -> None:
-    """Make a collection, or take one up. Raises MemoptError where it was made for another target or timing."""
+    """Create a collection or resume one. Raises MemoptError if it was made for another target or timing."""
     path = folder / MANIFEST
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -168,7 +168,7 @@ def open_folder(folder: Path, manifest: Manifest) -> None:
 
 
 def known_workloads(folder: Path) -> dict[str, str]:
-    """Names of the programs that a collection has, by workload hash."""
+    """Names of the programs in a collection, by workload hash."""
     notes = [_read_notes(path.parent) for path in sorted(folder.glob("*/program.json"))]
     return {note.workload: note.name for note in notes if note is not None}
 

@@ -1,4 +1,4 @@
-"""What a collection was made with, and its shards, read without TVM."""
+"""The manifest of a collection, and access to its shards without TVM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT = "memopt-collection/1"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What all measurements of a folder have in common. Reruns must agree on it."""
+    """Settings common to all measurements in a folder. Later runs must match them."""
 
     target: str
     device: str
@@ -26,7 +26,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What a collection was made with. Raises MemoptError for a folder that is none."""
+    """Read the manifest of a collection. Raises MemoptError if the folder is not a collection."""
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -34,18 +34,18 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"expected the format {FORMAT}")
         return Manifest(**content)
     except OSError as error:
-        raise MemoptError(f"{folder}: is no collection: {path.name} {error.strerror or error}") from error
+        raise MemoptError(f"{folder}: is not a collection: {path.name} {error.strerror or error}") from error
     except (ValueError, TypeError) as error:
         raise MemoptError(f"{path}: is damaged: {error}") from error
 
 
 def read_shards(folder: Path) -> Iterator[Shard]:
-    """The shards of a collection, by program name. Raises MemoptError where there is none or one is damaged."""
+    """Read the shards of a collection, in order of program name. Raises MemoptError if none exist or one is damaged."""
     return map(read_shard, shard_paths(folder))
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """Where the shards of a collection lie, by program name. Raises MemoptError where there is none."""
+    """Paths of the shards in a collection, in order of program name. Raises MemoptError if there are none."""
     read_manifest(folder)
     paths = sorted(folder.glob(f"*/{NAME}"))
     if not paths:

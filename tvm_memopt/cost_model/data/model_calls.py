@@ -1,4 +1,4 @@
-"""A whole model as a graph of kernel calls: what each call is, what flows between them, and how long each takes."""
+"""A whole model as a graph of kernel calls, with the tensors between them and the measured time of each."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from tvm_memopt.runtime.loading import CompiledModule
 
 CALL_COLUMNS = ("input_nbytes", "output_nbytes", "inputs", "outputs", "readers", "coldest_input_nbytes")
-"""``coldest_input_nbytes``: bytes that other calls moved since the oldest input was written."""
+"""Columns of a call. ``coldest_input_nbytes``: bytes that other calls moved since the oldest input was written."""
 EDGE_COLUMNS = ("nbytes", "moved_nbytes", "steps")
-"""Of a tensor from the call that writes it to one that reads it; ``moved_nbytes``: by the calls between them."""
+"""Columns of a tensor from its writer to a reader. ``moved_nbytes``: bytes that the calls in between moved."""
 FORMAT = "memopt-calls/1"
 
 
@@ -34,9 +34,9 @@ FORMAT = "memopt-calls/1"
 class Calls:
     """The kernel calls of one model in program order.
 
-    ``kernels``: int64 [calls], number of each call's kernel in ``names``; ``values``: float32 [calls, CALL_COLUMNS] and
-    ``edge_values``: float32 [edges, EDGE_COLUMNS], compressed; ``edges``: int64 [2, edges]; ``seconds``: float64
-    [calls], measured in place, NaN where not.
+    ``kernels``: int64 [calls], index of each call's kernel in ``names``. ``values``: float32 [calls, CALL_COLUMNS],
+    compressed. ``edges``: int64 [2, edges]. ``edge_values``: float32 [edges, EDGE_COLUMNS], compressed. ``seconds``:
+    float64 [calls], measured within the model, NaN if unmeasured.
     """
 
     names: list[str]
@@ -54,9 +54,10 @@ _CALL_ARRAYS = tuple(field.name for field in fields(Calls) if field.name != "nam
 
 
 def calls_of(graph: Graph, callees: Sequence[str | None], seconds: Sequence[float] | None = None) -> Calls:
-    """The calls of a ``memopt-graph/1`` whose ops are calls of ``callees``; None: no kernel, but looked through.
+    """Extract the kernel calls of a ``memopt-graph/1``.
 
-    ``seconds``: of each kernel call, in order.
+    ``callees``: the kernel of each op; ops with None, such as views, are skipped and looked through. ``seconds``: of
+    each kernel call, in order.
     """
     number = {op: i for i, op in enumerate(i for i, callee in enumerate(callees) if callee is not None)}
     names = sorted({callee for callee in callees if callee is not None})
@@ -89,7 +90,7 @@ def _row(graph: Graph, size: list[int], op: int) -> tuple[float, ...]:
 
 
 def _kernels_behind(graph: Graph, writer: dict[int, int], number: dict[int, int], tensor: int) -> list[int]:
-    """The kernel that wrote a tensor, or those behind the view that made it."""
+    """The kernel that wrote a tensor, or the kernels that wrote what a view aliases."""
     op = writer.get(tensor)
     if op is None:
         return []
@@ -103,7 +104,7 @@ def _kernels_behind(graph: Graph, writer: dict[int, int], number: dict[int, int]
 
 @dataclass(frozen=True)
 class NetworkSample:
-    """A model's calls with the graphs of its kernels, compressed, in the order of ``calls.names``."""
+    """A model's calls and the compressed graphs of its kernels, in the order of ``calls.names``."""
 
     name: str
     calls: Calls
@@ -113,7 +114,7 @@ class NetworkSample:
 def sample_of(
     lowered: tvm.IRModule, target: tvm.target.Target, name: str, seconds: Sequence[float] | None = None
 ) -> NetworkSample:
-    """Of the main function of a module after CallTIRRewrite.
+    """Make the sample of the main function in a module after CallTIRRewrite.
 
     Raises MemoptError for a kernel with symbolic dimensions.
     """
@@ -139,9 +140,9 @@ def sample_of(
 def measure_calls(
     executable: CompiledModule, inputs: Sequence[np.ndarray], kernels: set[str], repeats: int = 5
 ) -> list[float]:
-    """CPU seconds of each kernel call in place, in order: the median over runs of the whole model.
+    """Measure CPU seconds of each kernel call within the model, in call order: the median over runs.
 
-    Meaningful with TVM_NUM_THREADS=1 in the environment before TVM starts threads.
+    Meaningful only if TVM_NUM_THREADS=1 is set in the environment before TVM starts threads.
     """
     import time
 
@@ -169,13 +170,13 @@ def measure_calls(
         machine["main"](*tensors)
         runs.append(times)
     if len({len(times) for times in runs}) != 1:
-        raise MemoptError("the model calls another number of kernels each time: its calls cannot be told apart")
+        raise MemoptError("the number of kernel calls varies between runs of the model: calls cannot be matched")
     return [float(second) for second in np.median(np.array(runs[1:]), axis=0)]
 
 
 def write_sample(path: Path, sample: NetworkSample) -> None:
-    """Write by atomic rename, as a numpy archive without pickles."""
-    # Values of no type: numpy.savez has keywords of other types beside the arrays.
+    """Write a sample as a numpy archive without pickles, by atomic rename."""
+    # Any, because numpy.savez also has keywords of other types.
     arrays: dict[str, Any] = {name: getattr(sample.calls, name) for name in _CALL_ARRAYS}
     arrays.update(graph_arrays(sample.graphs))
     header = {
@@ -186,7 +187,7 @@ def write_sample(path: Path, sample: NetworkSample) -> None:
 
 
 def read_sample(path: Path) -> NetworkSample:
-    """Read what write_sample wrote. Raises MemoptError for a damaged file or one of another feature version."""
+    """Read a file of write_sample. Raises MemoptError if it is damaged or of another feature version."""
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))

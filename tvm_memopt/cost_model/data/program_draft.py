@@ -1,4 +1,4 @@
-"""A random program in the making: the tensors that it has, and what it may still compute."""
+"""A random program under construction: its tensors and the remaining work budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 @dataclass
 class Draft:
-    """A pipeline in the making. ``budget``: operations left; ``largest``: elements that a tensor may have."""
+    """A pipeline under construction. ``budget``: remaining operations; ``largest``: most elements in a tensor."""
 
     rng: np.random.Generator
     is_float: bool
@@ -28,15 +28,15 @@ class Draft:
     stages: set[int] = field(default_factory=set)
 
     def choose(self, options: Sequence[_T]) -> _T:
-        """One of the options, each as likely."""
+        """Choose one of the options uniformly."""
         return options[int(self.rng.integers(len(options)))]
 
     def chance(self, probability: float) -> bool:
-        """True with that probability."""
+        """True with the given probability."""
         return bool(self.rng.random() < probability)
 
     def placeholder(self, shape: Sequence[int]) -> te.Tensor:
-        """A new input of the program."""
+        """Add an input to the program."""
         from tvm import te
 
         kind = "float32" if self.is_float else "int8"
@@ -44,7 +44,7 @@ class Draft:
         return self.inputs[-1]
 
     def partner(self, x: te.Tensor, axis: int | None = None) -> te.Tensor | None:
-        """Another tensor of the same type and shape, apart from ``axis``; None where there is none."""
+        """Another tensor of the same type and shape, except along ``axis``, or None if there is none."""
         fitting = [t for t in self.tensors if t.dtype == x.dtype and _fits(t, x, axis) and not t.same_as(x)]
         if not fitting:
             return None

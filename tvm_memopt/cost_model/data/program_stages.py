@@ -1,6 +1,6 @@
-"""The operators that random programs are made of, over images (1, channels, height, width) and matrices.
+"""Operators of random programs, over images (1, channels, height, width) and matrices.
 
-Each function takes the draft and a tensor and returns what it computes of it, or None where it does not fit.
+Each function takes the draft and a tensor. It returns the tensor it computes, or None if it does not apply.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _accumulator(draft: Draft) -> str:
 
 
 def _requantized(draft: Draft, x: te.Tensor) -> te.Tensor:
-    """int32 sums back to int8 by multiplier, shift and clip, as quantised networks do."""
+    """Requantise int32 sums to int8 by multiplier, shift and clip, as in quantised networks."""
     if draft.is_float:
         return x
     from tvm import te
@@ -40,7 +40,7 @@ def _requantized(draft: Draft, x: te.Tensor) -> te.Tensor:
 
 
 def convolution(draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """Dense convolution, 1x1 to 5x5, at times with a stride."""
+    """Dense convolution, 1x1 to 5x5, sometimes with a stride."""
     from tvm import topi
 
     _, channels, height, width = _shape(x)
@@ -110,7 +110,7 @@ def unary(draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def binary(draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """Sum, product, maximum or difference with another tensor of that shape, a new input where there is none."""
+    """Sum, product, maximum or difference with another tensor of the same shape, or with a new input."""
     from tvm import topi
 
     name = draft.choose(("add", "add", "multiply", "maximum", "subtract"))
@@ -123,7 +123,7 @@ def binary(draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def bias(draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """A scale or a bias for each channel or column."""
+    """A scale or bias for each channel or column."""
     from tvm import topi
 
     shape = _shape(x)
@@ -132,7 +132,7 @@ def bias(draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def concatenate(draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """Channels or columns of two tensors beside each other."""
+    """Concatenation of two tensors along channels or columns."""
     from tvm import topi
 
     other = draft.partner(x, axis=1)
@@ -142,7 +142,7 @@ def concatenate(draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def pad(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """A border of zeros."""
+    """Zero padding."""
     from tvm import topi
 
     before = [0, 0, 1, 1] if len(_shape(x)) == 4 else [1, 1]
@@ -150,7 +150,7 @@ def pad(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def upsample(draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """Each pixel four times."""
+    """Nearest-neighbour upsampling by 2: each pixel four times."""
     from tvm import topi
 
     n, c, h, w = _shape(x)
@@ -160,7 +160,7 @@ def upsample(draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def crop(draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """Every row and column but the outermost, or every other one."""
+    """A crop of the outermost rows and columns, or every other row and column."""
     from tvm import topi
 
     shape = _shape(x)
@@ -173,7 +173,7 @@ def crop(draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def blur(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """A separable stencil of three taps, along rows and then along columns: two stages that want to share tiles."""
+    """A separable three-tap stencil, along rows and then columns: two stages that profit from shared tiles."""
     from tvm import te
 
     shape = _shape(x)
@@ -189,7 +189,7 @@ def blur(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def transpose(draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """Rows and columns, or two axes of the image, swapped."""
+    """A transpose of rows and columns, or of two image axes."""
     from tvm import topi
 
     axes = draft.choose(((0, 2, 1, 3), (0, 1, 3, 2), (0, 3, 2, 1))) if len(_shape(x)) == 4 else (1, 0)
@@ -197,7 +197,7 @@ def transpose(draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def flatten(draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """The image as a matrix: a row for each channel, or for each pixel row of each channel."""
+    """The image as a matrix, with a row for each channel or for each pixel row of each channel."""
     from tvm import topi
 
     _, c, h, w = _shape(x)
@@ -239,7 +239,7 @@ def softmax(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def normalize(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """Each row, or channel, less its mean and over its deviation."""
+    """Normalisation of each row or channel: minus its mean, divided by its standard deviation."""
     from tvm import te, topi
 
     axes = [2, 3] if len(_shape(x)) == 4 else [1]
@@ -251,7 +251,7 @@ def normalize(_draft: Draft, x: te.Tensor) -> te.Tensor | None:
 
 
 def subtract_extreme(draft: Draft, x: te.Tensor) -> te.Tensor | None:
-    """Each row less its largest or smallest element."""
+    """Each row minus its largest or smallest element."""
     from tvm import topi
 
     return topi.subtract(x, draft.choose((topi.max, topi.min))(x, [len(_shape(x)) - 1], keepdims=True))
@@ -266,7 +266,7 @@ MATRIX_FLOAT: tuple[Stage, ...] = (*MATRIX, *_FLOAT)
 
 
 def stages_for(rank: int, is_float: bool) -> tuple[Stage, ...]:
-    """The operators for tensors of that rank and kind, the likelier ones repeated."""
+    """Operators for tensors of this rank and kind. Likelier ones are repeated."""
     if rank == 4:
         return IMAGE_FLOAT if is_float else IMAGE
     return MATRIX_FLOAT if is_float else MATRIX

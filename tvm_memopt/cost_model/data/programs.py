@@ -1,4 +1,4 @@
-"""Programs to learn from: random pipelines of many stages, and the kernels of real models."""
+"""Training programs: random pipelines of many stages, and the kernels of real models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tvm import te
 
 FEWEST_STAGES, MOST_STAGES = 3, 30
-# Elementary operations of a whole program: 0.05 to 20 ms on a core that does one or two in a nanosecond.
+# Elementary operations of a whole program: 0.05 to 20 ms on a core that does one or two per nanosecond.
 _WORK = (2e5, 2e7)
 _LEAST_WORK = 1e5
 _ATTEMPTS = 200
@@ -28,7 +28,7 @@ _TRIES = 400
 
 @dataclass(frozen=True)
 class Task:
-    """One program to schedule: a module with ``main``; ``weight``: how often a model runs it; ``stages``: blocks."""
+    """A program to schedule: a module with ``main``. ``weight``: calls per run of its model; ``stages``: its blocks."""
 
     name: str
     mod: tvm.IRModule
@@ -38,7 +38,7 @@ class Task:
 
 
 def random_task(seed: int, index: int) -> Task:
-    """The random program of that number: the same seed and index give the same program."""
+    """The random program with this index. The same seed and index give the same program."""
     from tvm import te
 
     for attempt in range(_ATTEMPTS):
@@ -51,12 +51,15 @@ def random_task(seed: int, index: int) -> Task:
 
             function = te.create_prim_func([*draft.inputs, *_outputs(draft)])
             return Task(f"random_{seed}_{index}", tvm.IRModule({"main": function}), 1, "random", len(draft.stages))
-    raise AssertionError(f"no program came of seed {seed}, index {index}")  # a bug: most attempts give one
+    raise AssertionError(f"no program came of seed {seed}, index {index}")  # a bug: most attempts succeed
 
 
 def model_tasks(mod: tvm.IRModule, target: tvm.target.Target, name: str) -> list[Task]:
-    """The distinct kernels of a Relax module as the package's own pipeline lowers it, so that what is found for them
-    is found again when the model is built. Raises MemoptError where there are none."""
+    """The distinct kernels of a Relax module.
+
+    They are lowered by this package's own pipeline, so that a build of the model finds their schedules again. Raises
+    MemoptError if there are none.
+    """
     import tvm
     from tvm.s_tir import meta_schedule as ms
 
@@ -66,7 +69,7 @@ def model_tasks(mod: tvm.IRModule, target: tvm.target.Target, name: str) -> list
         fused = tvm.transform.Sequential(passes_until_fusion(target))(mod)
     found = ms.relax_integration.extract_tasks(fused, target)
     if not found:
-        raise MemoptError(f"{name}: has no kernels to tune: expected a Relax module that calls operators of TIR")
+        raise MemoptError(f"{name}: has no kernels to tune: expected a Relax module with operators that lower to TIR")
     return [
         Task(f"{i}_{task.task_name}", task.dispatched[0], int(task.weight), name, block_count(task.dispatched[0]))
         for i, task in enumerate(found)
@@ -74,7 +77,7 @@ def model_tasks(mod: tvm.IRModule, target: tvm.target.Target, name: str) -> list
 
 
 def block_count(mod: tvm.IRModule) -> int:
-    """Blocks that store something: the stages of a program."""
+    """Number of blocks that store something, which are the stages of a program."""
     import tvm.s_tir
     import tvm_ffi
 
@@ -106,7 +109,7 @@ def _first_shape(draft: Draft) -> tuple[int, ...]:
 
 
 def _grow(draft: Draft) -> None:
-    """One more operator on the newest tensor, or at times on an older one; nothing where it does not fit."""
+    """Add an operator to the newest tensor, or sometimes to an older one. Does nothing if it does not apply."""
     newest = len(draft.tensors) - 1
     chosen = newest if draft.chance(0.75) else int(draft.rng.integers(len(draft.tensors)))
     source, inputs, consumed = draft.tensors[chosen], len(draft.inputs), set(draft.consumed)
@@ -131,7 +134,7 @@ def _grow(draft: Draft) -> None:
 
 
 def _new_stages(tensor: te.Tensor, known: set[int]) -> dict[int, te.tensor.Operation]:
-    """The stages that computing a tensor adds to those known, by identity."""
+    """Stages needed to compute a tensor that are not yet in ``known``, by identity."""
     added: dict[int, te.tensor.Operation] = {}
     waiting = [tensor.op]
     while waiting:
@@ -143,7 +146,7 @@ def _new_stages(tensor: te.Tensor, known: set[int]) -> dict[int, te.tensor.Opera
 
 
 def _work(op: te.tensor.Operation) -> float:
-    """Points of a stage times those that it reduces over."""
+    """Output points of a stage times its reduction points."""
     from tvm import sym
 
     analyzer = sym.Analyzer()

@@ -1,4 +1,4 @@
-"""TVM's database files, mended before they are opened: one torn line makes TVM refuse the whole file."""
+"""Repair of TVM's database files before opening: TVM rejects a whole file with one truncated line."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from tvm_memopt.atomic import atomic_path
 
 NO_TIME = 1e9
-"""Seconds from which on a time is none: TVM keeps candidates without one as 1e10."""
+"""Times of at least this many seconds mark failures: TVM records candidates without a time as 1e10."""
 WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
 
 
 def mend(path: Path) -> str | None:
-    """Drop a last line that was cut short, as by a power failure; one line that says so, or None where all is whole."""
+    """Drop a truncated last line, as after a power failure. Returns a message, or None if the file is intact."""
     if not path.exists():
         return None
     content = path.read_bytes()
@@ -33,7 +33,7 @@ def mend(path: Path) -> str | None:
 
 
 def mend_database(folder: Path) -> list[str]:
-    """Mend both files of a database: what was torn, one line each."""
+    """Repair both files of a database. Returns one message per repair."""
     return [line for name in (WORKLOADS, RECORDS) if (line := mend(folder / name)) is not None]
 
 

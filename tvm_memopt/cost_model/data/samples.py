@@ -19,10 +19,13 @@ PARTS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Samples:
-    """``graphs``: values compressed to float32; ``seconds``, ``spread``: float64 [candidates], median of the repeats
-    and their deviation over it; ``program``: int64 [candidates], number in ``names``; ``origins``: "random" or the
-    model of each program; ``stages`` of each program; ``repeats``: float64 [candidates, repeats], NaN where fewer;
-    ``scales``: of the folders, what their times were multiplied by."""
+    """Measured candidates.
+
+    ``graphs``: values compressed to float32. ``seconds``: float64 [candidates], median of the repeats. ``spread``:
+    float64 [candidates], standard deviation of the repeats divided by their median. ``program``: int64 [candidates],
+    index in ``names``. ``origins``: "random" or the model of each program. ``stages``: of each program. ``repeats``:
+    float64 [candidates, repeats], padded with NaN. ``scales``: time scale factors of the folders.
+    """
 
     graphs: Graphs
     seconds: np.ndarray
@@ -45,14 +48,14 @@ class Samples:
         return np.asarray(best[self.program])
 
     def of_programs(self, wanted: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Numbers of the candidates of those programs."""
+        """Indices of the candidates of these programs."""
         return np.flatnonzero(np.isin(self.program, np.asarray(wanted, np.int64)))
 
 
 def load_samples(folders: Sequence[Path]) -> tuple[Samples, str]:
-    """All candidates of some collections, in the order of aligned.read_parts, and the target they were measured for.
+    """Load all candidates of some collections, in the order of time_scales.read_parts, and their target.
 
-    Raises MemoptError where one holds none, is damaged, or was collected for another target than the first.
+    Raises MemoptError if a collection is empty, damaged, or was collected for another target than the first.
     """
     parts, scales, target = read_parts(folders)
     numbers: dict[str, int] = {}
@@ -81,7 +84,7 @@ def load_samples(folders: Sequence[Path]) -> tuple[Samples, str]:
 
 
 def compressed(graphs: Graphs) -> Graphs:
-    """The same graphs of raw values without unit loops, values as signed logarithms in float32."""
+    """Remove unit loops from graphs of raw values, and compress the values to signed logarithms in float32."""
     graphs = without_unit_loops(graphs)
     nodes = {name: compress(values) for name, values in graphs.nodes.items()}
     values = {key: compress(rows) for key, rows in graphs.edge_values.items()}
@@ -91,11 +94,11 @@ def compressed(graphs: Graphs) -> Graphs:
 def split_programs(
     names: Sequence[str], seed: int = 0, shares: tuple[float, float] = (0.7, 0.1), fold: int = 0
 ) -> dict[str, np.ndarray]:
-    """Numbers of the programs for training, early stopping and testing, by a seeded hash of the name.
+    """Split programs into training, early-stopping and test parts by a seeded hash of the name.
 
-    A program keeps its part when others are added. ``shares``: of training and early stopping, the rest is for
-    testing. ``fold`` turns the circle on, so that with 0, 1, … each program is for testing once. Where a part would
-    stay empty, as with few programs, the order of the hashes is cut instead.
+    Returns program indices by part. A program stays in its part when others are added. ``shares``: of training and
+    early stopping; the rest is for testing. ``fold``: rotates the parts, so that with 0, 1, … each program is in the
+    test part once. If a part would be empty, as with few programs, the programs are sorted by hash and cut by share.
     """
     test = 1.0 - sum(shares)
     places = np.array([(_place(name, seed) - fold * test) % 1.0 for name in names])

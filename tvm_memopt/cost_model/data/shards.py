@@ -1,7 +1,7 @@
-"""The derived data of one program: graphs of its candidates beside their times, in one compressed .npz file.
+"""Derived data of one program: graphs of its candidates and their times, in one compressed .npz file.
 
-numpy's own format: rows of all graphs end to end are plain arrays, which need no further package to be read.
-A shard is derived from the database beside it and can be made again.
+The rows of all graphs are concatenated into plain arrays, so that numpy alone can read them. A shard is derived from
+the database in the same folder and can be regenerated.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ NAME = "graphs.npz"
 
 @dataclass(frozen=True)
 class Times:
-    """``seconds``: float64 [candidates, repeats], NaN where a candidate has fewer; ``hashes``: uint64, of each
-    scheduled module; ``program``: name, origin, weight, stages, workload."""
+    """Times of one program's candidates.
+
+    ``seconds``: float64 [candidates, repeats], padded with NaN. ``hashes``: uint64 [candidates], structural hashes of
+    the scheduled modules. ``program``: name, origin, weight, stages, workload.
+    """
 
     seconds: np.ndarray
     hashes: np.ndarray
@@ -40,26 +43,26 @@ class Times:
 
     @property
     def spread(self) -> np.ndarray:
-        """Standard deviation of each candidate's repeats over their median; 0 for a single repeat."""
+        """Standard deviation of each candidate's repeats divided by their median. 0 for a single repeat."""
         return np.asarray(np.nanstd(self.seconds, axis=1) / self.median)
 
 
 @dataclass(frozen=True)
 class Shard(Times):
-    """With the graphs of the candidates."""
+    """Times together with the graphs of the candidates."""
 
     graphs: Graphs
 
 
 def padded(samples: Sequence[Sequence[float]]) -> np.ndarray:
-    """Repeats as one matrix, short rows filled with NaN."""
+    """Repeats as one matrix, with short rows padded with NaN."""
     width = max(map(len, samples), default=0)
     return np.array([[*row, *[np.nan] * (width - len(row))] for row in samples], np.float64).reshape(-1, width)
 
 
 def write_shard(path: Path, shard: Shard) -> None:
     """Write a shard by atomic rename."""
-    # Values of no type: numpy.savez has keywords of other types beside the arrays.
+    # Any, because numpy.savez also has keywords of other types.
     arrays: dict[str, Any] = {"seconds": shard.seconds, "hashes": shard.hashes, **graph_arrays(shard.graphs)}
     header = {"feature_version": FEATURE_VERSION, "program": shard.program}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -67,13 +70,13 @@ def write_shard(path: Path, shard: Shard) -> None:
 
 
 def read_shard(path: Path) -> Shard:
-    """Read a shard. Raises MemoptError for a damaged file or one of another feature version."""
+    """Read a shard. Raises MemoptError if it is damaged or of another feature version."""
     with _opened(path) as (file, program):
         return Shard(seconds=file["seconds"], hashes=file["hashes"], program=program, graphs=graphs_of(file))
 
 
 def read_times(path: Path) -> Times:
-    """What a shard says of its candidates beside their graphs, which are left unread. Raises as read_shard does."""
+    """Read a shard without its graphs. Raises as read_shard does."""
     with _opened(path) as (file, program):
         return Times(file["seconds"], file["hashes"], program)
 
@@ -87,7 +90,7 @@ def _opened(path: Path) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, st
             if found != FEATURE_VERSION:
                 raise MemoptError(
                     f"{path}: is of feature version {found}, expected {FEATURE_VERSION}: run 'tvm-memopt collect' on "
-                    "its folder again, which derives it anew from the records"
+                    "its folder again, which derives it again from the records"
                 )
             yield file, header["program"]
     except OSError as error:
@@ -97,7 +100,7 @@ def _opened(path: Path) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, st
 
 
 def graph_arrays(graphs: Graphs) -> dict[str, np.ndarray]:
-    """The parts of a batch of graphs by names of their own, as an .npz file holds them."""
+    """The arrays of a batch of graphs, by their names in an .npz file."""
     return {
         _name(field.name, key): values
         for field in fields(Graphs)
@@ -106,7 +109,7 @@ def graph_arrays(graphs: Graphs) -> dict[str, np.ndarray]:
 
 
 def graphs_of(arrays: Mapping[str, np.ndarray]) -> Graphs:
-    """The batch that graph_arrays took apart. Raises KeyError where a part is missing."""
+    """The inverse of graph_arrays. Raises KeyError if an array is missing."""
 
     def nodes(field: str) -> dict[str, np.ndarray]:
         return {key: arrays[_name(field, key)] for key in NODE_COLUMNS}

@@ -1,8 +1,8 @@
-"""Several collections as one: times of the later folders brought to the scale of the first one's machine.
+"""Merge several collections: times of later folders are rescaled to the machine of the first.
 
-Machines of one target differ by a factor, first of all. Where a candidate was measured in an earlier folder too, the
-ratio of both times tells it; such a candidate is used once, as the earlier folder has it. So collecting a few programs
-of the first folder again, with the same seed, is all that a further machine needs.
+Times on machines of one target differ mainly by a constant factor. It is estimated from the ratio of times of
+candidates that were also measured in an earlier folder; such a candidate is used once, with the earlier time. To add a
+machine, it is therefore enough to collect a few programs of the first folder again with the same seed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ _Key: TypeAlias = tuple[str, int]  # program, hash of the candidate
 
 @dataclass(frozen=True)
 class Part:
-    """``times``: of the shard at ``path``; ``kept``: numbers of its candidates that no earlier folder has; ``scale``:
-    what its seconds are multiplied by."""
+    """One shard of a merged collection.
+
+    ``times``: of the shard at ``path``. ``kept``: indices of its candidates that no earlier folder has. ``scale``:
+    factor for its seconds.
+    """
 
     path: Path
     times: Times
@@ -34,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Scale:
-    """``factor``: what the seconds of ``folder`` are multiplied by, told by ``shared`` candidates."""
+    """``factor``: scale factor for the seconds of ``folder``, estimated from ``shared`` candidates."""
 
     folder: Path
     factor: float
@@ -42,14 +45,14 @@ class Scale:
 
 
 def program_key(times: Times) -> str:
-    """What is the same for the same program in every folder: its structural hash, or the name where there is none."""
+    """A key that identifies a program across folders: its structural hash, or its name if it has none."""
     return str(times.program.get("workload") or times.program["name"])
 
 
 def read_parts(folders: Sequence[Path]) -> tuple[list[Part], list[Scale], str]:
-    """Programs of all folders that have candidates of their own, the scales of the folders, and the target of all.
+    """The programs of all folders that add candidates, the scales of the folders, and their common target.
 
-    Raises MemoptError where a folder holds none, is damaged, or was collected for another target than the first.
+    Raises MemoptError if a folder is empty, damaged, or was collected for another target than the first.
     """
     target = read_manifest(folders[0]).target
     parts: list[Part] = []
@@ -70,7 +73,7 @@ def read_parts(folders: Sequence[Path]) -> tuple[list[Part], list[Scale], str]:
 
 
 def measured_again(folders: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Candidates of later folders that the first has too: its seconds, theirs brought to its scale, their programs."""
+    """Candidates of later folders that are also in the first: seconds there, rescaled seconds here, and program."""
     first = dict(_all_pairs(folders[0]))
     ours, theirs, programs = [], [], []
     for folder in folders[1:]:
@@ -95,6 +98,6 @@ def _pairs(times: Times) -> list[tuple[_Key, float]]:
 
 
 def _scale(folder: Path, pairs: Sequence[tuple[_Key, float]], known: Mapping[_Key, float]) -> Scale:
-    """Median of known time / time here over the candidates of both; 1 where there are none."""
+    """Median of (known time / time in this folder) over shared candidates. 1 if there are none."""
     ratios = [known[key] / seconds for key, seconds in pairs if key in known]
     return Scale(folder, float(np.median(ratios)) if ratios else 1.0, len(ratios))

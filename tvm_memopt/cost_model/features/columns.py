@@ -1,6 +1,6 @@
-"""Names of every column of a program's graph, in order; the C++ walk writes the same columns.
+"""Names of the columns of a program's graph, in the order in which the C++ walk writes them.
 
-All values are raw counts, bytes or flags: features.compress makes them fit for a network.
+All values are raw counts, bytes or flags. extract.compress prepares them for the network.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ STATEMENT_INVARIANT = (
     *ARITHMETIC, "item_nbytes", "is_float", "is_reduction", "is_init", "spatial_points", "reduction_points",
     "reads", "read_rank", "write_rank",
 )  # fmt: skip
-"""What no schedule changes, but for inlining."""
+"""Features that no schedule changes, except by inlining."""
 
 CAPACITIES = (2**11, 2**15, 2**18, 2**21, 2**24)
-"""Bytes of the caches for which traffic is estimated."""
+"""Cache sizes in bytes for which traffic is estimated."""
 
 STATEMENT_SCHEDULE = (
     "iterations", "recompute", "predicated", "loops", "innermost_extent", "innermost_serial", "innermost_vectorized",
@@ -30,7 +30,7 @@ STATEMENT_SCHEDULE = (
     *(f"traffic_{capacity}" for capacity in CAPACITIES),
     *(f"fitting_iterations_{capacity}" for capacity in CAPACITIES),
 )  # fmt: skip
-"""What the schedule makes of it; ``nestK`` is the K innermost loops that iterate at all."""
+"""Features that depend on the schedule. ``nestK``: the K innermost loops of extent above 1."""
 
 STATEMENT = (*STATEMENT_INVARIANT, *STATEMENT_SCHEDULE)
 
@@ -43,14 +43,14 @@ BUFFER = (
     "nbytes", "declared_nbytes", "item_nbytes", "is_float", "is_input", "is_output", "is_global", "is_stack",
     "is_shared", "rank", "readers", "writers", "read_nbytes", "written_nbytes", "reuse", "realisations",
 )  # fmt: skip
-"""``nbytes``: what one realisation of the buffer needs; ``realisations``: how often it is filled anew."""
+"""``nbytes``: size of one realisation of the buffer. ``realisations``: how often it is refilled."""
 
 ACCESS = (
     "nbytes", "unique_nbytes", "unique_lines", "loads", "stride_inner", "stride_second", "invariant", "contiguous",
     "strided", "reuse_count", "reuse_distance_nbytes", "reuse_distance_iterations", "nest1_lines", "nest2_lines",
     "nest3_lines", "split_digits", "irregular", "is_update",
 )  # fmt: skip
-"""Features of a read or write edge. Strides are in elements, lines are of 64 bytes."""
+"""Features of a read or write edge. Strides are in elements; cache lines have 64 bytes."""
 
 CONTAINS = ("position", "height", "reduces", "inner_iterations", "nbytes", "stride_write")
 """Features of an edge from a loop to a statement anywhere inside it."""
@@ -70,7 +70,7 @@ EDGE_COLUMNS = {
     ("buffer", "is_read_by", "statement"): ACCESS,
     ("statement", "writes", "buffer"): ACCESS,
 }
-"""Edges as (source type, relation, target type); each is also meant to be walked backwards."""
+"""Edges as (source type, relation, target type). The network also uses each in reverse."""
 
 LINE_NBYTES = 64
 STACK_NBYTES = 1024

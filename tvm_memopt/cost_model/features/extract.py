@@ -1,7 +1,7 @@
 """Scheduled modules as heterogeneous graphs: numpy rows of stores, loops and buffers, and typed edges between them.
 
-The scheduled module is read as it stands; what lowering would change is accounted for: buffers shrink to
-what one realisation needs, initialisations are stores of their own. FEATURE_VERSION changes with any column.
+The scheduled module is read without lowering it. The effects of lowering are accounted for: buffers shrink to the
+size of one realisation, and initialisations are separate stores. Any change of a column needs a new FEATURE_VERSION.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ EdgeType: TypeAlias = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Graphs:
-    """A batch of graphs, nodes of one type numbered through the batch.
+    """A batch of graphs. Nodes of one type are numbered consecutively through the batch.
 
-    ``nodes[type]``: float64 [count, columns]; ``edges[type]``: int32 [2, count], sources above targets;
-    ``edge_values[type]``: float64 [count, columns]; ``node_starts[type]`` and ``edge_starts[type]``: int64
-    [graphs + 1], where each graph's rows start. Columns as in feature_names, raw values.
+    ``nodes[type]``: float64 [count, columns]. ``edges[type]``: int32 [2, count], sources then targets.
+    ``edge_values[type]``: float64 [count, columns]. ``node_starts[type]``, ``edge_starts[type]``: int64 [graphs + 1],
+    the first row of each graph. Columns are those of columns.py, with raw values.
     """
 
     nodes: dict[str, np.ndarray]
@@ -42,18 +42,18 @@ class Graphs:
         return len(self.node_starts["statement"]) - 1
 
     def graph_of(self, node_type: str) -> np.ndarray:
-        """The number of the graph of each node of a type."""
+        """The graph index of each node of a type."""
         return np.repeat(np.arange(len(self)), np.diff(self.node_starts[node_type]))
 
     def both_ways(self) -> Iterator[tuple[EdgeType, np.ndarray, np.ndarray]]:
-        """Each edge type with its ends and values, then the same edges backwards as ``(target, "rev_…", source)``."""
+        """Each edge type with its ends and values, then its reverse as ``(target, "rev_…", source)``."""
         for (source, relation, target), ends in self.edges.items():
             values = self.edge_values[source, relation, target]
             yield (source, relation, target), ends, values
             yield (target, f"rev_{relation}", source), ends[::-1], values
 
     def select(self, wanted: Sequence[int] | np.ndarray) -> Graphs:
-        """The graphs of those numbers, in that order."""
+        """The graphs with these indices, in this order."""
         wanted = np.asarray(wanted, np.int64)
         kept = {name: rows_of_graphs(starts, wanted) for name, starts in self.node_starts.items()}
         starts = {name: _gathered(starts, wanted) for name, starts in self.node_starts.items()}
@@ -71,7 +71,7 @@ class Graphs:
 
 
 def extract(mods: Sequence[tvm.IRModule]) -> Graphs:
-    """The graphs of scheduled modules."""
+    """Extract the graphs of scheduled modules."""
     tables = native.library().extract_graphs(list(mods))
     columns = [*(len(names) for names in NODE_COLUMNS.values()), *(len(names) for names in EDGE_COLUMNS.values())]
     parts = []
@@ -87,7 +87,7 @@ def extract(mods: Sequence[tvm.IRModule]) -> Graphs:
 
 
 def join(parts: list[Graphs]) -> Graphs:
-    """Several batches as one."""
+    """Concatenate several batches."""
     node_starts = {k: _joined_starts([p.node_starts[k] for p in parts]) for k in parts[0].node_starts}
     edge_starts = {k: _joined_starts([p.edge_starts[k] for p in parts]) for k in parts[0].edge_starts}
     nodes = {k: np.concatenate([p.nodes[k] for p in parts]) for k in parts[0].nodes}
@@ -107,12 +107,12 @@ def _joined_starts(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def compress(values: np.ndarray) -> np.ndarray:
-    """sign(x) · log2(1 + |x|), float32: counts and bytes over many magnitudes made fit for a network."""
+    """sign(x) · log2(1 + |x|), float32. Compresses counts and bytes that span many orders of magnitude."""
     return np.asarray(np.sign(values) * np.log2(1.0 + np.abs(values)), np.float32)
 
 
 def assemble(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Graphs:
-    """Graphs from (values, edge ends, starts) of each node type, then of each edge type, in the order of columns."""
+    """Build graphs from (values, edge ends, starts) of each node type, then of each edge type, as in columns.py."""
     node_starts = {name: part[2] for name, part in zip(NODE_COLUMNS, parts, strict=False)}
     nodes = {name: part[0] for name, part in zip(NODE_COLUMNS, parts, strict=False)}
     edges, values, edge_starts = {}, {}, {}
@@ -125,7 +125,7 @@ def assemble(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Grap
 
 
 def rows_of_graphs(starts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Numbers of the rows of some graphs, end to end, by where each graph's rows start."""
+    """Concatenated row indices of the graphs ``wanted``. ``starts``: the first row of each graph."""
     lengths = starts[wanted + 1] - starts[wanted]
     before = np.repeat(np.cumsum(lengths) - lengths, lengths)
     return np.asarray(np.repeat(starts[wanted], lengths) + np.arange(len(before)) - before, np.int64)

@@ -1,4 +1,4 @@
-"""Loops that run once, which tiling leaves behind in numbers, taken out of graphs: they cost nothing."""
+"""Remove loops of extent 1 from graphs. Tiling leaves many of them, and they cost nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CONTAINS, _NESTS = ("loop", "contains", "statement"), ("loop", "nests", "loop")
 
 
 def without_unit_loops(graphs: Graphs) -> Graphs:
-    """The same graphs of raw values without loops of extent 1; what lay in one nests in the next loop outwards."""
+    """Remove loops of extent 1 from graphs of raw values. Their contents move to the next enclosing loop."""
     loops = graphs.nodes["loop"]
     kept = loops[:, LOOP.index("extent")] > 1
     number = np.cumsum(kept, dtype=np.int64) - 1
@@ -32,7 +32,7 @@ def without_unit_loops(graphs: Graphs) -> Graphs:
 
 
 def _nests(graphs: Graphs, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Kept loops with the nearest kept loop around them, [2, edges], and the graph of each such pair."""
+    """Kept loops with their nearest kept enclosing loop, [2, edges], and the graph of each pair."""
     outer, inner = graphs.edges[_NESTS]
     parent = np.full(len(kept) + 1, -1, np.int64)  # the last entry is "none", which is its own parent
     parent[inner] = outer
@@ -46,5 +46,5 @@ def _nests(graphs: Graphs, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _starts(owners: np.ndarray, count: int) -> np.ndarray:
-    """Where each graph's rows start, by the graph of each row in ascending order."""
+    """The first row of each graph. ``owners``: the graph of each row, ascending."""
     return np.searchsorted(owners, np.arange(count + 1)).astype(np.int64)

@@ -1,1 +1,1 @@
-"""Candidates built and timed, in worker processes or on devices."""
+"""Build and time candidates, in worker processes or on remote devices."""

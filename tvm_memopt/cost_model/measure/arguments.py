@@ -1,7 +1,7 @@
-"""What a kernel is timed on.
+"""Arguments for timing kernels.
 
-Floats are 0.5 to 1.5 in size, so that no kernel meets denormals at the start, and of both signs, as a model's are:
-where a compiler made a branch of a comparison with zero, data of one sign never miss it.
+Floats have magnitudes from 0.5 to 1.5, so that kernels do not start on denormals, and both signs, as in a model. If
+the compiler turned a comparison with zero into a branch, data of one sign would never be mispredicted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 
 def timing_arguments(function: Callable[..., object], parameters: Sequence[tirx.Var]) -> list[tvm.runtime.Tensor]:
-    """Tensors for ``function``, the same in every process, after a call on them. A kernel that makes NaN or infinity
-    of numbers of both signs (a root, a logarithm) gets them all above zero."""
+    """Tensors for timing ``function``, which is called on them once. They are the same in every process.
+
+    A kernel that returns NaN or infinity for numbers of both signs (a root, a logarithm) gets positive numbers only.
+    """
     kinds = [(str(parameter.ty.dtype), parameter.ty.shape) for parameter in parameters]
     arguments = [tvm.runtime.tensor(values) for values in _values(kinds, signed=True)]
     function(*arguments)
@@ -36,8 +38,10 @@ def remote_arguments(
     kinds: Sequence[tuple[str, str, Sequence[int]]],
     repeats: int,
 ) -> list[list[tvm.runtime.Tensor]]:
-    """The same on a device behind RPC, always of both signs, as ``f_alloc_argument`` of MetaSchedule's RPCRunner.
-    ``kinds``: ("TENSOR", dtype, shape) of each argument."""
+    """The same on an RPC device, always with both signs, as ``f_alloc_argument`` of MetaSchedule's RPCRunner.
+
+    ``kinds``: ("TENSOR", dtype, shape) of each argument.
+    """
     arrays = list(_values([(str(dtype), shape) for _, dtype, shape in kinds], signed=True))
     return [[tvm.runtime.tensor(values, device) for values in arrays] for _ in range(repeats)]
 

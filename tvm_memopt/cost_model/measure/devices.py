@@ -1,7 +1,7 @@
-"""Where candidates are built and timed, in MetaSchedule's own terms: a builder and a runner that do not time out.
+"""MetaSchedule builders and runners for this machine and for RPC devices.
 
-``local_device`` builds and times in lasting worker processes on this machine; ``rpc_device`` builds here and
-times on devices that a tracker lends. Both serve ``ms.tune_tir(..., builder=…, runner=…)`` as they are.
+``local_device`` builds and times candidates in long-lived worker processes on this machine. ``rpc_device`` builds here
+and times on devices from an RPC tracker. Both can be passed to ``ms.tune_tir(..., builder=…, runner=…)``.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from tvm_memopt.errors import MemoptError
 
 @dataclass(frozen=True)
 class Device:
-    """A pair that MetaSchedule can tune with."""
+    """A builder and a runner for MetaSchedule."""
 
     builder: ms.builder.Builder
     runner: ms.runner.Runner
 
 
 def request_for(mod: tvm.IRModule, target: tvm.target.Target, path: Path) -> Request:
-    """What a worker needs of a module: it is written to ``path``."""
+    """Write a module to ``path`` and return the worker's request for it."""
     path.write_text(tvm.ir.save_json(mod), encoding="utf-8")
     return {"module": str(path), "target": tvm.ir.save_json(target)}
 
 
 @contextmanager
 def local_device(workers: int = 1, timeout: float = 30.0, timing: Timing | None = None) -> Iterator[Device]:
-    """This machine: CPU seconds of one kernel thread. The workers end with the block."""
+    """This machine as a device. Times are CPU seconds of one kernel thread. The workers end with the block."""
     with WorkerPool(workers, timeout) as pool, tempfile.TemporaryDirectory(prefix="memopt-") as folder:
         yield Device(_NoteBuilder(Path(folder)), _WorkerRunner(pool, timing or Timing()))
 
@@ -50,10 +50,10 @@ def local_device(workers: int = 1, timeout: float = 30.0, timing: Timing | None 
 def rpc_device(
     tracker: str, key: str, workers: int = 1, timeout: float = 60.0, timing: Timing | None = None
 ) -> Iterator[Device]:
-    """Devices that register as ``key`` with the tracker at "host:port": wall-clock seconds, measured by them."""
+    """Devices registered as ``key`` with the tracker at "host:port". They measure wall-clock seconds."""
     host, _, port = tracker.rpartition(":")
     if not host or not port.isdigit():
-        raise MemoptError(f"tracker {tracker!r} is no address: expected host:port")
+        raise MemoptError(f"tracker {tracker!r} is not an address: expected host:port")
     timing = timing or Timing()
     settings = ms.runner.EvaluatorConfig(1, timing.repeats, int(timing.min_repeat_seconds * 1e3))
     config = ms.runner.RPCConfig(host, int(port), key, session_timeout_sec=int(timeout))
@@ -65,12 +65,12 @@ def rpc_device(
 
 
 def device_type(target: tvm.target.Target) -> str:
-    """The kind of device that runs a target's code."""
+    """TVM's device type that runs code of ``target``."""
     return "cpu" if target.kind.name in ("llvm", "c") else str(target.kind.name)
 
 
 class _Notes:
-    """Requests written from any thread, each to a folder of its own, which MetaSchedule deletes after the run."""
+    """Requests written from any thread, each to its own folder, which MetaSchedule deletes after the run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.numbers = folder, itertools.count()
@@ -83,7 +83,7 @@ class _Notes:
 
 @derived_object
 class _NoteBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
-    """Only writes down what to build: the worker that times a candidate builds it in its own memory."""
+    """A builder that only records what to build. The worker that times a candidate builds it in memory."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class _NoteBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
 
 @derived_object
 class _ExportBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
-    """Builds in worker processes, to tar files that another machine can link."""
+    """A builder that uses worker processes and writes tar files for linking on another machine."""
 
     def __init__(self, pool: WorkerPool, folder: Path) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class _ExportBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
 
 @derived_object
 class _WorkerRunner(ms.runner.PyRunner):  # type: ignore[misc]
-    """Builds and times what _NoteBuilder wrote down."""
+    """A runner that builds and times the candidates recorded by _NoteBuilder."""
 
     def __init__(self, pool: WorkerPool, timing: Timing) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class _WorkerRunner(ms.runner.PyRunner):  # type: ignore[misc]
 
 @derived_object
 class _WorkerFuture(ms.runner.PyRunnerFuture):  # type: ignore[misc]
-    """A measurement under way."""
+    """A measurement in progress."""
 
     def __init__(self, reply: Future[Reply]) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""TVM's tensor intrinsics, those of x86 alone.
+"""Restrict TVM's tensor intrinsics to those of x86.
 
-Each TuneContext imports the intrinsics of every GPU, ARM and Hexagon target, for most of a minute the first time:
-longer than the time limit of MetaSchedule's own build workers.
+The first TuneContext imports the intrinsics of every GPU, ARM and Hexagon target, which takes most of a minute. That
+exceeds the time limit of MetaSchedule's own build workers.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _INTRINSICS = "tvm.s_tir.tensor_intrin"
 
 @contextmanager
 def cpu_intrinsics() -> Iterator[None]:
-    """Inside, TVM's package of intrinsics holds those of x86; outside it is as it was.
+    """A context in which TVM's package of intrinsics holds only those of x86.
 
-    For the thread that makes a TuneContext; nothing changes where the whole package was imported before.
+    Use it in the thread that creates a TuneContext. It has no effect if the whole package is already imported.
     """
     if _INTRINSICS in sys.modules:
         yield

@@ -1,4 +1,4 @@
-"""Schedules drawn from MetaSchedule's design space: at random, with random inlining, or evolved from measured ones."""
+"""Draw schedules from MetaSchedule's design space: at random, with random inlining, or evolved from measured ones."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from tvm.s_tir.schedule import SBlockRV
 
 SPACES = ("default", "some_inlined", "few_inlined", "untiled", "evolved")
-"""The kinds of rounds, in the order in which a program goes through them."""
+"""Kinds of rounds, in the order in which each program goes through them."""
 
 _INLINED = {"some_inlined": 0.6, "few_inlined": 0.2}
 _POPULATION = 64
-_DRAWS = 4  # design spaces of one round
+_DRAWS = 4  # design spaces per round
 _MOST_LOADS = 32
 
 
 @derived_object
 class PickOne(ms.schedule_rule.PyScheduleRule):  # type: ignore[misc]
-    """Applies a rule with some probability and keeps one of the schedules that it offers.
+    """Apply a schedule rule with some probability and keep one of the schedules it returns.
 
-    MetaSchedule keeps all of them, whose number doubles with each reduction: minutes for twenty stages. A block
-    that a stencil reads many times over is left alone, because each of its copies would be computed again.
+    MetaSchedule itself keeps all of them. Their number doubles with each reduction, which takes minutes for twenty
+    stages. A block that a stencil reads many times is left alone, because inlining would recompute it for each read.
     """
 
     def __init__(self, rule: ms.schedule_rule.ScheduleRule, probability: float, seed: int) -> None:
@@ -43,27 +43,27 @@ class PickOne(ms.schedule_rule.PyScheduleRule):  # type: ignore[misc]
         self.rule._initialize_with_tune_context(context)
 
     def apply(self, sch: Schedule, block: SBlockRV) -> list[Schedule]:
-        """One schedule: one that the rule offers, or the one given."""
+        """Return one schedule: one from the rule, or the given one."""
         if self.rng.random() >= self.probability or _would_swell(sch, block):
             return [sch]
         try:
             offered = list(self.rule.apply(sch.copy(), block))
-        except (RuntimeError, ValueError, TypeError):  # as where a consumer reads through an index TVM cannot invert
+        except (RuntimeError, ValueError, TypeError):  # e.g. a consumer's index that TVM cannot invert
             return [sch]
         return [offered[int(self.rng.integers(len(offered)))]]
 
     def clone(self) -> PickOne:
-        """The same rule from its seed on."""
+        """A copy of the rule, reset to its seed."""
         return PickOne(self.rule.clone(), self.probability, self.seed)
 
 
 def candidate_hash(mod: tvm.IRModule) -> int:
-    """The structural hash of a module: the same in every process."""
+    """The structural hash of a module, stable across processes."""
     return int(tvm_ffi.structural_hash(mod)) % 2**64
 
 
 def _would_swell(sch: Schedule, block: SBlockRV) -> bool:
-    """Whether some consumer would load from more than _MOST_LOADS places once the block is inlined into it."""
+    """Whether a consumer would have more than _MOST_LOADS loads with the block inlined."""
     inner = sch.get(block)
     if len(inner.writes) != 1:
         return False
@@ -91,9 +91,9 @@ def sample(
     database: ms.database.Database,
     threads: int = 1,
 ) -> list[ms.MeasureCandidate]:
-    """Up to ``count`` measure candidates of one design space; fewer where it is small. The same seed draws the same.
+    """Draw up to ``count`` measure candidates from one design space, fewer if it is small. Deterministic in ``seed``.
 
-    ``database`` holds what was measured: the "evolved" space mutates its best records.
+    ``database``: measured records. The "evolved" space mutates the best of them.
     """
     with cpu_intrinsics():
         context = ms.TuneContext(

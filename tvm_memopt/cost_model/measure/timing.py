@@ -1,4 +1,4 @@
-"""CPU seconds of a call: the wall clock that MetaSchedule's timer reads is noise on a shared machine."""
+"""CPU seconds of a call. Wall-clock time, which MetaSchedule's timer reads, is too noisy on a shared machine."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How a candidate is timed: ``repeats`` samples of at least ``min_repeat_seconds`` of CPU time each; three
-    where one run takes longer than ``long_run_seconds``, one where it takes ten times that."""
+    """How a candidate is timed.
+
+    ``repeats``: number of samples of at least ``min_repeat_seconds`` of CPU time each. Three samples are taken if one
+    run takes longer than ``long_run_seconds``, and one if it takes ten times that.
+    """
 
     repeats: int = 5
     min_repeat_seconds: float = 0.01
@@ -24,9 +27,9 @@ class Timing:
 def cpu_seconds(
     function: Callable[..., object], arguments: Sequence[tvm.runtime.Tensor], timing: Timing
 ) -> list[float]:
-    """CPU seconds of one call, once a repeat; ``function`` has been called on ``arguments`` before.
+    """CPU seconds of one call, for each repeat. ``function`` must have been called on ``arguments`` before.
 
-    Reads the process's clock: meaningful with TVM_NUM_THREADS=1 in the environment before TVM starts threads.
+    Reads the CPU clock of the process, so it is meaningful only if TVM_NUM_THREADS=1 is set before TVM starts threads.
     """
     start = time.process_time()
     function(*arguments)

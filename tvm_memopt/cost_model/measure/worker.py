@@ -1,7 +1,7 @@
-"""A process that draws, builds and times candidates: ``python -m tvm_memopt.cost_model.measure.worker``.
+"""Worker process that draws, builds and times candidates: ``python -m tvm_memopt.cost_model.measure.worker``.
 
-One JSON object a line: requests on stdin, replies on stdout. TVM is imported without torch, which it would
-otherwise pull in wherever it is installed. A crash ends this process and nothing else.
+It reads requests from stdin and writes replies to stdout, one JSON object per line. TVM is imported without torch,
+which it would otherwise import if installed. A crash ends only this process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _READY: Reply = {"ready": True}
 def main() -> int:
     """Serve requests until stdin ends."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what TVM or a kernel prints must not tear a reply
+    os.dup2(2, 1)  # output of TVM or a kernel must not corrupt a reply
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
     from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
 
@@ -57,7 +57,7 @@ def _built(request: Request) -> tuple[tvm.IRModule, tvm.runtime.Module]:
 
 
 def _measure(request: Request) -> Reply:
-    """CPU seconds of each repeat, built in memory and run here."""
+    """Build in memory, run here, and return the CPU seconds of each repeat."""
     from tvm_memopt.cost_model.measure.arguments import timing_arguments
     from tvm_memopt.cost_model.measure.timing import Timing, cpu_seconds
 
@@ -67,7 +67,7 @@ def _measure(request: Request) -> Reply:
 
 
 def _export(request: Request) -> Reply:
-    """The object code as a tar file for another machine."""
+    """Build object code into a tar file for another machine."""
     from tvm.support.tar import tar
 
     _mod, executable = _built(request)
@@ -76,7 +76,7 @@ def _export(request: Request) -> Reply:
 
 
 def _sample(request: Request) -> Reply:
-    """Candidates into the folder ``output``: a database with a line for each, and their modules by number."""
+    """Write candidates to the folder ``output``: a database with a line for each, and numbered modules."""
     import tvm
     from tvm.s_tir import meta_schedule as ms
 

@@ -1,4 +1,4 @@
-"""Worker processes that outlive what they run: a crash or a time-out costs one candidate and a restart."""
+"""A pool of worker processes that survives its jobs: a crash or time-out costs one candidate and a restart."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import tvm_memopt
 
 
 class Request(TypedDict, total=False):
-    """What a worker is asked; ``job`` says which of the other keys count. ``timing``: the fields of Timing."""
+    """A request to a worker. ``job`` determines which of the other keys are used. ``timing``: the fields of Timing."""
 
     job: str
     module: str
@@ -37,7 +37,7 @@ class Request(TypedDict, total=False):
 
 
 class Reply(TypedDict, total=False):
-    """What a worker answers: the result of its job, or ``error``."""
+    """A worker's reply: the result of its job, or ``error``."""
 
     ready: bool
     error: str
@@ -49,13 +49,13 @@ class Reply(TypedDict, total=False):
 
 COMMAND = (sys.executable, "-m", "tvm_memopt.cost_model.measure.worker")
 _START_SECONDS = 180.0
-_USES = 500  # LLVM and TVM keep a little of every module
+_USES = 500  # jobs until a process is restarted, because LLVM and TVM retain a little memory per module
 
 
 class WorkerPool:
-    """``workers`` processes that answer requests; each reply is a result, or has the key "error" with its cause.
+    """A pool of ``workers`` processes. Each reply is a result, or has the key "error" with its cause.
 
-    A context manager: leaving it ends all processes at once.
+    A context manager: leaving it ends all processes immediately.
     """
 
     def __init__(self, workers: int = 1, timeout: float = 30.0, command: Sequence[str] = COMMAND) -> None:
@@ -76,13 +76,13 @@ class WorkerPool:
         self.close()
 
     def submit(self, request: Request) -> Future[Reply]:
-        """The reply to come; a request may name its own "timeout" in seconds."""
+        """Submit a request, which may set its own "timeout" in seconds. Returns a future of the reply."""
         future: Future[Reply] = Future()
         self._requests.put((request, future))
         return future
 
     def close(self) -> None:
-        """End all processes; replies still due are errors."""
+        """End all processes. Pending replies become errors."""
         self._closed.set()
         for _ in self._threads:
             self._requests.put(None)
@@ -99,7 +99,7 @@ class WorkerPool:
                 continue
             try:
                 reply = process.ask(request, float(request.get("timeout", self.timeout)))
-            except Exception as error:  # a pool that stops serving would leave its caller waiting
+            except Exception as error:  # otherwise the caller would wait forever
                 process.end()
                 reply = {"error": f"{type(error).__name__}: {error}"}
             future.set_result({"error": "interrupted"} if self._closed.is_set() else reply)
@@ -107,7 +107,7 @@ class WorkerPool:
 
 
 class _Process:
-    """One process, started when first asked and again after each end."""
+    """One process, started on the first request and restarted after each exit."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command, self._uses, self._unread = command, 0, b""
@@ -136,7 +136,7 @@ class _Process:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
-            start_new_session=True,  # Ctrl-C is for the parent, which then ends its workers
+            start_new_session=True,  # only the parent receives Ctrl-C, and then ends its workers
         )  # fmt: skip
         self._uses, self._unread = 0, b""
         reply = self._read(_START_SECONDS)
@@ -166,7 +166,7 @@ class _Process:
         return f"the worker process {how}"
 
     def end(self) -> None:
-        """Kill the process, if there is one."""
+        """Kill the process, if it is running."""
         process, self._process = self._process, None
         if process is None:
             return

@@ -1,1 +1,1 @@
-"""The graph network: its layers, losses, training, checkpoints and predictions."""
+"""The graph network: layers, losses, training, checkpoints and predictions."""

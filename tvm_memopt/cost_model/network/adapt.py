@@ -1,4 +1,4 @@
-"""Level 1 brought to the kernels of real models: fine-tuned on those of measured models before level 2 is trained."""
+"""Fine-tuning of level 1 on the kernels of measured models, before level 2 is trained."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def adapted(
     level1: Trained, samples: Sequence[NetworkSample], valid: Sequence[NetworkSample] = (), epochs: int = 40,
     seed: int = 0,
 ) -> Trained:  # fmt: skip
-    """A copy of ``level1`` trained on the kernels of ``samples``, each with the median seconds of its calls.
+    """Train a copy of ``level1`` on the kernels of ``samples``. A kernel's time is the median over its calls.
 
-    ``valid``: decide which epoch is kept, the untouched network among them; without them the last is.
-    Raises MemoptError where no call was measured.
+    ``valid``: samples that decide which epoch is kept, or the initial network; without them the last epoch is kept.
+    Raises MemoptError if no call was measured.
     """
     graphs, seconds = _kernels(samples)
     prepared = prepare(graphs, level1.normalization)
@@ -55,7 +55,7 @@ def adapted(
 
 
 def _kernels(samples: Sequence[NetworkSample]) -> tuple[Graphs, np.ndarray]:
-    """All kernels that were measured, and the seconds of each."""
+    """All measured kernels, and their seconds."""
     graphs, seconds = [], []
     for sample in samples:
         times = [sample.calls.seconds[sample.calls.kernels == number] for number in range(len(sample.calls.names))]
@@ -69,5 +69,5 @@ def _kernels(samples: Sequence[NetworkSample]) -> tuple[Graphs, np.ndarray]:
 
 
 def _error(trained: Trained, prepared: Prepared, seconds: np.ndarray) -> float:
-    """Mean distance of the logarithms: halves and doubles count alike."""
+    """Mean absolute error of ln seconds, so that halving and doubling count alike."""
     return float(np.abs(np.log(trained.predict_prepared(prepared)[0] / seconds)).mean())

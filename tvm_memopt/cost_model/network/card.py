@@ -1,4 +1,4 @@
-"""The card of a checkpoint, for people: how it was made and how it did on programs that it never saw."""
+"""The model card of a checkpoint: how it was trained and its metrics on held-out programs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ _COLUMNS = {
 
 
 class Card(TypedDict, total=False):
-    """How a network was made and how it did, as JSON has it. ``programs`` and ``candidates`` of each part, ``metrics``
-    by part, ``settings`` those of training.Settings, ``curves`` a training.Curve for each epoch."""
+    """How a network was trained, and its results, as a JSON object.
+
+    ``programs``, ``candidates``: counts by part. ``metrics``: by part. ``settings``: fields of training.Settings.
+    ``curves``: a training.Curve for each epoch.
+    """
 
     settings: dict[str, Any]
     programs: dict[str, int]
@@ -24,7 +27,7 @@ class Card(TypedDict, total=False):
 
 
 def card_text(card: Card, target: str, feature_version: int, command: str) -> str:
-    """Markdown of a card as training.train makes it. ``command``: the line that made the checkpoint."""
+    """Format the card that training.train makes as Markdown. ``command``: the command that made the checkpoint."""
     programs, candidates, settings = card["programs"], card["candidates"], card["settings"]
     shape = settings["architecture"]
     lines = [

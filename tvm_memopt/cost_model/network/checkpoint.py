@@ -1,4 +1,4 @@
-"""A trained network on disk: one .npz file of arrays with a header in JSON, checked when it is read. Numpy only."""
+"""A trained network on disk: one .npz file of arrays with a JSON header, validated on reading. Needs only numpy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from tvm_memopt.cost_model.network.normalization import Normalization
 from tvm_memopt.errors import MemoptError
 
 FORMAT = "memopt-cost-model/1"
-_IGNORED = ("num-cores", "tag", "keys")  # of a target: times are those of one kernel thread
+_IGNORED = ("num-cores", "tag", "keys")  # target attributes to ignore: times are those of one kernel thread
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """``architecture``: fields of gcn.Architecture; ``weights``: by parameter name; ``target``: JSON that the data was
-    measured for; ``card``: how it was made, its metrics and curves."""
+    """A trained network as arrays.
+
+    ``architecture``: fields of gcn.Architecture. ``weights``: by parameter name. ``target``: JSON of the target the
+    data was measured for. ``card``: how the network was trained, its metrics and curves.
+    """
 
     architecture: dict[str, Any]
     weights: dict[str, np.ndarray]
@@ -42,7 +45,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "target": checkpoint.target,
         "card": checkpoint.card,
     }
-    # Values of no type: numpy.savez has keywords of other types beside the arrays.
+    # Any, because numpy.savez also has keywords of other types.
     arrays: dict[str, Any] = {f"weight/{name}": values for name, values in checkpoint.weights.items()}
     arrays |= {f"mean/{name}": values for name, values in checkpoint.normalization.means.items()}
     arrays |= {f"deviation/{name}": values for name, values in checkpoint.normalization.deviations.items()}
@@ -51,9 +54,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path, target: str | None = None) -> Checkpoint:
-    """Read a checkpoint. ``target``: JSON of the target it is to serve; None: any.
+    """Read a checkpoint. ``target``: JSON of the required target, or None for any.
 
-    Raises MemoptError for a file that is missing, damaged, or of another format, feature version or target.
+    Raises MemoptError if the file is missing, damaged, or of another format, feature version or target.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -67,12 +70,12 @@ def load_checkpoint(path: Path, target: str | None = None) -> Checkpoint:
     except OSError as error:
         raise MemoptError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        what = "not a numpy archive" if "pickle" in str(error) else str(error)  # numpy would advise to load it unsafely
-        raise MemoptError(f"{path}: is no checkpoint or a damaged one: {what}") from error
+        what = "not a numpy archive" if "pickle" in str(error) else str(error)  # numpy's message advises unsafe loading
+        raise MemoptError(f"{path}: is not a checkpoint, or is damaged: {what}") from error
 
 
 def same_target(one: str, other: str) -> bool:
-    """Whether two targets, in JSON, stand for the same code: cores are not compared."""
+    """Whether two targets, in JSON, produce the same code. The number of cores is ignored."""
     return _essence(one) == _essence(other)
 
 

@@ -1,4 +1,4 @@
-"""What the trainings of small networks have in common."""
+"""Training helpers shared by the small networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def descend(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, norm: float = 1.0) -> None:
-    """One step along the gradient of ``loss``, cut to a length of ``norm``."""
+    """Take one step along the gradient of ``loss``, clipped to a norm of ``norm``."""
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), norm)
@@ -21,9 +21,9 @@ def train_keeping_best(
     network: nn.Module, epochs: int, train: Callable[[], None], judge: Callable[[], float] | None,
     untouched: bool = False,
 ) -> None:  # fmt: skip
-    """Call ``train`` once an epoch, and leave ``network`` with the weights that ``judge`` gave the least number.
+    """Call ``train`` once per epoch, and leave ``network`` with the weights for which ``judge`` returned least.
 
-    ``judge``: None: the last epoch's; ``untouched``: the weights at the start may win too.
+    ``judge``: None keeps the weights of the last epoch. ``untouched``: the initial weights are candidates too.
     """
     network.eval()
     best = judge() if judge is not None and untouched else float("inf")

@@ -6,21 +6,21 @@ With h⁰ the embedding of a node's features, for l = 1 … L and every node n o
     m_r  = mean and sum over r-edges (s → n) of  σ(gate) ⊙ W_r^l h_s^{l-1} + shift
     h_n^l = h_n^{l-1} + MLP_t^l(LayerNorm(h_n^{l-1}) ‖ m_1 ‖ … ‖ m_R)
 
-Each of the five edge types is a relation forwards and another one backwards. The read-out is a sum over layers
-inside, and over nodes outside, since time is additive over the parts of a program:
+Each of the five edge types gives one relation forwards and another backwards. The read-out sums over layers inside
+the exponential and over nodes outside it, since time is additive over the parts of a program:
 
     c_nk = ln(count k of n) + skip_tk(h_n⁰) + Σ_l w_tk^l · h_n^l
-    c_ek = ln(count k of e) + MLP_rk(v ‖ h_statement^L)     of each edge e that moves data: reads, writes, feeds
+    c_ek = ln(count k of e) + MLP_rk(v ‖ h_statement^L)     for each edge e that moves data: reads, writes, feeds
     seconds = Σ_n Σ_k exp(c_nk) + Σ_e Σ_k exp(c_ek)
 
-where the counts are those of normalization.TERMS, such as points, vectors and cache lines, and exp of the rest is the
-price of one. ``skip`` is a network that no edge reaches. The rank score is minus the logarithm of such a sum with
-prices corrected by a second set of weights, which starts at nought.
+The counts are those of normalization.TERMS, such as points, vectors and cache lines; the exponential of the other
+terms is the price of one count. ``skip`` depends only on a node's own features. The rank score is minus the logarithm
+of such a sum with prices corrected by a second set of weights, initialised to zero.
 
-After Singh, Hegarty, Leather and Steiner, "A Graph Neural Network-Based Performance Model for Deep Learning
-Applications", MAPS 2022, of which stages as nodes, convolutions along data flow, sums over all layers and the loss are
-taken, and, for priced counts, Adams et al., "Learning to Optimize Halide with Tree Search and Random Programs",
-SIGGRAPH 2019. Loops and buffers as nodes and edge values are this package's.
+Stages as nodes, convolutions along data flow, sums over all layers and the loss are from Singh, Hegarty, Leather and
+Steiner, "A Graph Neural Network-Based Performance Model for Deep Learning Applications", MAPS 2022. Priced counts are
+from Adams et al., "Learning to Optimize Halide with Tree Search and Random Programs", SIGGRAPH 2019. Loops and buffers
+as nodes, and edge values, are specific to this package.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from tvm_memopt.cost_model.features.columns import EDGE_COLUMNS, NODE_COLUMNS, S
 from tvm_memopt.cost_model.network.normalization import EDGE_TERMS, Batch
 
 EDGES = ("full", "values", "none")
-"""Kinds of edges: as above; without the term W h of the neighbour; no edges at all. The last two are ablations."""
+"""Edge variants: as above; without the term W h of the neighbour; no edges. The last two are for ablation."""
 
-# ln seconds of one of each of TERMS, before training: about what a core of 3 GHz needs
+# Initial ln seconds of one unit of each of TERMS: roughly those of a 3 GHz core
 _START = {
     "statement": (-22.0, -22.0, -21.0, -22.0, -22.0, -22.0, -21.0, -20.0, -19.5, -19.0, -16.0),
     "loop": (-22.0, -20.0),
@@ -47,7 +47,8 @@ _EDGE_START = -24.0
 
 @dataclass(frozen=True)
 class Architecture:
-    """``width`` of statements, ``side_width`` of loops, buffers and messages; ``rounds``: L; ``edges``: of EDGES."""
+    """``width``: of statement embeddings. ``side_width``: of loop and buffer embeddings and messages. ``rounds``: L.
+    ``edges``: one of EDGES."""
 
     width: int = 64
     side_width: int = 32
@@ -56,19 +57,19 @@ class Architecture:
     dropout: float = 0.1
 
     def width_of(self, node_type: str) -> int:
-        """Width of a node type's embedding."""
+        """Embedding width of a node type."""
         return self.width if node_type == "statement" else self.side_width
 
 
 class Relation(nn.Module):  # type: ignore[misc]
-    """One edge type in one direction: what its values say, the same in all rounds."""
+    """One edge type in one direction. Maps edge values to a gate and a shift, shared by all rounds."""
 
     def __init__(self, columns: int, width: int) -> None:
         super().__init__()
         self.encode = nn.Sequential(nn.Linear(columns, width), nn.ReLU(), nn.Linear(width, 2 * width))
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """(gate, shift), each [edges, width], of values [edges, columns]."""
+        """(gate, shift), each [edges, width], from values [edges, columns]."""
         gate, shift = self.encode(values).chunk(2, dim=1)
         return torch.sigmoid(gate), shift
 
@@ -96,7 +97,7 @@ class Round(nn.Module):  # type: ignore[misc]
     def forward(
         self, hidden: dict[str, Tensor], ends: dict[str, Tensor], edges: dict[str, tuple[Tensor, Tensor, Tensor]]
     ) -> dict[str, Tensor]:
-        """New embeddings of all nodes; ``edges``: gate, shift and 1 / (edges into each target) by relation."""
+        """New embeddings of all nodes. ``edges``: gate, shift and 1 / (edges into each target) by relation."""
         normed = {name: self.norms[name](h) for name, h in hidden.items()}
         incoming = {name: [h] for name, h in normed.items()}
         for key in self.relations:
@@ -112,7 +113,7 @@ class Round(nn.Module):  # type: ignore[misc]
 
 
 class EdgePrices(nn.Module):  # type: ignore[misc]
-    """What data that moves along an edge costs: ln prices of its counts for both heads, [edges, 2 · terms]."""
+    """Cost of the data moved along an edge: ln prices of its counts for both heads, [edges, 2 · terms]."""
 
     def __init__(self, columns: int, shape: Architecture, terms: int) -> None:
         super().__init__()
@@ -123,15 +124,17 @@ class EdgePrices(nn.Module):  # type: ignore[misc]
         self.read_out.bias.data = torch.cat([torch.full((terms,), _EDGE_START), torch.zeros(terms)])
 
     def forward(self, values: Tensor, statements: Tensor, ends: Tensor) -> Tensor:
-        """``statements``: embeddings; ``ends``: the statement of each edge."""
+        """``values``: [edges, columns]; ``statements``: embeddings; ``ends``: the statement of each edge."""
         told = self.statement(statements).index_select(0, ends)
         prices: Tensor = self.read_out(torch.relu(self.values(values) + told))
         return prices
 
 
 class GraphNetwork(nn.Module):  # type: ignore[misc]
-    """The whole network. Input: a Batch. Output: (ln seconds, rank score), each float32 [graphs]; higher ranks are
-    better, and comparable within one program only."""
+    """The whole network. Input: a Batch. Output: (ln seconds, rank score), each float32 [graphs].
+
+    Higher rank scores are better. They are comparable only within one program.
+    """
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
@@ -166,13 +169,13 @@ class GraphNetwork(nn.Module):  # type: ignore[misc]
             self.read_out[name].bias.data = torch.cat([prices, torch.zeros_like(prices)])
 
     def shift(self, by: float) -> None:
-        """Add to all predictions of ln seconds, and to the sum behind the rank score."""
+        """Add ``by`` to all predictions of ln seconds, and to the sum behind the rank score."""
         with torch.no_grad():
             for layer in [*self.read_out.values(), *(prices.read_out for prices in self.edge_prices.values())]:
                 layer.bias[: len(layer.bias) // 2] += by
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """See the class."""
+        """Apply the network; the class describes input and output."""
         parts = self.contributions(batch)
         graph = {name: batch.graph_of[name] for name in NODE_COLUMNS}
         for key in EDGE_TERMS if self.edge_prices else ():
@@ -194,7 +197,7 @@ class GraphNetwork(nn.Module):  # type: ignore[misc]
         return found
 
     def embeddings(self, batch: Batch) -> Tensor:
-        """[graphs, width + 2]: mean of the statements' last embeddings, ln seconds and rank score of each graph."""
+        """Graph embeddings [graphs, width + 2]: mean final statement embedding, ln seconds and rank score."""
         layers, graph = self._layers(batch), batch.graph_of["statement"]
         last = layers[-1]["statement"]
         total = last.new_zeros(batch.count, last.shape[1]).index_add_(0, graph, last)
@@ -217,7 +220,7 @@ class GraphNetwork(nn.Module):  # type: ignore[misc]
         return hidden | {name: torch.relu(layer(batch.nodes[name])) for name, layer in self.embed.items()}
 
     def _edges(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor, Tensor, Tensor]]]:
-        """Ends of each relation, and its gate, shift and shares."""
+        """Edge ends of each relation, and its gate, shift and 1 / (edges into each target)."""
         ends, edges = {}, {}
         for key in _relations() if self.shape.edges != "none" else []:
             name, base = _name(key), _base(key)
@@ -239,12 +242,12 @@ def _both_heads(terms: Tensor, prices: Tensor) -> Tensor:
 
 
 def _statement_end(batch: Batch, key: tuple[str, str, str]) -> Tensor:
-    """The statement that pays for each edge: the one that stores, or loads."""
+    """The statement that bears the cost of each edge: the one that stores or loads."""
     return batch.edges[key][0 if key[1] == "writes" else 1]
 
 
 def _sum_of_exponentials(parts: list[tuple[Tensor, Tensor]], count: int) -> Tensor:
-    """ln Σ exp over the rows of each graph, [graphs, 2]; each part: values [rows, 2] and the graph of each row."""
+    """ln Σ exp over the rows of each graph, [graphs, 2]. Each part: values [rows, 2] and the graph of each row."""
     values = torch.cat([part[0] for part in parts])
     graph = torch.cat([part[1] for part in parts])
     with torch.no_grad():
@@ -261,7 +264,7 @@ def _relations() -> list[tuple[str, str, str]]:
 
 
 def _base(key: tuple[str, str, str]) -> tuple[str, str, str]:
-    """The edge type behind a relation."""
+    """The edge type of a relation."""
     source, relation, target = key
     return (target, relation.removeprefix("rev_"), source) if relation.startswith("rev_") else key
 

@@ -1,4 +1,4 @@
-"""Seconds of kernels by the network, for plans where nothing can be measured: the price of running one again."""
+"""Kernel times predicted by the network, as recomputation costs for plans where nothing can be measured."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ PRETRAINED = Path(__file__).parent / "pretrained" / "gcn.npz"
 def predicted_costs(
     kernels: Mapping[str, tirx.PrimFunc], target: tvm.target.Target, checkpoint: Path | None = None
 ) -> dict[str, float]:
-    """Predicted seconds by kernel name: ``mo.optimize(mod, target, kernel_costs=predicted_costs)``.
+    """Predict seconds by kernel name, as in ``mo.optimize(mod, target, kernel_costs=predicted_costs)``.
 
-    ``kernels``: PrimFuncs; ``checkpoint``: None is the one of the package. Kernels with symbolic dimensions or scalar
-    parameters get the roofline's seconds. Raises MemoptError where the checkpoint is missing or for another target.
+    ``kernels``: PrimFuncs by name. ``checkpoint``: None for the bundled checkpoint. Kernels with symbolic dimensions or
+    scalar parameters get the roofline estimate. Raises MemoptError if the checkpoint is missing or for another target.
     """
     path = checkpoint or PRETRAINED
     return _predicted(from_checkpoint(load_checkpoint(path, str(target)), str(path)), kernels, target)
@@ -48,9 +48,9 @@ def _predicted(trained: Trained, kernels: Mapping[str, tirx.PrimFunc], target: t
 
 
 def costs_by(checkpoint: Path | None, target: tvm.target.Target) -> KernelCosts:
-    """predicted_costs with that checkpoint, which is read once and now; ``target``: a tvm.target.Target.
+    """Bind predicted_costs to ``checkpoint``, which is read immediately and only once.
 
-    Raises MemoptError for a checkpoint that is damaged or of another target.
+    Raises MemoptError if the checkpoint is damaged or for another target.
     """
     path = checkpoint or PRETRAINED
     found = load_checkpoint(path)
@@ -63,7 +63,7 @@ def costs_by(checkpoint: Path | None, target: tvm.target.Target) -> KernelCosts:
 
 
 def _seconds(trained: Trained, mod: tvm.IRModule) -> float | None:
-    """None for a kernel that has no graph."""
+    """Predicted seconds, or None for a kernel that has no graph."""
     try:
         graphs = compressed(extract([mod]))
     except (RuntimeError, ValueError, TypeError, AttributeError):

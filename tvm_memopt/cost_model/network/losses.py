@@ -1,4 +1,4 @@
-"""What the network is trained on."""
+"""Training losses."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Where the relative error, as a function of ln ŷ/y, goes on as a line: above, since it grows as e^d, and below, since
-# it is nearly flat there: what is far too small would not be pulled up.
+# Bounds of d = ln ŷ/y outside of which the relative error continues as a straight line: above, because it grows as
+# e^d; below, because it is nearly flat there and would give no gradient to predictions that are far too small.
 _STEEP, _FLAT = 1.5, -0.7
-_NOISE = 0.01  # least spread of repeats that is believed
+_NOISE = 0.01  # smallest spread of repeats that is taken at face value
 
 
 def trust(spread: Tensor) -> Tensor:
-    """β: 1 / (spread of the repeats), the least spread being 1 %, scaled to at most 1."""
+    """β: 1 / (spread of the repeats), with spreads below 1 % raised to 1 %, scaled to at most 1."""
     return _NOISE / spread.clamp(min=_NOISE)
 
 
 def relative_error_loss(
     predicted: Tensor, seconds: Tensor, fastest: Tensor, spread: Tensor, emphasis: float = 1.0
 ) -> Tensor:
-    """Mean of ξ·α·β over candidates, the paper's loss (see gcn.py for the paper).
+    """Mean of ξ·α·β over candidates, the loss of Singh et al. (reference in gcn.py).
 
-    ξ = |ŷ/y − 1|, continued as lines in ln ŷ/y outside of −0.7 to 1.5; α = (y_fastest / y)^emphasis, in the paper with
-    emphasis 1; β = trust. ``predicted``: ln ŷ; ``seconds``: y; ``fastest``: least y of the program; all [candidates].
+    ξ = |ŷ/y − 1|, continued linearly in ln ŷ/y outside of −0.7 to 1.5. α = (y_fastest / y)^emphasis; the paper uses
+    emphasis 1. β = trust(spread). ``predicted``: ln ŷ; ``seconds``: y; ``fastest``: least y of the program; all
+    [candidates].
     """
     distance = predicted - torch.log(seconds)
     inside = distance.clamp(_FLAT, _STEEP)
@@ -33,9 +34,10 @@ def relative_error_loss(
 
 
 def ranking_loss(score: Tensor, seconds: Tensor, program: Tensor) -> Tensor:
-    """Mean over pairs of one program of w·ln(1 + exp(−(s_i − s_j))), where i is faster and w = min(|ln y_j/y_i|, 1).
+    """Mean of w·ln(1 + exp(−(s_i − s_j))) over pairs of one program, where i is faster and w = min(|ln y_j/y_i|, 1).
 
-    A pair that is as good as equal counts little. ``score``, ``seconds``: [candidates]; ``program``: int64.
+    Pairs with nearly equal times have little weight. ``score``, ``seconds``: [candidates]; ``program``: int64
+    [candidates].
     """
     logarithm = torch.log(seconds)
     gap = logarithm[None, :] - logarithm[:, None]

@@ -1,4 +1,4 @@
-"""How good predictions are: the same figures for every model. Numpy only."""
+"""Prediction metrics, the same for every model. Needs only numpy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ BEST = 5
 
 @dataclass(frozen=True)
 class Metrics:
-    """``mean_error``, ``median_error``: of |ŷ/y − 1| over candidates; ``r2``: of ln seconds over all candidates;
-    the others are means over programs: ``pairwise``: share of pairs in the right order; ``top1``, ``top5``: time of
-    the program's fastest candidate / that of the fastest of those predicted to be the best 1 or 5."""
+    """Prediction metrics.
+
+    ``mean_error``, ``median_error``: mean and median of |ŷ/y − 1| over candidates. ``r2``: R² of ln seconds over all
+    candidates. The others are means over programs. ``pairwise``: share of pairs in the right order. ``top1``,
+    ``top5``: time of the program's fastest candidate divided by the time of the fastest among the 1 or 5 candidates
+    predicted best.
+    """
 
     mean_error: float
     median_error: float
@@ -23,12 +27,16 @@ class Metrics:
     top5: float
 
     def document(self) -> dict[str, float]:
-        """As a dictionary."""
+        """The metrics as a dictionary."""
         return asdict(self)
 
 
 def measure(predicted: np.ndarray, score: np.ndarray, seconds: np.ndarray, program: np.ndarray) -> Metrics:
-    """``predicted``: seconds; ``score``: higher is better; ``program``: its number."""
+    """Compute all metrics.
+
+    ``predicted``, ``seconds``: predicted and measured seconds. ``score``: rank scores, higher is better. ``program``:
+    program number. All [candidates].
+    """
     errors = relative_errors(predicted, seconds)
     truth, guess = np.log(seconds), np.log(predicted)
     r2 = 1.0 - float(((guess - truth) ** 2).sum() / max(((truth - truth.mean()) ** 2).sum(), 1e-30))
@@ -44,7 +52,7 @@ def relative_errors(predicted: np.ndarray, seconds: np.ndarray) -> np.ndarray:
 
 
 def ranking(score: np.ndarray, seconds: np.ndarray) -> tuple[float, float, float]:
-    """Pairwise accuracy, top-1 and top-5 of the candidates of one program; equal scores are half right."""
+    """Pairwise accuracy, top-1 and top-5 for the candidates of one program. Equal scores count as half right."""
     first, second = np.triu_indices(len(seconds), 1)
     faster = np.sign(seconds[second] - seconds[first])
     agreed = (faster * np.sign(score[first] - score[second]) + 1.0) / 2.0

@@ -1,13 +1,13 @@
-"""Level 2: the time of each kernel in its place in a model, and of the whole.
+"""Level 2 of the performance model: the time of each kernel call in a whole model, and of the model.
 
-Nodes are kernel calls with the embedding and the time that the graph network of level 1 gives their kernel; edges are
-tensors, with the bytes that flow and the bytes that other calls moved meanwhile, which is what a cache has lost. With
+Nodes are kernel calls, with the embedding and the time that the level-1 graph network gives their kernel. Edges are
+tensors, with the bytes that flow and the bytes that other calls moved in between, which measure cache eviction. With
 h⁰ the embedding of a call, and for l = 1 … L
 
     h^l = h^{l-1} + MLP(LayerNorm(h^{l-1}) ‖ m_read ‖ m_written),   m = mean over tensors of σ(gate) ⊙ W h + shift
     seconds of call n = seconds of its kernel by level 1 · exp(w · [h⁰ ‖ … ‖ h^L] + b)
 
-and the model takes the sum. An untrained network gives the times of level 1.
+and the time of the model is the sum. An untrained network returns the level-1 times.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LIMIT = 6.0
 
 @dataclass(frozen=True)
 class CallBatch:
-    """``calls``: float32 [calls, columns]; ``base``: ln seconds by level 1; ``edges``: int64 [2, edges]."""
+    """``calls``: float32 [calls, columns]; ``base``: ln seconds of level 1; ``edges``: int64 [2, edges]."""
 
     calls: Tensor
     base: Tensor
@@ -42,7 +42,7 @@ class CallBatch:
 
 
 class CallNetwork(nn.Module):  # type: ignore[misc]
-    """The network of this module. Input: a CallBatch; output: ln seconds, float32 [calls]."""
+    """The level-2 network. Input: a CallBatch; output: ln seconds, float32 [calls]."""
 
     def __init__(self, columns: int, width: int = 32, rounds: int = 2) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class CallNetwork(nn.Module):  # type: ignore[misc]
         nn.init.zeros_(self.read_out.bias)
 
     def forward(self, batch: CallBatch) -> Tensor:
-        """See the class."""
+        """Apply the network; the class describes input and output."""
         hidden = self.embed(batch.calls)
         layers = [hidden]
         for number in range(self.rounds):
@@ -96,17 +96,20 @@ class TrainedCalls:
             return np.asarray(np.exp(logarithms.double().numpy()))
 
     def checkpoint(self) -> Checkpoint:
-        """What is written to disk; the level-1 network has a checkpoint of its own."""
+        """The checkpoint of this network. The level-1 network has its own."""
         weights = {name: value.numpy() for name, value in self.network.state_dict().items()}
         shape = {"kind": KIND, "columns": self.network.columns, "width": self.network.width}
         return Checkpoint({**shape, "rounds": self.network.rounds}, weights, self.normalization, self.level1.target)
 
 
 def from_call_checkpoint(level1: Trained, checkpoint: Checkpoint, where: str) -> TrainedCalls:
-    """On top of the network that it was trained with. Raises MemoptError, naming ``where``, for what does not fit."""
+    """Load a level-2 checkpoint on top of the level-1 network it was trained with.
+
+    Raises MemoptError, naming ``where``, if the checkpoint does not fit.
+    """
     shape = dict(checkpoint.architecture)
     if shape.pop("kind", None) != KIND:
-        raise MemoptError(f"{where}: is no checkpoint of whole models, but one of single kernels")
+        raise MemoptError(f"{where}: is a checkpoint of single kernels, expected one of whole models")
     try:
         network = CallNetwork(**shape)
         network.load_state_dict({name: torch.from_numpy(values) for name, values in checkpoint.weights.items()})
@@ -116,7 +119,7 @@ def from_call_checkpoint(level1: Trained, checkpoint: Checkpoint, where: str) ->
 
 
 def kernel_seconds(level1: Trained, sample: NetworkSample) -> np.ndarray:
-    """Seconds of each call by level 1 alone, wherever it stands."""
+    """Seconds of each call by level 1 alone, independent of its position in the model."""
     return np.asarray(level1.predict(sample.graphs)[0][sample.calls.kernels])
 
 
@@ -124,9 +127,10 @@ def train_calls(
     level1: Trained, samples: Sequence[NetworkSample], valid: Sequence[NetworkSample] = (), epochs: int = 200,
     seed: int = 0,
 ) -> TrainedCalls:  # fmt: skip
-    """A network trained on measured models; ``valid``: decide which epoch is kept, without them the last is.
+    """Train a level-2 network on measured models.
 
-    The loss is the relative error of the calls, and that of the whole model beside it.
+    ``valid``: models that decide which epoch is kept; without them the last is. The loss combines the relative errors
+    of the calls and of the whole model.
     """
     if not samples:
         raise MemoptError("there is no measured model to train on")

@@ -1,6 +1,6 @@
-"""Features standardised over the training programs, and graphs as tensors.
+"""Standardisation of features over the training programs, and graphs as tensors.
 
-A change of what is made of the features here makes old checkpoints wrong: it needs a new checkpoint.FORMAT.
+A change to the feature transformation invalidates old checkpoints and requires a new checkpoint.FORMAT.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 LIMIT = 6.0
-"""Standard deviations at which a feature is cut off: what no training program showed must not explode."""
+"""Features are clipped at this many standard deviations, so that values unseen in training stay bounded."""
 
 TERMS = {
     "statement": (
@@ -27,14 +27,14 @@ TERMS = {
     "loop": ("iterations", "starts"),
     "buffer": ("bytes filled", "realisations"),
 }  # fmt: skip
-"""What a node's time may grow with: counts that the network finds a price for."""
+"""Counts that a node's time may grow with. The network predicts a price for each."""
 
 EDGE_TERMS: dict[EdgeType, tuple[str, ...]] = {
     ("buffer", "is_read_by", "statement"): ("nbytes", "unique_lines"),
     ("statement", "writes", "buffer"): ("nbytes", "unique_lines"),
     ("statement", "feeds", "statement"): ("nbytes",),
 }
-"""The same of edges, as columns: bytes and lines move along them."""
+"""The same for edges, as columns: bytes and cache lines moved along them."""
 
 _RATIOS: dict[str | EdgeType, dict[str, str]] = {
     "statement": {
@@ -45,30 +45,30 @@ _RATIOS: dict[str | EdgeType, dict[str, str]] = {
     ("statement", "writes", "buffer"): {"nbytes": "unique_nbytes", "unique_lines": "unique_nbytes"},
     ("statement", "feeds", "statement"): {"consumed_nbytes": "realisation_nbytes", "read_nbytes": "nbytes"},
 }
-"""Columns that say more as a share of another: bytes fetched an iteration, reuse, lines that are used in full."""
+"""Columns replaced by their ratio to another column: bytes fetched per iteration, reuse, use of cache lines."""
 
 
 def key_name(key: str | EdgeType) -> str:
-    """A node or edge type as one word."""
+    """The name of a node or edge type as one word."""
     return key if isinstance(key, str) else "__".join(key)
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """Mean and deviation of each column of compressed values, float32, by the key_name of node and edge types."""
+    """Mean and standard deviation of each column of compressed values, float32, by key_name of node and edge types."""
 
     means: dict[str, np.ndarray]
     deviations: dict[str, np.ndarray]
 
     def apply(self, key: str | EdgeType, values: np.ndarray) -> np.ndarray:
-        """Standardised columns of one type, cut off at LIMIT deviations."""
+        """Standardise the columns of one type and clip them at LIMIT standard deviations."""
         name = key_name(key)
         scaled = (values - self.means[name]) / self.deviations[name]
         return np.asarray(np.clip(scaled, -LIMIT, LIMIT, out=scaled))
 
 
 def fit_normalization(graphs: Graphs) -> Normalization:
-    """From compressed training graphs; columns that never change become 0."""
+    """Fit a normalisation to compressed training graphs. Constant columns become 0."""
     means, deviations = {}, {}
     graphs = with_ratios(graphs)
     tables = {**{key_name(k): v for k, v in graphs.nodes.items()}}
@@ -84,11 +84,12 @@ def fit_normalization(graphs: Graphs) -> Normalization:
 
 @dataclass(frozen=True)
 class Batch:
-    """Graphs as one block-diagonal graph of tensors.
+    """Several graphs joined into one disconnected graph, as tensors.
 
-    ``nodes[type]``: float32 [count, columns], standardised; ``terms[type]``: float32 [count, TERMS], natural
-    logarithms of the counts that TERMS names; ``graph_of[type]``: int64 [count]; ``edges``: int64 [2, count];
-    ``edge_values``: float32 [count, columns]; ``edge_terms``: as ``terms``, of EDGE_TERMS; ``count``: graphs.
+    ``nodes[type]``: float32 [nodes, columns], standardised. ``terms[type]``: float32 [nodes, TERMS], natural
+    logarithms of the counts in TERMS. ``graph_of[type]``: int64 [nodes], the graph of each node. ``edges[type]``: int64
+    [2, edges]. ``edge_values[type]``: float32 [edges, columns]. ``edge_terms``: as ``terms``, for EDGE_TERMS.
+    ``count``: the number of graphs.
     """
 
     nodes: dict[str, torch.Tensor]
@@ -102,14 +103,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Graphs with standardised values, and the ``terms`` of each node: what batches are cut from."""
+    """Graphs with standardised values and the ``terms`` of each node, from which batches are taken."""
 
     graphs: Graphs
     terms: dict[str, np.ndarray]
     edge_terms: dict[EdgeType, np.ndarray]
 
     def select(self, wanted: np.ndarray) -> Prepared:
-        """The graphs of those numbers, in that order."""
+        """The graphs with these indices, in this order."""
         rows = {name: rows_of_graphs(starts, wanted) for name, starts in self.graphs.node_starts.items()}
         terms = {name: values[rows[name]] for name, values in self.terms.items()}
         starts = self.graphs.edge_starts
@@ -117,7 +118,7 @@ class Prepared:
         return Prepared(self.graphs.select(wanted), terms, edge_terms)
 
     def batch(self, wanted: np.ndarray | None = None, device: str = "cpu") -> Batch:
-        """The graphs of those numbers; all of them for None."""
+        """A batch of the graphs with these indices, or of all graphs for None."""
         import torch
 
         if wanted is not None:
@@ -139,7 +140,7 @@ class Prepared:
 
 
 def _terms(name: str, graphs: Graphs) -> list[np.ndarray]:
-    """Binary logarithms of the counts of TERMS; a count of none stands as one."""
+    """Binary logarithms of the counts in TERMS. A count of 0 is treated as 1."""
     column = dict(zip(NODE_COLUMNS[name], graphs.nodes[name].T, strict=True))
     if name == "loop":
         return [column["outer_iterations"] + column["extent"], column["outer_iterations"]]
@@ -160,7 +161,7 @@ def _terms(name: str, graphs: Graphs) -> list[np.ndarray]:
 
 
 def with_ratios(graphs: Graphs) -> Graphs:
-    """Compressed graphs with the columns of _RATIOS divided, which is a difference of logarithms."""
+    """Replace the columns in _RATIOS of compressed graphs by ratios, which are differences of logarithms."""
     nodes, values = dict(graphs.nodes), dict(graphs.edge_values)
     for key, ratios in _RATIOS.items():
         table = (graphs.nodes[key] if isinstance(key, str) else graphs.edge_values[key]).copy()
@@ -175,7 +176,7 @@ def with_ratios(graphs: Graphs) -> Graphs:
 
 
 def prepare(graphs: Graphs, normalization: Normalization) -> Prepared:
-    """Compressed graphs made fit for the network."""
+    """Convert compressed graphs to the network's input."""
     terms = {name: np.float32(log(2.0)) * np.stack(_terms(name, graphs), axis=1) for name in TERMS}
     edge_terms = {
         key: np.float32(log(2.0)) * graphs.edge_values[key][:, [EDGE_COLUMNS[key].index(name) for name in names]]

@@ -1,4 +1,4 @@
-"""A network that goes on learning while a tuner measures: one object for all programs of a search."""
+"""A network that keeps learning while a tuner measures: one object for all programs of a search."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ from tvm_memopt.cost_model.network.training import calibrate
 
 @dataclass(frozen=True)
 class OnlineSettings:
-    """``steps`` of gradient descent after each round, on ``batch`` candidates each, half of them of the newest program.
-    ``cold_steps``: the same without a pre-trained network; ``cold_samples``: candidates before it is believed then;
-    ``anchor``: pull towards the pre-trained weights; ``emphasis``, ``ranking``: as in training.Settings."""
+    """Settings of online learning.
+
+    ``steps``: gradient steps after each round, on ``batch`` candidates each, half of them from the newest program.
+    ``cold_steps``: the same without a pre-trained network. ``cold_samples``: measured candidates required before an
+    untrained network's predictions are used. ``anchor``: pull towards the pre-trained weights. ``emphasis``,
+    ``ranking``: as in training.Settings.
+    """
 
     steps: int = 30
     cold_steps: int = 80
@@ -38,7 +42,7 @@ class OnlineSettings:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Batches are small: more threads would wait for each other, busily, and beside what is being timed."""
+    """Use one torch thread. With small batches, more threads would busy-wait and disturb the timing of candidates."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -47,25 +51,27 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-_FAILED = 10.0  # a candidate that failed is ranked as if it took so many times what the slowest did
+_FAILED = 10.0  # a failed candidate is ranked as if it took this many times as long as the slowest
 
 
 @dataclass
 class _Measured:
-    """Candidates of one program with their times, infinite where they failed."""
+    """Candidates of one program and their times. Failures have an infinite time."""
 
     graphs: list[Graphs] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     @property
     def known(self) -> list[float]:
-        """The times that are."""
+        """Measured times, failures left out."""
         return [seconds for seconds in self.seconds if np.isfinite(seconds)]
 
 
 class OnlineLearner:
-    """Predictions of relative speed that follow the measurements. ``trained``: the network to start from; None:
-    one is made from the first measurements."""
+    """Predictions of relative speed that are updated with each measurement.
+
+    ``trained``: the network to start from. None: a new one, made from the first measurements.
+    """
 
     def __init__(
         self, trained: Trained | None, seed: int = 0, settings: OnlineSettings | None = None, target: str = "{}"
@@ -75,16 +81,19 @@ class OnlineLearner:
         self.trained, self.pretrained = trained, trained is not None
         self.anchor = None if trained is None else copy.deepcopy(trained.network.state_dict())
         self.measured: dict[str, _Measured] = {}
-        self._fitted = 0  # candidates that the normalisation of a cold start was made from
+        self._fitted = 0  # candidates used to fit the normalisation after a cold start
 
     @property
     def count(self) -> int:
-        """Candidates with a time that were learned from."""
+        """Number of measured candidates that the network has learned from."""
         return sum(len(entry.known) for entry in self.measured.values())
 
     def predict(self, program: str, graphs: Graphs) -> np.ndarray:
-        """Scores above 0, float64 [graphs]: about 1 for what is as fast as the program's best so far, 2 for twice as
-        fast. Random until a network without pre-training has seen enough. ``graphs``: compressed."""
+        """Predict positive scores, float64 [graphs], of compressed ``graphs``.
+
+        A score is about 1 for a candidate as fast as the program's best so far, and 2 for one twice as fast. Scores of
+        a network without pre-training are random until it has seen enough candidates.
+        """
         if self.trained is None or (not self.pretrained and self.count < self.settings.cold_samples):
             return self.rng.uniform(0.01, 1.0, len(graphs))
         with _one_thread():
@@ -95,7 +104,7 @@ class OnlineLearner:
         return np.asarray(np.exp(np.clip(own - reference, -60.0, 3.0)))
 
     def learn(self, program: str, graphs: Graphs, seconds: np.ndarray) -> None:
-        """Take up a round of measurements; ``graphs``: compressed, ``seconds``: infinite where a candidate failed."""
+        """Learn from a round of measurements. ``graphs``: compressed; ``seconds``: infinite for failed candidates."""
         if len(seconds) == 0:
             return
         entry = self.measured.setdefault(program, _Measured())
@@ -103,14 +112,15 @@ class OnlineLearner:
         entry.seconds += [float(s) for s in seconds]
         if not entry.known:
             return
-        with _one_thread(), torch.random.fork_rng(devices=[]):  # seeded, and the caller's generator left alone
+        with _one_thread(), torch.random.fork_rng(devices=[]):  # seeded; the caller's generator is unaffected
             torch.manual_seed(self.seed * 100_003 + self.count)
             if not self.pretrained:
                 self._start_anew()
             self._descend(program)
 
     def _start_anew(self) -> None:
-        """Without pre-training: make the network when the first data are there, and again when they have doubled."""
+        """Without pre-training, create the network from the first data, and fit its normalisation again each time the
+        data has doubled."""
         if self.trained is not None and self.count < 2 * self._fitted:
             return
         graphs, seconds, _ = self._all()
@@ -123,7 +133,7 @@ class OnlineLearner:
         self._fitted = self.count
 
     def _all(self) -> tuple[Graphs, np.ndarray, np.ndarray]:
-        """All graphs of programs that have times, their seconds, and the number of each one's program in measured."""
+        """All graphs of programs with measured times, their seconds, and the index of each one's program."""
         entries = {number: entry for number, entry in enumerate(self.measured.values()) if entry.known}
         graphs = join([part for entry in entries.values() for part in entry.graphs])
         seconds = np.array([s for entry in entries.values() for s in entry.seconds])
@@ -131,7 +141,7 @@ class OnlineLearner:
         return graphs, seconds, program
 
     def _descend(self, newest: str) -> None:
-        """Some steps on candidates of the program that was measured last and as many of all."""
+        """Take some gradient steps. Half of each batch is from the newest program, half from all programs."""
         assert self.trained is not None
         graphs, seconds, program = self._all()
         ends = [(min(entry.known, default=0.0), max(entry.known, default=0.0)) for entry in self.measured.values()]

@@ -1,4 +1,4 @@
-"""A network with its normalisation: from graphs to predictions, and to and from a checkpoint."""
+"""A trained network with its normalisation: predictions for graphs, and conversion to and from checkpoints."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tvm_memopt.errors import MemoptError
 if TYPE_CHECKING:
     from tvm_memopt.cost_model.network.card import Card
 
-_NODES_AT_ONCE = 30_000  # statements, loops and buffers of one forward pass: what fits the caches' reach
+_NODES_AT_ONCE = 30_000  # statements, loops and buffers in one forward pass, chosen to fit the caches
 
 
 @dataclass
 class Trained:
-    """A network that can be asked; ``target``: JSON of what it was trained for; ``card``: as in Checkpoint."""
+    """A network ready for prediction. ``target``: JSON of the target it was trained for; ``card``: as in Checkpoint."""
 
     network: GraphNetwork
     normalization: Normalization
@@ -31,11 +31,11 @@ class Trained:
     card: Card
 
     def predict(self, graphs: Graphs) -> tuple[np.ndarray, np.ndarray]:
-        """(seconds, rank score) of compressed graphs, float64 [graphs] each."""
+        """Predict (seconds, rank score) of compressed graphs, float64 [graphs] each."""
         return self.predict_prepared(prepare(graphs, self.normalization))
 
     def predict_prepared(self, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
-        """The same, of graphs already standardised."""
+        """Like predict, for graphs that are already standardised."""
         found = [self.network(batch) for batch in self._batches(prepared)]
         if not found:
             return np.zeros(0), np.zeros(0)
@@ -43,12 +43,12 @@ class Trained:
         return np.exp(seconds), score
 
     def embed(self, graphs: Graphs) -> np.ndarray:
-        """Embeddings as of GraphNetwork.embeddings, float32 [graphs, width + 2]."""
+        """Embeddings as in GraphNetwork.embeddings, float32 [graphs, width + 2]."""
         prepared = prepare(graphs, self.normalization)
         return np.asarray(torch.cat([self.network.embeddings(batch) for batch in self._batches(prepared)]).cpu())
 
     def checkpoint(self) -> Checkpoint:
-        """What is written to disk."""
+        """The checkpoint of this network."""
         weights = {name: value.detach().cpu().numpy() for name, value in self.network.state_dict().items()}
         return Checkpoint(asdict(self.network.shape), weights, self.normalization, self.target, self.card)
 
@@ -62,7 +62,7 @@ class Trained:
 
 
 def from_checkpoint(checkpoint: Checkpoint, where: str) -> Trained:
-    """The network of a checkpoint. Raises MemoptError, naming ``where``, for weights that do not fit."""
+    """Build the network of a checkpoint. Raises MemoptError, naming ``where``, if the weights do not fit."""
     try:
         network = GraphNetwork(Architecture(**checkpoint.architecture))
         network.load_state_dict({name: torch.from_numpy(values) for name, values in checkpoint.weights.items()})
@@ -73,7 +73,7 @@ def from_checkpoint(checkpoint: Checkpoint, where: str) -> Trained:
 
 
 def _pieces(starts: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Runs of graphs of about _NODES_AT_ONCE nodes; ``starts``: nodes before each graph, and in all."""
+    """Ranges of graphs with about _NODES_AT_ONCE nodes. ``starts``: nodes before each graph, and in total."""
     first = 0
     while first < len(starts) - 1:
         last = int(np.searchsorted(starts, starts[first] + _NODES_AT_ONCE, side="right")) - 1

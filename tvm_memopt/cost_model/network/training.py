@@ -1,4 +1,4 @@
-"""Training of the graph network: seeded, resumable, ended early by programs that are held out."""
+"""Training of the graph network: seeded, resumable, with early stopping on held-out programs."""
 
 from __future__ import annotations
 
@@ -32,9 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """``programs_at_once`` x ``per_program`` candidates make a batch; ``emphasis``: of fast candidates, in the loss;
-    ``ranking``: weight of the ranking loss; ``averaging``: decay of the averaged weights, which are the ones kept;
-    ``patience``: epochs without a better held-out loss; ``shares``, ``split_seed``, ``fold``: see split_programs."""
+    """Training settings.
+
+    ``programs_at_once`` x ``per_program`` candidates make a batch. ``emphasis``: of fast candidates in the loss.
+    ``ranking``: weight of the ranking loss. ``averaging``: decay of the averaged weights, which are the ones kept.
+    ``patience``: epochs without a better held-out loss before training stops. ``shares``, ``split_seed``, ``fold``: see
+    split_programs.
+    """
 
     seed: int = 0
     epochs: int = 60
@@ -55,7 +59,7 @@ class Settings:
 
 @dataclass
 class Curve:
-    """One epoch: losses of training and of held-out programs, the latter's metrics."""
+    """One epoch: training loss, held-out loss and held-out metrics."""
 
     epoch: int
     train: float
@@ -71,15 +75,15 @@ def train(
     samples: Samples, target: str, settings: Settings, state: Path | None = None, watch: Watch | None = None,
     split: dict[str, np.ndarray] | None = None,
 ) -> Trained:  # fmt: skip
-    """A network trained on the training programs of ``samples``; its card holds settings, curves and test metrics.
+    """Train a network on the training programs of ``samples``. Its card holds settings, curves and test metrics.
 
     ``state``: file to resume from, written after each epoch and deleted at the end. ``split``: programs of each part.
-    Raises MemoptError where a part has no program, or ``state`` belongs to other data or settings.
+    Raises MemoptError if a part has no program, or if ``state`` belongs to other data or settings.
     """
     split = split or split_programs(samples.names, settings.split_seed, settings.shares, settings.fold)
     for part in ("train", "valid"):
         if len(split[part]) == 0:
-            raise MemoptError(f"no program of {len(samples.names)} falls to the {part} part: collect more programs")
+            raise MemoptError(f"none of the {len(samples.names)} programs is in the {part} part: collect more")
     run = _Run(samples, settings, split)
     run.resume(state)
     while run.epoch < settings.epochs and run.stale < settings.patience:
@@ -96,13 +100,13 @@ def train(
 
 
 def evaluate(trained: Trained, samples: Samples, wanted: np.ndarray) -> Metrics:
-    """Metrics on the candidates of those numbers, ranked by the rank score."""
+    """Metrics on the candidates numbered ``wanted``, ranked by rank score."""
     seconds, score = trained.predict(samples.graphs.select(wanted))
     return measure(seconds, score, samples.seconds[wanted], samples.program[wanted])
 
 
 def calibrate(network: GraphNetwork, prepared: Prepared, seconds: np.ndarray, wanted: np.ndarray) -> None:
-    """Shift a new network's predictions so that the median candidate is right: the start of training."""
+    """Shift a new network's predictions so that the median error in ln seconds is zero. Done before training."""
     few = wanted[:: max(1, len(wanted) // 256)]
     device = next(network.parameters()).device.type
     network.eval()
@@ -112,7 +116,7 @@ def calibrate(network: GraphNetwork, prepared: Prepared, seconds: np.ndarray, wa
 
 
 class _Run:
-    """What changes while training goes on."""
+    """The mutable state of a training run."""
 
     def __init__(self, samples: Samples, settings: Settings, split: dict[str, np.ndarray]) -> None:
         self.settings, self.split = settings, split
@@ -133,7 +137,7 @@ class _Run:
         self.curves: list[Curve] = []
 
     def one_epoch(self) -> None:
-        """Every training candidate once, then the held-out ones."""
+        """Train once on every training candidate, then evaluate the held-out ones."""
         rng = np.random.default_rng([self.settings.seed, self.epoch])
         torch.manual_seed(self.settings.seed * 100_003 + self.epoch)
         self.network.train()
@@ -149,7 +153,7 @@ class _Run:
         self._judge(float(np.mean(losses)))
 
     def _batches(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """Groups of candidates of several programs, so that there are pairs to rank."""
+        """Batches with several candidates of each of several programs, so that there are pairs to rank."""
         size, pieces = self.settings.per_program, []
         for program in self.split["train"]:
             own = rng.permutation(self.samples.of_programs([program]))
@@ -159,7 +163,7 @@ class _Run:
             yield np.concatenate([pieces[i] for i in order[start : start + self.settings.programs_at_once]])
 
     def _set_rate(self, progress: float) -> None:
-        """A short rise, then half a cosine."""
+        """Set the learning rate: a short warm-up, then half a cosine."""
         rise = min(1.0, (self.steps + 1) / 100)
         rate = self.settings.learning_rate * rise * (0.02 + 0.98 * (1 + cos(pi * min(progress, 1.0))) / 2)
         for group in self.optimizer.param_groups:
@@ -210,13 +214,13 @@ class _Run:
         return self.average
 
     def _identity(self) -> str:
-        """What a state must agree with: settings, and the data it was made from."""
+        """What a saved state must match: the settings and the data."""
         digest = hashlib.sha256(json.dumps(asdict(self.settings), sort_keys=True).encode())
         digest.update(json.dumps(self.samples.names).encode() + self.samples.seconds.tobytes())
         return digest.hexdigest()
 
     def keep(self, path: Path) -> None:
-        """Write all that changes, by atomic rename."""
+        """Write the state by atomic rename."""
         content = {
             "identity": self._identity(), "network": self.network.state_dict(), "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(), "best_weights": self.best_weights, "epoch": self.epoch,
@@ -226,15 +230,15 @@ class _Run:
             torch.save(content, temporary)
 
     def resume(self, path: Path | None) -> None:
-        """Go on from a state, where there is one."""
+        """Continue from a saved state, if there is one."""
         if path is None or not path.exists():
             return
         try:
             content = torch.load(path, map_location=self.settings.device, weights_only=True)
         except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise MemoptError(f"{path}: is a damaged training state: delete it to start anew") from error
+            raise MemoptError(f"{path}: is a damaged training state: delete it to start again") from error
         if content["identity"] != self._identity():
-            raise MemoptError(f"{path}: is the state of a training on other data or settings: delete it to start anew")
+            raise MemoptError(f"{path}: is a training state for other data or settings: delete it to start again")
         self.network.load_state_dict(content["network"])
         self.average.load_state_dict(content["average"])
         self.optimizer.load_state_dict(content["optimizer"])

@@ -1,1 +1,1 @@
-"""The search for schedules: cost models for MetaSchedule, and tuning of whole models."""
+"""Schedule search: cost models for MetaSchedule, and tuning of whole models."""

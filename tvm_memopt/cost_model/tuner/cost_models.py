@@ -1,4 +1,4 @@
-"""The cost models that a search can be guided by, by name."""
+"""Cost models for the schedule search, by name."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 NAMES = ("gcn", "xgb", "mlp", "random")
 WARM_UP = 16
-"""Candidates after which XGBModel is asked: its default, 100, leaves short searches to chance."""
+"""Candidates measured before XGBModel is used. Its default of 100 leaves short searches random."""
 
 
 def make_cost_model(
     name: str, target: str, seed: int = 0, checkpoint: Path | None = None
 ) -> tuple[ms.cost_model.CostModel, str]:
-    """(A cost model for MetaSchedule, what it starts from).
+    """Make a cost model for MetaSchedule. Returns (model, description of its starting point).
 
-    ``checkpoint``: for "gcn"; None: the one of the package where it is for ``target`` (JSON), else none. Raises
-    MemoptError for a package that is missing, or a checkpoint that does not fit.
+    ``checkpoint``: for "gcn"; None: the bundled checkpoint if it is for ``target`` (JSON), else no pre-training. Raises
+    MemoptError if a package is missing or the checkpoint does not fit.
     """
     from tvm.s_tir import meta_schedule as ms
 
@@ -31,16 +31,16 @@ def make_cost_model(
         if name == "gcn":
             return _gcn(target, seed, checkpoint)
         if name == "xgb":
-            import xgboost  # noqa: F401  # TVM imports it at the first update, after minutes of measurement
+            import xgboost  # noqa: F401  # else TVM imports it at the first update, after minutes of measurement
 
-            return ms.cost_model.XGBModel(num_warmup_samples=WARM_UP, num_tuning_cores=1), "no knowledge"
+            return ms.cost_model.XGBModel(num_warmup_samples=WARM_UP, num_tuning_cores=1), "scratch"
         if name == "mlp":
-            return _mlp(), "no knowledge"
+            return _mlp(), "scratch"
     except ModuleNotFoundError as error:
         raise MemoptError(f"cost model {name!r} needs {error.name}: pip install 'tvm-memopt[learn]'") from error
     if name != "random":
         raise MemoptError(f"cost model {name!r} is unknown: expected one of {', '.join(NAMES)}")
-    return ms.cost_model.RandomModel(seed=seed), "no knowledge"
+    return ms.cost_model.RandomModel(seed=seed), "scratch"
 
 
 def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[ms.cost_model.CostModel, str]:
@@ -50,24 +50,24 @@ def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[ms.cost_model
 
     model = GCNCostModel(seed)
     if checkpoint is not None:
-        load_checkpoint(checkpoint, target)  # an error now, not after the first measurements
+        load_checkpoint(checkpoint, target)  # fails here rather than after the first measurements
         model.load(str(checkpoint))
         return model, str(checkpoint)
     if PRETRAINED.exists():
         try:
             load_checkpoint(PRETRAINED, target)
         except MemoptError:
-            return model, "no knowledge: the checkpoint of the package is for another target"
+            return model, "scratch: the bundled checkpoint is for another target"
         model.load(str(PRETRAINED))
-        return model, "the checkpoint of the package"
-    return model, "no knowledge"
+        return model, "the bundled checkpoint"
+    return model, "scratch"
 
 
 def _mlp() -> MLPModel:
     from tvm.s_tir.meta_schedule.cost_model.mlp_model import MLPModel, SegmentSumMLPTrainer
 
     class Trainer(SegmentSumMLPTrainer):  # type: ignore[misc]
-        """TVM's own fails while it has too few programs to hold one out: then all are trained on."""
+        """TVM's trainer fails with too few programs to hold one out. In that case this one trains on all of them."""
 
         def train_full(self) -> None:
             groups = self.state.data.values()

@@ -20,15 +20,15 @@ from tvm_memopt.cost_model.network.online import OnlineLearner, OnlineSettings
 from tvm_memopt.cost_model.network.predictor import from_checkpoint
 from tvm_memopt.errors import MemoptError
 
-tvm_ffi.register_error("MemoptError", MemoptError)  # else it leaves the tuner's native code as a RuntimeError
+tvm_ffi.register_error("MemoptError", MemoptError)  # otherwise the tuner's native code turns it into a RuntimeError
 
 
 @derived_object
 class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
-    """Scores candidates by a graph network that goes on learning. One object serves any number of programs.
+    """Score candidates with a graph network that keeps learning. One object serves any number of programs.
 
-    Starts without knowledge: random scores until the first measurements. ``load`` or ``pretrained`` start from a
-    checkpoint of ``tvm-memopt train-cost-model``. Needs the extra ``learn``.
+    A new object is untrained and returns random scores until it has seen enough measurements. ``load`` and
+    ``pretrained`` start from a checkpoint of ``tvm-memopt train-cost-model``. Needs the extra ``learn``.
     """
 
     def __init__(self, seed: int = 0, settings: OnlineSettings | None = None) -> None:
@@ -40,7 +40,7 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
 
     @staticmethod
     def pretrained(seed: int = 0, settings: OnlineSettings | None = None) -> GCNCostModel:
-        """The network that comes with the package. Raises MemoptError where there is none."""
+        """Start from the bundled checkpoint. Raises MemoptError if this installation has none."""
         if not PRETRAINED.exists():
             raise MemoptError("this installation has no pre-trained cost model: train one and load() it")
         model = GCNCostModel(seed, settings)
@@ -48,13 +48,13 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         return model
 
     def load(self, path: str) -> None:
-        """Go on from a checkpoint. Raises MemoptError for one that is damaged or of another feature version."""
+        """Continue from a checkpoint. Raises MemoptError if it is damaged or of another feature version."""
         trained = from_checkpoint(load_checkpoint(Path(path)), path)
         self.source = path
         self.learner = OnlineLearner(trained, self.seed, self.settings, trained.target)
 
     def save(self, path: str) -> None:
-        """Write the network, as far as it has learned, as a checkpoint. Raises MemoptError before it has any."""
+        """Write the current network as a checkpoint. Raises MemoptError if it has learned nothing yet."""
         if self.learner.trained is None:
             raise MemoptError("the cost model has learned nothing yet: there is nothing to save")
         save_checkpoint(Path(path), self.learner.trained.checkpoint())
@@ -65,7 +65,7 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         candidates: Sequence[ms.MeasureCandidate],
         results: Sequence[ms.runner.RunnerResult],
     ) -> None:
-        """Learn from measured candidates; failed ones are counted, and ranked behind all that ran."""
+        """Learn from measured candidates. Failed ones are counted and ranked below all that ran."""
         self._check(context)
         if not candidates:
             return
@@ -75,7 +75,7 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         self.learner.learn(_key(context), _graphs(candidates), seconds)
 
     def predict(self, context: ms.TuneContext, candidates: Sequence[ms.MeasureCandidate]) -> np.ndarray:
-        """Scores above 0, float64 [candidates]; higher is better."""
+        """Positive scores, float64 [candidates]. Higher is better."""
         self._check(context)
         if not candidates:
             return np.zeros(0)
@@ -84,7 +84,7 @@ class GCNCostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         return self.learner.predict(_key(context), _graphs(candidates))
 
     def _check(self, context: ms.TuneContext) -> None:
-        """Raises MemoptError where the network was trained for another target than the tuner's."""
+        """Raise MemoptError if the network was trained for another target than the tuner's."""
         if context.target is None:
             return
         target = str(context.target)

@@ -1,4 +1,4 @@
-"""Schedules for all kernels of a model: the search behind ``tvm-memopt tune``."""
+"""Schedule search for all kernels of a model: the implementation of ``tvm-memopt tune``."""
 
 from __future__ import annotations
 
@@ -28,9 +28,13 @@ _SETTINGS = "tuning.json"
 
 @dataclass(frozen=True)
 class TuneOptions:
-    """``trials``: candidates in all, those of the database included; ``per_round``: measured between two updates of
-    the model, None: chosen; ``population``, ``generations``: of the evolutionary search, the former at most and 16 for
-    each candidate that a round measures, since replaying schedules is what a search spends its time on."""
+    """Search options.
+
+    ``trials``: total candidates, including those already in the database. ``per_round``: candidates measured between
+    two updates of the model; None: chosen automatically. ``population``, ``generations``: of the evolutionary search.
+    The population is 16 per candidate that a round measures, but at least 64 and at most ``population``, since
+    replaying schedules takes most of the search time.
+    """
 
     trials: int
     seed: int = 0
@@ -41,8 +45,11 @@ class TuneOptions:
 
 @dataclass
 class Tuned:
-    """What a search did. ``best``: seconds by task; ``failed``: candidates without a time; ``untuned``: seconds without
-    a schedule, and ``unscheduled``: tasks that are as fast so, where untuned.keep_what_is_faster has looked."""
+    """Result of a search.
+
+    ``best``: seconds by task. ``failed``: candidates without a time. Set by untuned.keep_what_is_faster: ``untuned``,
+    seconds without a schedule, and ``unscheduled``, tasks that no schedule makes faster.
+    """
 
     database: ms.database.Database
     best: dict[str, float]
@@ -56,12 +63,12 @@ class Tuned:
 
 
 Watch: TypeAlias = Callable[[str, int, float | None], None]
-"""Told, after each round, the task, the candidates measured in all and the seconds of the fastest of that round."""
+"""Called after each round with the task, the total of measured candidates and the round's fastest time in seconds."""
 
 
 @derived_object
 class _Count(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
-    """Counts results and keeps the first cause of failure."""
+    """Count results and keep the first cause of failure."""
 
     def __init__(self, watch: Watch | None) -> None:
         super().__init__()
@@ -95,9 +102,9 @@ def tune_tasks(
     tasks: list[Task], target: tvm.target.Target, device: Device, model: ms.cost_model.CostModel, folder: Path,
     options: TuneOptions, watch: Watch | None = None,
 ) -> Tuned:  # fmt: skip
-    """Search schedules of all tasks into the database of ``folder``, and go on from what is there.
+    """Search schedules for all tasks and store them in the database of ``folder``, continuing from its records.
 
-    Raises MemoptError where the folder belongs to another target, or when nothing was measured, with the first cause.
+    Raises MemoptError if the folder belongs to another target, or, with the first cause, if nothing was measured.
     """
     warnings = _open(folder, target)
     database = ms.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
@@ -113,7 +120,7 @@ def tune_tasks(
     best = best_seconds(database, tasks, target)
     if not best:
         cause = counter.first_cause or "the database holds failures only"
-        raise MemoptError(f"no candidate of {counter.failed or known} was measured; the first failed so: {cause}")
+        raise MemoptError(f"none of {counter.failed or known} candidates was measured; first failure: {cause}")
     return Tuned(database, best, counter.measured, counter.failed, known, warnings, interrupted)
 
 
@@ -174,7 +181,7 @@ def _context(
 
 
 def _space() -> ms.space_generator.SpaceGenerator:
-    """TVM's space for CPUs without the rule that looks for other targets' hand-written ones, and warns of each."""
+    """TVM's design space for CPUs without the rule that looks for hand-written schedules and warns about each."""
     rules = [r for r in ms.schedule_rule.ScheduleRule.create("llvm") if "ApplyCustomRule" not in str(r)]
     return ms.space_generator.PostOrderApply(
         sch_rules=rules, postprocs=list(ms.postproc.Postproc.create("llvm")),
@@ -183,7 +190,7 @@ def _space() -> ms.space_generator.SpaceGenerator:
 
 
 def _replay(database: ms.database.Database, contexts: list[ms.TuneContext], model: ms.cost_model.CostModel) -> None:
-    """Show the model what was measured before."""
+    """Train the model on earlier measurements."""
     by_program = {candidate_hash(context.mod): context for context in contexts}
     rounds: dict[int, list[ms.database.TuningRecord]] = {}
     for record in database.get_all_tuning_records():
@@ -202,7 +209,7 @@ def _replay(database: ms.database.Database, contexts: list[ms.TuneContext], mode
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """TVM's search logs every round to the console: only what goes wrong is shown."""
+    """Silence TVM's search, which logs every round to the console. Warnings and errors are still shown."""
     names = ("tvm.s_tir.meta_schedule", "tvm_memopt.tuning")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

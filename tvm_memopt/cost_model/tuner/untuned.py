@@ -1,4 +1,4 @@
-"""Kernels as they are without a schedule, timed beside their tuned ones: few trials can end with something slower."""
+"""Times of kernels without a schedule, compared with the tuned ones: after few trials a schedule may be slower."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from tvm_memopt.cost_model.tuner.tuning import Tuned
 
 NAME = "untuned.json"
-"""In the work folder: seconds by structural hash of the module."""
+"""File in the work folder: seconds by structural hash of the module."""
 
 
 def read_untuned(folder: Path) -> dict[str, float]:
-    """Seconds by structural hash that ``folder`` keeps. Raises MemoptError for a damaged file."""
+    """Read the seconds by structural hash stored in ``folder``. Raises MemoptError if the file is damaged."""
     path = folder / NAME
     if not path.exists():
         return {}
@@ -34,16 +34,17 @@ def read_untuned(folder: Path) -> dict[str, float]:
     except OSError as error:
         raise MemoptError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise MemoptError(f"{path}: is damaged ({error}): delete it, and the kernels are timed again") from error
+        raise MemoptError(f"{path}: is damaged ({error}): delete it to time the kernels again") from error
 
 
 def untuned_seconds(
     tuned: Tuned, tasks: list[Task], target: tvm.target.Target, device: Device, folder: Path
 ) -> dict[str, float]:
-    """Median seconds, without a schedule, of each task that has one in ``tuned``, by name; left out where none came.
+    """Measure, without a schedule, each task that has a schedule in ``tuned``. Returns median seconds by name.
 
-    Each time is kept in ``folder`` as soon as it is there, and what is kept is not measured again. Nothing is measured
-    after an interruption, and Ctrl-C here is one. Raises MemoptError where the kept file is damaged.
+    Tasks whose measurement fails are left out. Each time is stored in ``folder`` immediately, and stored times are not
+    measured again. Nothing is measured after an interruption; Ctrl-C during this function counts as one. Raises
+    MemoptError if the stored file is damaged.
     """
     known = read_untuned(folder)
     keys = {task.name: str(candidate_hash(task.mod)) for task in tasks if task.name in tuned.best}
@@ -60,7 +61,7 @@ def untuned_seconds(
 
 
 def keep_what_is_faster(tuned: Tuned, tasks: list[Task], target: tvm.target.Target, untuned: dict[str, float]) -> None:
-    """Leave in ``tuned.database`` only the schedules that beat the kernel without one."""
+    """Keep in ``tuned.database`` only the schedules that are faster than the kernel without one."""
     tuned.untuned, tuned.unscheduled = untuned, []
     database = ms.database.MemoryDatabase()
     for task in tasks:

@@ -1,1 +1,1 @@
-"""ONNX files: shapes, folding, operators that TVM's importer lacks, and the import itself."""
+"""Import of ONNX files: shapes, folding, rewrites of operators that TVM's importer lacks, and the import itself."""

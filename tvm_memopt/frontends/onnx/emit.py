@@ -1,4 +1,4 @@
-"""Standard ONNX nodes that take another node's place, written for the operator set of the model at hand."""
+"""Emission of standard ONNX nodes that replace another node, for the operator set of the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Attribute: TypeAlias = Any
-"""A number, a text, a tensor, a graph or a list of them: the definition of the operator says which."""
+"""A number, string, tensor, graph or a list of these, as the operator's definition requires."""
 Attributes: TypeAlias = "dict[str, Attribute]"
 
 _AXES_AS_INPUT = 13
@@ -21,12 +21,12 @@ _SLICE_BY_INPUTS = 10
 
 
 class CannotRewriteError(Exception):
-    """A node that no rule fits; the text ends the sentence "LSTM (node 'a') cannot be rewritten: ..."."""
+    """No rule fits the node. The text completes the sentence "LSTM (node 'a') cannot be rewritten: ..."."""
 
 
 @dataclass(frozen=True)
 class Emitter:
-    """Nodes and constants so far, and what is known of the model's values."""
+    """The nodes and constants emitted so far, and the known values of the model."""
 
     values: Values
     opset: int
@@ -36,11 +36,11 @@ class Emitter:
     names: dict[Hashable, str] = field(default_factory=dict)
 
     def fresh(self, stem: str) -> str:
-        """A name that nothing else in the model has."""
+        """A name that is unused in the model."""
         return f"{self.prefix}/{stem}_{len(self.nodes) + len(self.tensors) + len(self.names)}"
 
     def constant(self, array: ArrayLike) -> str:
-        """The name of a constant; equal small ones are kept once."""
+        """Add a constant and return its name. Equal small constants are shared."""
         import numpy as np
         from onnx import numpy_helper
 
@@ -57,13 +57,13 @@ class Emitter:
         return name
 
     def integers(self, *numbers: int) -> str:
-        """The name of a constant list of int64."""
+        """Add a constant list of int64 and return its name."""
         import numpy as np
 
         return self.constant(np.array(numbers, np.int64))
 
     def add(self, op_type: str, *inputs: str, output: str = "", **attributes: Attribute) -> str:
-        """The output of a new node; a node whose inputs are all constant becomes a constant itself."""
+        """Add a node and return its output. A node whose inputs are all constant becomes a constant."""
         from onnx import helper
 
         name = output or self.fresh(op_type)
@@ -78,12 +78,12 @@ class Emitter:
         return name
 
     def rename(self, value: str, output: str) -> None:
-        """Give ``value`` the name of the replaced node's ``output``, where it is used at all."""
+        """Give ``value`` the name of the replaced node's ``output``, if that output is used."""
         if output:
             self.add("Identity", value, output=output)
 
     def unsqueeze(self, value: str, axis: int) -> str:
-        """``value`` with a dimension of 1 more."""
+        """``value`` with an additional axis of extent 1."""
         if self.opset >= _AXES_AS_INPUT:
             return self.add("Unsqueeze", value, self.integers(axis))
         return self.add("Unsqueeze", value, axes=[axis])
@@ -92,20 +92,20 @@ class Emitter:
         """One element along an axis, without that axis."""
         import numpy as np
 
-        if self.opset >= _AXES_AS_INPUT:  # TVM warns of every Gather that it compiles
+        if self.opset >= _AXES_AS_INPUT:  # TVM warns about every Gather that it compiles
             return self.add("Squeeze", self.slice(value, axis, index, index + 1), self.integers(axis))
         return self.add("Gather", value, self.constant(np.int64(index)), axis=axis)
 
     def slice(self, value: str, axis: int, start: int, stop: int) -> str:
-        """Elements from ``start`` to before ``stop`` along an axis."""
+        """Elements from ``start`` (inclusive) to ``stop`` (exclusive) along an axis."""
         if self.opset >= _SLICE_BY_INPUTS:
             bounds = (self.integers(start), self.integers(stop), self.integers(axis))
             return self.add("Slice", value, *bounds)
-        # TVM reads the bounds of a Slice from its inputs only, whatever the operator set.
+        # TVM reads the bounds of a Slice only from its inputs, even for old operator sets.
         return self.add("Gather", value, self.integers(*range(start, stop)), axis=axis)
 
     def stack(self, values: Sequence[str], axis: int) -> str:
-        """All values side by side along a new axis."""
+        """All values stacked along a new axis."""
         return self.add("Concat", *(self.unsqueeze(value, axis) for value in values), axis=axis)
 
 
@@ -113,7 +113,7 @@ Rule: TypeAlias = "Callable[[onnx.NodeProto, Emitter], None]"
 
 
 def attributes_of(node: onnx.NodeProto) -> Attributes:
-    """Attributes by name, strings as text."""
+    """Attributes by name, with bytes decoded to text."""
     from onnx import helper
 
     return {one.name: _text(helper.get_attribute_value(one)) for one in node.attribute}
@@ -126,5 +126,5 @@ def _text(value: Attribute) -> Attribute:
 
 
 def optional(names: Sequence[str], position: int) -> str:
-    """The name at a position, or "" where a node leaves it out."""
+    """The name at ``position``, or "" if the node omits it."""
     return names[position] if position < len(names) else ""

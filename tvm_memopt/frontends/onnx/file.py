@@ -1,4 +1,4 @@
-"""Reading ONNX files, and the clean-ups that TVM's importer wants done first."""
+"""Reading of ONNX files, with the clean-ups that TVM's importer needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RESIZE_SIZED_INPUTS = (1, 2)
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """The ModelProto in ``path``, weights in side files included, ready for TVM's importer."""
+    """Load the ModelProto in ``path``, including weights in side files, ready for TVM's importer."""
     onnx = require("onnx", INSTALL)
     try:
         model = onnx.load(path)
@@ -45,19 +45,19 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Every node of the model, those in nested graphs included."""
+    """All nodes of the model, including those in nested graphs."""
     for graph in graphs(model.graph):
         yield from graph.node
 
 
 def place(node: onnx.NodeProto) -> tuple[str, str]:
-    """The operator of a node, and the node by name or else by its first output."""
+    """The operator of a node, and the node's name or, failing that, its first output."""
     name = f"node {node.name!r}" if node.name else f"the unnamed node that makes {node.output[0]!r}"
     return f"{node.domain}::{node.op_type}" if node.domain else str(node.op_type), name
 
 
 def blank_empty_resize_inputs(model: onnx.ModelProto) -> None:
-    """Exporters pass empty ``roi`` and ``scales`` beside ``sizes``; TVM counts them as given unless they are blank."""
+    """Blank empty ``roi`` and ``scales`` of Resize, which exporters add to ``sizes`` and TVM would treat as given."""
     empty = _empty_constants(model)
     for node in nodes(model):
         if node.op_type == "Resize":
@@ -75,7 +75,7 @@ def _empty_constants(model: onnx.ModelProto) -> set[str]:
 
 
 def _check_domains(model: onnx.ModelProto) -> None:
-    """TVM looks operators up by name alone, so another domain's operator would pass for the standard one."""
+    """Reject operators of other domains. TVM looks operators up by name only and would take them for standard ones."""
     foreign = [node for node in nodes(model) if node.domain not in _KNOWN_DOMAINS]
     if foreign:
         raise FrontendError(f"TVM's ONNX importer does not support {show_places(map(place, foreign))}")

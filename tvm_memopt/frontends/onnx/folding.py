@@ -1,4 +1,4 @@
-"""Making ONNX models static: chains of computed shapes are folded away by a library."""
+"""Conversion of ONNX models to static shapes: libraries fold chains of computed shapes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import onnx
 
 _INLINE_NBYTES = 1 << 30
-"""Protocol buffers end at 2 GiB: weights of larger models go to a side file."""
+"""Protocol buffers are limited to 2 GiB, so weights of larger models go to a side file."""
 _ONLY_FATAL = 4
 
 
 def fold_with_onnxruntime(model: onnx.ModelProto) -> onnx.ModelProto:
-    """``model`` after ONNX Runtime's basic optimisations, which leave standard operators only."""
+    """Apply ONNX Runtime's basic optimisations, which produce only standard operators."""
     onnx, runtime = require("onnx", INSTALL), require("onnxruntime", INSTALL)
     large = model.ByteSize() > _INLINE_NBYTES
     options = runtime.SessionOptions()
@@ -37,7 +37,7 @@ def fold_with_onnxruntime(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def fold_with_onnxslim(model: onnx.ModelProto) -> onnx.ModelProto:
-    """``model`` after onnxslim, for models that ONNX Runtime cannot load."""
+    """Apply onnxslim, for models that ONNX Runtime cannot load."""
     onnxslim = require("onnxslim", INSTALL)
     return onnxslim.slim(model)
 

@@ -1,4 +1,4 @@
-"""Loop and Scan with a number of trips that is known: their bodies written out, trip after trip."""
+"""Unrolling of Loop and Scan with a known trip count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_TRIPS = 10_000
 
 
 def unroll_loop(node: onnx.NodeProto, emit: Emitter) -> None:
-    """Write out a Loop. Raises CannotRewriteError when numbers of the run decide how often it repeats."""
+    """Unroll a Loop. Raises CannotRewriteError if its trip count depends on run-time values."""
     import numpy as np
 
     body = attributes_of(node)["body"]
@@ -54,13 +54,16 @@ def _goes_on(condition: str, emit: Emitter) -> bool:
     known = emit.values.known(condition)
     if known is None:
         raise CannotRewriteError(
-            "whether it goes on is computed at run time; export the model with a fixed number of trips"
+            "its loop condition is computed at run time; export the model with a fixed number of trips"
         )
     return bool(known.reshape(-1)[0])
 
 
 def unroll_scan(node: onnx.NodeProto, emit: Emitter) -> None:
-    """Write out a Scan. Raises CannotRewriteError when the length of what it scans is not known."""
+    """Replace a Scan by copies of its body.
+
+    Raises CannotRewriteError for operator set 8, and if the number of trips is unknown or too large.
+    """
     attributes = attributes_of(node)
     body, count = attributes["body"], attributes["num_scan_inputs"]
     if emit.opset < 9:
@@ -103,7 +106,7 @@ def _finish(node: onnx.NodeProto, emit: Emitter, states: list[str], rows: list[l
 
 
 def _one_trip(body: onnx.GraphProto, inputs: list[str], emit: Emitter, trip: int) -> list[str]:
-    """The names of the body's outputs after one more copy of it, with ``inputs`` in place of its own."""
+    """Copy the body once, with ``inputs`` as its inputs. Returns the names of its outputs."""
     from onnx import NodeProto
 
     names = {value.name: name for value, name in zip(body.input, inputs, strict=True)}
@@ -119,7 +122,7 @@ def _one_trip(body: onnx.GraphProto, inputs: list[str], emit: Emitter, trip: int
 
 
 def _constants(body: onnx.GraphProto, emit: Emitter) -> dict[str, str]:
-    """The body's own constants, moved out of it once for all trips."""
+    """Move the body's constants out of it, shared by all trips."""
     from onnx import numpy_helper
 
     moved = {}
@@ -132,7 +135,7 @@ def _constants(body: onnx.GraphProto, emit: Emitter) -> dict[str, str]:
 
 
 def _made_in(body: onnx.GraphProto) -> Iterator[str]:
-    """Names that a copy of the body must not share with another: its nodes' outputs, and all names of inner graphs."""
+    """Names that must differ between copies of the body: outputs of its nodes, and all names in inner graphs."""
     for graph in graphs(body):
         yield from (name for node in graph.node for name in node.output if name)
         if graph is not body:

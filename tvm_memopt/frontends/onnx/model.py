@@ -1,4 +1,4 @@
-"""ONNX models through TVM's own importer: as they are where that works, folded to static shapes where it does not."""
+"""Import of ONNX models with TVM's own importer: unchanged if that works, otherwise folded to static shapes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _UNSUPPORTED = re.compile(r"not supported for frontend ONNX: (.+)|Operator (\w+)
 def read_model(
     path: Path, shapes: Mapping[str, Sequence[Dim]], overrides: Mapping[str, Sequence[Dim]] | None = None
 ) -> tvm.IRModule:
-    """A module whose tensor sizes are all known, or follow from the symbolic dimensions that ``shapes`` asks for.
+    """Import a model so that tensor sizes are known or follow from the symbolic dimensions in ``shapes``.
 
-    Shapes in ``overrides`` replace dimensions that the file fixes.
+    Shapes in ``overrides`` also replace dimensions that the file fixes.
     """
     model = onnx_file.load(path)
     bounds = apply_shapes(model, shapes, overrides)
@@ -44,7 +44,7 @@ def read_model(
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """One way to import a model: a module with ``unknown`` tensors of unknown size, or else a failure."""
+    """The result of one way to import a model: a module with ``unknown`` tensors of unknown size, or a failure."""
 
     how: str
     mod: tvm.IRModule | None = None
@@ -84,7 +84,7 @@ def _attempt(
 
 
 def _why_none(attempts: Sequence[_Attempt]) -> str:
-    """The failure after folding where folding worked: what is left then is what TVM really lacks."""
+    """The failure to report. If folding worked, it is the one after folding, which shows what TVM really lacks."""
     first, *later = attempts
     folded = [attempt for attempt in later if attempt.folded]
     if folded:

@@ -1,4 +1,4 @@
-"""Quantised operators as DequantizeLinear, the float operator, and QuantizeLinear."""
+"""Rewrite quantised operators as DequantizeLinear, the float operator, and QuantizeLinear."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _AXIS_SINCE = 13
 
 
 def _dequantize(emit: Emitter, value: str, scale: str, zero: str = "", *, axis: int = 0) -> str:
-    """Float numbers; ``axis`` counts only where the scale is one for each slice along it."""
+    """Dequantise to float. ``axis`` matters only for a scale with one value per slice along it."""
     dims = emit.values.dims.get(scale)
     if not dims or dims == (1,):
         scale, zero = _scalar(emit, scale), _scalar(emit, zero)
         return emit.add("DequantizeLinear", value, scale, *([zero] if zero else []))
     if len(dims) > 1:
-        raise CannotRewriteError(f"the scale {scale!r} has {len(dims)} dimensions, of at most 1")
+        raise CannotRewriteError(f"the scale {scale!r} has {len(dims)} dimensions, expected at most 1")
     if emit.opset < _AXIS_SINCE:
         return _dequantize_by_axis(emit, value, scale, zero, axis)
     return emit.add("DequantizeLinear", value, scale, *([zero] if zero else []), axis=axis)
 
 
 def _dequantize_by_axis(emit: Emitter, value: str, scale: str, zero: str, axis: int) -> str:
-    """What DequantizeLinear does since it has an axis, for operator sets before that."""
+    """Emulate DequantizeLinear with an axis, for operator sets that lack it."""
     rank = len(emit.values.dims.get(value, ()))
     if not rank:
         raise CannotRewriteError(f"the number of dimensions of {value!r} is not known")
@@ -41,7 +41,7 @@ def _dequantize_by_axis(emit: Emitter, value: str, scale: str, zero: str, axis: 
 
 
 def _scalar(emit: Emitter, name: str) -> str:
-    """The same number without dimensions."""
+    """The same number as a scalar of rank 0."""
     known = emit.values.known(name) if name else None
     return name if known is None else emit.constant(known.reshape(()))
 
@@ -52,7 +52,7 @@ def _quantize(emit: Emitter, value: str, scale: str, zero: str, output: str) -> 
 
 
 def _unary(op_type: str) -> Rule:
-    """x, its scale and zero, then the output's scale and zero; attributes pass through."""
+    """Rule for inputs x, its scale and zero point, then the output's scale and zero point. Attributes are kept."""
 
     def rule(node: onnx.NodeProto, emit: Emitter) -> None:
         attributes = attributes_of(node)
@@ -71,7 +71,7 @@ def _unary(op_type: str) -> Rule:
 
 
 def _binary(op_type: str) -> Rule:
-    """Two triples of numbers, scale and zero, then the output's scale and zero."""
+    """Rule for two triples of value, scale and zero point, then the output's scale and zero point."""
 
     def rule(node: onnx.NodeProto, emit: Emitter) -> None:
         a, b = _dequantize(emit, *node.input[:3]), _dequantize(emit, *node.input[3:6])
@@ -89,7 +89,7 @@ def _matmul(node: onnx.NodeProto, emit: Emitter) -> None:
 def _conv(node: onnx.NodeProto, emit: Emitter) -> None:
     attributes = attributes_of(node)
     if attributes.pop("channels_last", 0):
-        raise CannotRewriteError("channels come last in it; export the model with channels first")
+        raise CannotRewriteError("its channels come last; export the model with channels first")
     x, w = _dequantize(emit, *node.input[:3]), _dequantize(emit, *node.input[3:6])
     bias = []
     if name := optional(node.input, 8):
@@ -105,7 +105,7 @@ def _conv_integer(node: onnx.NodeProto, emit: Emitter) -> None:
 
 
 def _centred(node: onnx.NodeProto, emit: Emitter, position: int) -> str:
-    """An integer operand without its zero point, as float."""
+    """An integer operand minus its zero point, as float."""
     value = emit.add("Cast", node.input[position], to=_FLOAT)
     zero = optional(node.input, 2 + position)
     if not zero:

@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN of a fixed number of steps, written out as matrix products and element-wise operators."""
+"""Unrolling of LSTM, GRU and RNN with a fixed number of steps into matrix products and element-wise operators."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Activation:
 
 @dataclass(frozen=True)
 class _Cell:
-    """One direction of a recurrent node: weights transposed for products from the left, by name."""
+    """One direction of a recurrent node. Weights are given by name, transposed to be the right operand of a product."""
 
     emit: Emitter
     kind: DTypeLike
@@ -69,7 +69,7 @@ class _Cell:
 
 
 def unroll_recurrent(node: onnx.NodeProto, emit: Emitter) -> None:
-    """Write out all steps of an LSTM, GRU or RNN. Raises CannotRewriteError where their number is not known."""
+    """Unroll an LSTM, GRU or RNN. Raises CannotRewriteError if the number of steps is unknown."""
     attributes = attributes_of(node)
     rows = bool(attributes.get("layout", 0))
     x = emit.add("Transpose", node.input[0], perm=[1, 0, 2]) if rows else node.input[0]
@@ -97,7 +97,7 @@ def _steps(node: onnx.NodeProto, emit: Emitter, axis: int) -> int:
 
 
 def _activations(node: onnx.NodeProto, attributes: Attributes, index: int) -> list[_Activation]:
-    """The activations of one direction; parameters are handed out in order to those that take them."""
+    """The activations of one direction. Parameters are assigned in order to the activations that take them."""
     defaults = _DEFAULT_ACTIVATIONS[node.op_type]
     names = attributes.get("activations") or defaults * 2
     given = {key: iter(attributes.get(f"activation_{key}", [])) for key in ("alpha", "beta")}
@@ -113,7 +113,7 @@ def _activations(node: onnx.NodeProto, attributes: Attributes, index: int) -> li
 def _direction(
     node: onnx.NodeProto, emit: Emitter, attributes: Attributes, x: str, steps: int, index: int, back: bool
 ) -> tuple[list[str], list[str]]:
-    """Hidden states in the order of the input, and the last states: hidden, and the cell's for an LSTM."""
+    """The hidden states in input order, and the final states: hidden, and cell for an LSTM."""
     cell = _cell(node, emit, attributes, index)
     products = emit.add("MatMul", x, emit.add("Transpose", emit.take(node.input[1], index), perm=[1, 0]))
     if cell.bias and node.op_type != "GRU":
@@ -165,7 +165,7 @@ def _halves(emit: Emitter, both: str, width: int) -> tuple[str, str]:
 
 
 def _initial(cell: _Cell, name: str, index: int, rows: bool) -> str:
-    """The state before the first step: (batch, hidden), or zeros that any batch can be added to."""
+    """The initial state: (batch, hidden), or zeros that broadcast to any batch."""
     import numpy as np
 
     if name:
@@ -174,14 +174,14 @@ def _initial(cell: _Cell, name: str, index: int, rows: bool) -> str:
 
 
 def _lengths(node: onnx.NodeProto, emit: Emitter, steps: int) -> str:
-    """The name of the sequences' lengths, "" where all are full."""
+    """The name of the sequence lengths, or "" if all sequences have full length."""
     name = optional(node.input, 4)
     known = emit.values.known(name) if name else None
     return "" if known is not None and (known >= steps).all() else name
 
 
 def _masked(cell: _Cell, lengths: str, step: int, old: list[str], new: list[str]) -> tuple[list[str], str]:
-    """States that stay as they are past a sequence's end, and an output that is zero there."""
+    """Mask a step: past the end of a sequence the states stay unchanged and the output is zero."""
     import numpy as np
 
     emit = cell.emit
@@ -235,7 +235,7 @@ def _gru_step(cell: _Cell, x: str, states: list[str]) -> list[str]:
 
 
 def _gru_biases(cell: _Cell) -> tuple[Callable[[int], str], Callable[[int], str]]:
-    """The biases of the input's and of the state's products, by gate; "" without any."""
+    """The biases of the input and state products, by gate. "" if there are none."""
     if not cell.bias:
         return lambda _: "", lambda _: ""
     return lambda index: cell.gate(cell.bias, index), lambda index: cell.gate(cell.bias, 3 + index)

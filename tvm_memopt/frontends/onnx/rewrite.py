@@ -1,4 +1,4 @@
-"""Operators that TVM's ONNX importer lacks, rewritten into those that it has."""
+"""Rewrite operators that TVM's ONNX importer lacks into operators that it supports."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _FUNCTIONS = (
     "BlackmanWindow", "Celu", "CenterCropPad", "HammingWindow", "HannWindow", "NegativeLogLikelihoodLoss",
     "SoftmaxCrossEntropyLoss", "SwiGLU", "Swish",
 )  # fmt: skip
-"""Standard operators without a converter in TVM that ONNX defines by others."""
+"""Standard operators without a converter in TVM that ONNX defines as functions of others."""
 _DEFAULT_OPSET = 17
 _MAX_NODES = 100_000
 
 
 def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
-    """``model`` without quantised, recurrent and repeating operators; itself where it has none.
+    """Rewrite quantised, recurrent and loop operators of ``model``. Returns ``model`` itself if it has none.
 
-    Raises FrontendError that names what cannot be rewritten and why.
+    Raises FrontendError that names the operators that cannot be rewritten, and why.
     """
     import onnx.inliner
 
@@ -66,7 +66,7 @@ def _opset(model: onnx.ModelProto) -> int:
 
 
 def _rewrite_once(model: onnx.ModelProto, opset: int, turn: int) -> str | None:
-    """Apply the rules once: None when nothing is left to do, why when nothing could be done, else ""."""
+    """Apply the rules once. Returns None if nothing is left to do, the reason if no rule could be applied, else ""."""
     values = Values(infer_dims(model), {}, {}, tuple(model.opset_import))
     count = 0
     refused: list[str] = []
@@ -78,12 +78,12 @@ def _rewrite_once(model: onnx.ModelProto, opset: int, turn: int) -> str | None:
     if not count:
         return refused[0] if refused else None
     if (size := sum(1 for _ in onnx_file.nodes(model))) > _MAX_NODES:
-        raise FrontendError(f"the model has {size} operators once its loops are unrolled, of at most {_MAX_NODES}")
+        raise FrontendError(f"the model has {size} operators with its loops unrolled, expected at most {_MAX_NODES}")
     return ""
 
 
 def _outer_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """``graph`` and the branches in it, but no bodies of loops, which are unrolled first."""
+    """``graph`` and its branches, but not loop bodies, which are unrolled first."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute if node.op_type not in _BODIES else ():
@@ -119,7 +119,7 @@ def _rewrite_graph(graph: onnx.GraphProto, values: Values, opset: int, prefix: s
         nodes += emit.nodes
         graph.initializer.extend(emit.tensors)
     if done:
-        kept = type(graph)(node=nodes).node  # a copy: the old nodes go with the list
+        kept = type(graph)(node=nodes).node  # a copy, since clearing the list frees the old nodes
         del graph.node[:]
         graph.node.extend(kept)
     return done, refused

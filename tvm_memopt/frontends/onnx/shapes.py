@@ -1,4 +1,4 @@
-"""Input shapes of ONNX models: what the file declares, and writing the given ones into it."""
+"""Input shapes of ONNX models: read the declared ones and write the given ones into the model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def apply_shapes(
     model: onnx.ModelProto, shapes: Mapping[str, Sequence[Dim]], overrides: Mapping[str, Sequence[Dim]] | None = None
 ) -> dict[str, int]:
-    """Write ``shapes`` into the model's inputs in place; returns the upper bounds of the dimensions left symbolic.
+    """Write ``shapes`` into the model's inputs in place. Returns the upper bounds of dimensions that stay symbolic.
 
-    Shapes in ``overrides`` replace the dimensions that the file fixes too.
+    Shapes in ``overrides`` also replace dimensions that the file fixes.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = {value.name: value for value in model.graph.input if value.name not in weights}
@@ -35,7 +35,7 @@ def apply_shapes(
     resolved = resolve_shapes(given | replaced, opened, overridable=True)
     for name, dims in resolved.items():
         _write(inputs[name].type.tensor_type.shape, dims)
-    # Shapes of inner tensors were inferred for the dynamic inputs; they would contradict the new ones.
+    # Stored shapes of inner tensors were inferred for the old inputs and would contradict the new ones.
     if any(dims != declared[name] for name, dims in resolved.items()):
         for graph in graphs(model.graph):
             del graph.value_info[:]
@@ -45,7 +45,7 @@ def apply_shapes(
 
 
 def _open(dims: Sequence[DeclaredDim] | None) -> tuple[DeclaredDim, ...] | None:
-    """Dimensions of which none is fixed any more."""
+    """The dimensions with fixed ones made unknown."""
     return None if dims is None else tuple(None if isinstance(dim, int) else dim for dim in dims)
 
 
@@ -56,7 +56,7 @@ def _changes(
 
 
 def _forget_outputs(model: onnx.ModelProto) -> None:
-    """Clear the outputs' dimensions, which follow from the fixed inputs that were replaced; the ranks stay."""
+    """Clear the dimensions of the outputs, which were derived from the replaced inputs. The ranks stay."""
     for graph in graphs(model.graph):
         for value in graph.output:
             for dim in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
@@ -64,7 +64,7 @@ def _forget_outputs(model: onnx.ModelProto) -> None:
 
 
 def _name_in_file(name: str, inputs: Collection[str]) -> str:
-    """The input that TVM's importer calls ``name``: it makes identifiers of names such as ``input.1`` and ``0``."""
+    """The input that TVM's importer calls ``name``. It turns names such as ``input.1`` and ``0`` into identifiers."""
     renamed = [one for one in inputs if _as_imported(one) == name]
     return renamed[0] if name not in inputs and len(renamed) == 1 else name
 

@@ -1,4 +1,4 @@
-"""What is known of an ONNX model's values before it runs: their shapes, and the numbers of those that are constant."""
+"""Values of an ONNX model that are known before it runs: shapes and constants."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Dims: TypeAlias = "tuple[int | None, ...]"
 
 
 def infer_dims(model: onnx.ModelProto) -> dict[str, Dims]:
-    """Dimensions by tensor name, None for one that is unknown; empty where inference fails."""
+    """Dimensions by tensor name, with None for an unknown one. Empty if shape inference fails."""
     import onnx
 
     try:
@@ -42,7 +42,7 @@ def infer_dims(model: onnx.ModelProto) -> dict[str, Dims]:
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with inputs in place of large weights: inference needs no numbers of theirs, and has a limit of 2 GiB."""
+    """A copy with inputs in place of large weights. Shape inference does not need them and is limited to 2 GiB."""
     import onnx
 
     graph = onnx.GraphProto(name=model.graph.name, node=model.graph.node, output=model.graph.output)
@@ -66,7 +66,7 @@ def _size(dims: Iterable[int]) -> int:
 
 @dataclass(frozen=True)
 class Values:
-    """Shapes and constants of one graph and of those around it."""
+    """Shapes and constants of one graph and of its enclosing graphs."""
 
     dims: dict[str, Dims]
     constants: dict[str, np.ndarray]
@@ -74,7 +74,7 @@ class Values:
     opsets: tuple[onnx.OperatorSetIdProto, ...]
 
     def known(self, name: str) -> np.ndarray | None:
-        """The array that ``name`` always holds, or None."""
+        """The constant value of ``name``, or None if it is not constant."""
         return self._known(name, [_MAX_CHAIN])
 
     def _known(self, name: str, left: list[int]) -> np.ndarray | None:
@@ -106,7 +106,7 @@ class Values:
         return self.evaluate(node, inputs)
 
     def evaluate(self, node: onnx.NodeProto, inputs: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
-        """The outputs of one node by name, computed by ONNX's reference; empty where that fails."""
+        """The outputs of one node by name, computed by ONNX's reference evaluator. Empty if that fails."""
         import numpy as np
         from onnx.reference import ReferenceEvaluator
 

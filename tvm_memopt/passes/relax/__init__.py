@@ -1,1 +1,1 @@
-"""Relax: extraction, planning, and the plan written back."""
+"""Passes over Relax functions: graph extraction, planning, and emission of the planned code."""

@@ -1,4 +1,4 @@
-"""Plan → IR: calls in the plan's order, one arena, each tensor a view at its offset."""
+"""Plan → IR: calls in the plan's order, one arena, and each tensor a view of it at its offset."""
 
 from __future__ import annotations
 
@@ -40,9 +40,12 @@ KernelOf = Mapping[tuple[str, int, Pairs], tvm.ir.GlobalVar]
 
 @dataclass
 class _Emitter:
-    """What is being emitted. ``current`` maps the program's variables to what stands for them now;
-    ``views`` remembers which view was made of which instance. In a branch of an If, ``base`` is where the plan's
-    bytes start in the arena, and ``placed`` the offsets there of returned buffers."""
+    """State of the emission of one function.
+
+    ``current`` maps the program's variables to their current expressions. ``views`` records which view was made of
+    which instance. In a branch of an If, ``base`` is the arena offset of the branch's plan, and ``placed`` holds the
+    arena offsets of returned buffers.
+    """
 
     builder: relax.BlockBuilder
     extraction: Extraction
@@ -66,13 +69,13 @@ class _Emitter:
 
     @property
     def followed(self) -> Plan:
-        """The plan that is followed."""
+        """The plan to follow."""
         assert self.plan is not None
         return self.plan
 
 
 def inplace_form(kernel: Kernel, pairs: Pairs) -> tirx.PrimFunc:
-    """The PrimFunc of ``kernel`` for calls in which each pair of parameters is one memory."""
+    """The PrimFunc of ``kernel`` for calls in which each pair of parameters shares memory."""
     if not pairs and kernel.original is not None:
         return kernel.original
     func = kernel.func
@@ -84,10 +87,10 @@ def inplace_form(kernel: Kernel, pairs: Pairs) -> tirx.PrimFunc:
 def emit_function(
     builder: relax.BlockBuilder, planned: FunctionPlan, kernel_of: KernelOf, *, caller_owned: bool = False
 ) -> relax.Function:
-    """The function that ``planned`` is the plan of, rewritten to follow it.
+    """Rewrite the function of ``planned`` to follow its plan.
 
-    ``kernel_of``: the callee by (kernel name, id of its form, pairs of parameters that are one memory). With
-    ``caller_owned`` the arena is a new last parameter, a uint8 tensor of ``plan.arena_nbytes`` bytes.
+    ``kernel_of``: the callee by (kernel name, id of its form, pairs of parameters that share memory). With
+    ``caller_owned``, the arena is a new last parameter, a uint8 tensor of ``plan.arena_nbytes`` bytes.
     """
     extraction, plan = planned.extraction, planned.plan
     function = extraction.program.function
@@ -117,7 +120,7 @@ def emit_function(
 
 
 def emit_reordered(builder: relax.BlockBuilder, extraction: Extraction, schedule: Sequence[int]) -> relax.Function:
-    """The function of ``extraction`` with its own calls in the order of ``schedule``."""
+    """Emit the function of ``extraction`` with its calls in the order of ``schedule``."""
     function = extraction.program.function
     attrs = dict(function.attrs.items()) if function.attrs is not None else {}
     with builder.function(extraction.program.name, list(function.params), attrs=attrs, private=False):
@@ -145,7 +148,7 @@ def _emit_match(emitter: _Emitter, operation: Operation) -> None:
 
 
 def _emit_bound_checks(emitter: _Emitter, variables: Iterable[tirx.Var]) -> None:
-    """A symbolic dimension above its bound would silently overlap its neighbours: make it an error."""
+    """Check symbolic dimensions against their bounds: tensors above them would silently overlap their neighbours."""
     bounds = emitter.extraction.program.bounds
     for variable in variables:
         if variable in bounds:
@@ -164,7 +167,7 @@ def _emit_step(emitter: _Emitter, step: int) -> None:
     extraction, op_id = emitter.extraction, emitter.followed.schedule[step]
     operation = extraction.operations[op_id]
     if operation.kind == "view":
-        return  # made where it is read, from the instance that is live there
+        return  # views are made where they are read, from the instance live there
     for tensor in extraction.graph.ops[op_id].outputs:
         variable = extraction.variable_of.get(tensor)
         if variable is not None and variable in extraction.program.buffers:
@@ -184,9 +187,9 @@ def _emit_step(emitter: _Emitter, step: int) -> None:
 
 
 def _emit_if(emitter: _Emitter, step: int, operation: Operation) -> None:
-    """An If whose branches follow plans of their own, in the bytes that the plan holds as its workspace."""
+    """Emit an If whose branches follow their own plans, inside the workspace that the plan reserves for it."""
     plans = emitter.extraction.branches[emitter.followed.schedule[step]]
-    outside = _needed(emitter, operation.value)  # views among it are made here: the branches share them
+    outside = _needed(emitter, operation.value)  # makes views here, so that the branches share them
     block = emitter.allocation_at.get((None, step))
     base = emitter.base + (block.offset if block is not None else 0)
     offsets = _result_offsets(emitter, step, operation.result)
@@ -196,7 +199,7 @@ def _emit_if(emitter: _Emitter, step: int, operation: Operation) -> None:
 
 
 def _result_offsets(emitter: _Emitter, step: int, result: Var) -> dict[int, int]:
-    """Where in the arena each tensor of an If's result lies, by position; the others have no place there."""
+    """Arena offset of each tensor in an If's result, by position. Tensors outside the arena are left out."""
     extraction = emitter.extraction
     tensors = {key[1]: tensor for key, tensor in extraction.fields.items() if key[0].same_as(result)}
     if not isinstance(result.ty, relax.TupleType):
@@ -239,8 +242,11 @@ def _emit_branch(
 
 
 def _with_own_storages(value: relax.If) -> relax.Expr:
-    """``value`` with a storage for each tensor of its branches: what is left to StaticPlanBlockMemory would
-    be reused across the branches, should a default pipeline run over the planned module."""
+    """Give each tensor in the branches of ``value`` its own storage.
+
+    Otherwise StaticPlanBlockMemory would reuse storage across the branches if a default pipeline ran over the
+    planned module.
+    """
 
     def on_call(call: relax.Call) -> relax.Call:
         if not isinstance(call.op, tvm.ir.Op) or call.op.name != ALLOC_TENSOR:
@@ -266,7 +272,7 @@ def _emit_kernel(emitter: _Emitter, step: int, operation: Operation) -> None:
         arguments = [*call.args[:position], *scratch, *call.args[position:]]
         emitter.builder.emit(relax.Call(callee, arguments, call.attrs, call.ty_args), "_")
     else:
-        fields = call.args[1].fields  # tensors, then the shape that fills the scalar parameters
+        fields = call.args[1].fields  # tensors, then the shape that holds the scalar arguments
         packed = relax.Tuple([*fields[:position], *scratch, *fields[position:]])
         emitter.builder.emit(relax.Call(call.op, [callee, packed, *call.args[2:]], call.attrs, call.ty_args), "_")
 
@@ -295,7 +301,7 @@ def _emit_buffer(emitter: _Emitter, variable: Var, allocation: Allocation | None
         return _emit_view(emitter, emitter.placed[variable], shape, dtype, variable.name)
     tensor = emitter.extraction.tensor_of[variable]
     nbytes: int | tvm.ir.Expr = emitter.extraction.graph.tensors[tensor].nbytes
-    if emitter.in_branch:  # TVM's own planner would reuse it across the branches
+    if emitter.in_branch:  # otherwise TVM's planner would reuse it across the branches
         nbytes = _nbytes_of(shape, dtype)
     elif not nbytes or not all(isinstance(d, tirx.IntImm) for d in shape.values):
         return emitter.builder.emit(call, variable.name)
@@ -305,13 +311,13 @@ def _emit_buffer(emitter: _Emitter, variable: Var, allocation: Allocation | None
 
 def _emit_view(emitter: _Emitter, offset: int, shape: relax.Expr, dtype: str, name: str) -> relax.Expr:
     memory, builder = relax.op.memory, emitter.builder
-    if emitter.arena is None:  # nothing but empty tensors in the arena
+    if emitter.arena is None:  # the arena holds only empty tensors
         return builder.emit(relax.op.builtin.alloc_tensor(shape, dtype, 0, "global"), name)
     if emitter.caller_owned:
         view = memory.view(emitter.arena, shape, dtype, offset)
         return builder.emit(memory.ensure_zero_offset(builder.emit(view, f"{name}_view")), name)
     tensor = builder.emit(memory.alloc_tensor(emitter.arena, offset, shape, dtype), name)
-    # A kernel accepts only tensors that start at byte 0 of their data pointer; this moves the pointer.
+    # A kernel accepts only tensors with byte offset 0, so this moves the data pointer.
     return builder.emit(memory.ensure_zero_offset(tensor), name) if offset else tensor
 
 
@@ -320,7 +326,7 @@ def _substitute(emitter: _Emitter, expr: relax.Expr) -> relax.Expr:
 
 
 def _needed(emitter: _Emitter, expr: relax.Expr) -> dict[Var, relax.Expr]:
-    """What the variables of ``expr`` stand for now; views are made here, of the newest instance."""
+    """Current expressions of the variables in ``expr``. Makes views, of the newest instance."""
     return {v: _value_of(emitter, v) for v in relax.analysis.free_vars(expr)}
 
 

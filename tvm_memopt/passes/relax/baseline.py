@@ -1,4 +1,4 @@
-"""TVM's own plan of the same module: what every claim is measured against."""
+"""TVM's own memory plan of the same module: the baseline of all comparisons."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from tvm_memopt.passes.relax.sizes import static_nbytes
 
 @dataclass(frozen=True, slots=True)
 class BaselinePlan:
-    """Bytes that TVM's fusing pipeline allocates for ``main``: ``storage_nbytes`` by
-    StaticPlanBlockMemory, ``tensor_nbytes`` for tensors that it leaves out, such as the returned ones."""
+    """Bytes that TVM's fusing pipeline allocates for ``main``.
+
+    ``storage_nbytes``: planned by StaticPlanBlockMemory. ``tensor_nbytes``: tensors that it leaves out, such as
+    returned ones.
+    """
 
     storage_nbytes: int
     tensor_nbytes: int
 
     @property
     def total_nbytes(self) -> int:
-        """Both together."""
+        """Sum of both."""
         return self.storage_nbytes + self.tensor_nbytes
 
 
 def baseline_plan(lowered: tvm.IRModule, target: tvm.target.Target, function: str = "main") -> BaselinePlan:
-    """TVM's plan of a module that was lowered up to CallTIRRewrite."""
+    """TVM's plan of a module that is lowered up to and including CallTIRRewrite."""
     with target:
         planned = cpu.finalize_passes(target)[0](lowered)
     storage, tensors = 0, 0

@@ -1,4 +1,4 @@
-"""What the branches of an If return: which results can have one place outside of them."""
+"""Results of an If: which of them can be placed in the enclosing function's arena."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def result_sizes(branches: tuple[FunctionPlan, FunctionPlan]) -> tuple[int | None, ...]:
-    """Bytes of each tensor of an If's result, tuples opened; None for one that not both branches make themselves.
+    """Bytes of each tensor in an If's result, with tuples flattened. None for a tensor that only one branch, or
+    neither, makes itself.
 
-    Empty where the branches do not return the same number of tensors that can be told apart.
+    Empty if the branches do not return the same number of distinguishable tensors.
     """
     first, second = (made_results(plan.extraction) for plan in branches)
     if len(first) != len(second):
@@ -27,14 +28,14 @@ def result_sizes(branches: tuple[FunctionPlan, FunctionPlan]) -> tuple[int | Non
 
 
 def made_results(branch: Extraction) -> list[Var | None]:
-    """By position in the result of ``branch``, the variable of the memory that it makes for it alone, or None."""
+    """By position in the result of ``branch``, the buffer that the branch allocates for it alone, or None."""
     roots = [_root(branch, leaf) for leaf in leaves(branch.program.result)]
     return [branch.variable_of.get(root) if root is not None and roots.count(root) == 1 else None for root in roots]
 
 
 def may_overwrite(branches: tuple[FunctionPlan, FunctionPlan], position: int, variables: Sequence[Var]) -> bool:
-    """Whether both branches use none of the outer ``variables`` any more when they start to make the result at
-    ``position``."""
+    """Whether the last use of the outer ``variables`` precedes the first write of the result at ``position`` in both
+    branches."""
     return all(_is_used_before(plan, position, variables) for plan in branches)
 
 

@@ -1,4 +1,4 @@
-"""Graphs and plans as attributes of the functions that they are of."""
+"""Graphs and plans stored as JSON in function attributes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAN_ATTR = "memopt.plan"
 
 
 def with_documents(mod: tvm.IRModule, functions: Mapping[str, FunctionPlan]) -> tvm.IRModule:
-    """``mod`` with each planned function's graph and plan, as JSON, in its attributes."""
+    """Store each planned function's graph and plan, as JSON, in its attributes."""
     documents = {
         name: {GRAPH_ATTR: compact(graph_to_json(f.graph)), PLAN_ATTR: compact(plan_to_json(f.plan))}
         for name, f in functions.items()
@@ -24,7 +24,7 @@ def with_documents(mod: tvm.IRModule, functions: Mapping[str, FunctionPlan]) -> 
 
 
 def with_attributes(mod: tvm.IRModule, attributes: Mapping[str, Mapping[str, str]]) -> tvm.IRModule:
-    """``mod`` with further attributes of its functions, by the name of each."""
+    """Add ``attributes`` to the functions of ``mod``, by function name."""
     functions = {
         variable: function.with_attrs(dict(attributes[variable.name_hint]))
         if variable.name_hint in attributes
@@ -35,5 +35,5 @@ def with_attributes(mod: tvm.IRModule, attributes: Mapping[str, Mapping[str, str
 
 
 def compact(document: str) -> str:
-    """A JSON document in one line."""
+    """Rewrite a JSON document on one line."""
     return json.dumps(json.loads(document), separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""IR → Graph: what is planned is what runs."""
+"""IR → Graph: extract the planner's graph from a lowered Relax function."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from tvm_memopt.passes.relax.program import (
 from tvm_memopt.passes.relax.sizes import type_nbytes
 from tvm_memopt.passes.tir.workspace import Kernel
 
-ARENA_ALIGNMENT = 64  # TVM's CPU allocation alignment, and what a view of the arena must keep
+ARENA_ALIGNMENT = 64  # TVM's CPU allocation alignment, which views of the arena must keep
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """A graph and how its ids map back: ``operations[op id]``, ``tensor_of`` and ``variable_of``
-    (tensor id → allocated or view variable). ``notes`` say what is not planned and why.
+    """A graph, and the mapping from its ids to the IR.
 
-    ``branches``: by op id, the planned branches of an If; ``branch_nbytes``: the workspace that it is given;
-    ``fields``: the tensors of its result where that is a tuple, by variable and position. ``placeable``: tensors that
-    a plan can place, those that are returned included. ``touches_outside``: whether what was given from outside may be
-    overwritten or kept.
+    ``operations[op id]``: the operations. ``tensor_of`` (variable → tensor id) and ``variable_of`` (tensor id →
+    variable): allocated and view variables. ``notes``: what is not planned, and why. ``branches``: by op id, the
+    planned branches of an If. ``branch_nbytes``: by op id, the workspace of an If. ``fields``: for an If that returns a
+    tuple, the tensors of its result by variable and position. ``placeable``: tensors that a plan can place, including
+    returned ones. ``touches_outside``: whether the function may overwrite or retain memory passed in from outside.
     """
 
     graph: Graph
@@ -51,12 +51,12 @@ class Extraction:
 
     @property
     def operations(self) -> list[Operation]:
-        """The operation behind each op id."""
+        """The operation of each op id."""
         return self.program.operations
 
     @cached_property
     def view_operations(self) -> dict[Var, Operation]:
-        """The operation that makes each view."""
+        """The operation that creates each view."""
         return {operation.result: operation for operation in self.operations if operation.kind == "view"}
 
 
@@ -69,10 +69,11 @@ def extract_program(
     branches: Branches | None = None,
     branch_nbytes: Mapping[int, int] | None = None,
 ) -> Extraction:
-    """The graph of ``program``; ``kernels`` gives workspaces and in-place pairs, ``costs`` seconds by kernel.
+    """Extract the graph of ``program``.
 
-    ``branches``: the planned branches of each If; others are left as they are. ``branch_nbytes``: the workspace of
-    an If by op id, where that is not the larger arena of its branches.
+    ``kernels``: workspaces and in-place pairs. ``costs``: seconds by kernel name. ``branches``: the planned branches of
+    each If; others stay unchanged. ``branch_nbytes``: by op id, the workspace of an If where it differs from the larger
+    arena of its branches.
     """
     planned = branches or {}
     needed = {op_id: max(plan.plan.arena_nbytes for plan in plans) for op_id, plans in planned.items()}
@@ -143,7 +144,7 @@ def _add_operation(builder: GraphBuilder, index: int, operation: Operation) -> N
 
 
 def _name_after(builder: GraphBuilder, operation: Operation, written: list[int]) -> None:
-    """Name buffers by what fills them: the lowered program calls them alloc, alloc1, ..."""
+    """Name buffers after the operation that fills them. The lowered program calls them alloc, alloc1, ..."""
     for position, tensor in enumerate(written):
         suffix = f".{position}" if len(written) > 1 else ""
         builder.tensors[tensor] = replace(builder.tensors[tensor], name=operation.name + suffix)
@@ -164,7 +165,7 @@ def _add_view(builder: GraphBuilder, index: int, operation: Operation) -> None:
 
 
 def _add_match(builder: GraphBuilder, index: int, operation: Operation) -> None:
-    """A match_cast: its result has the bytes of the value that is matched, and it defines symbolic variables."""
+    """Add a match_cast. Its result aliases the matched value, and it defines symbolic variables."""
     base = builder.tensors_of(operation.value)
     nbytes = type_nbytes(operation.matched, builder.program.bounds)
     source = builder.tensors[base[0]] if len(base) == 1 else None
@@ -183,7 +184,7 @@ def _add_match(builder: GraphBuilder, index: int, operation: Operation) -> None:
 
 
 def _order_after_matches(builder: GraphBuilder, index: int, operation: Operation) -> None:
-    """An operation runs after the match_cast that defines a symbolic variable which it uses."""
+    """Order an operation after the match_casts that define its symbolic variables."""
     if not builder.defined:
         return
     buffers = builder.program.buffers
@@ -203,18 +204,18 @@ def _variables_of(operation: Operation) -> list[Var]:
 def _split_arguments(
     builder: GraphBuilder, operation: Operation, per_argument: list[list[int]]
 ) -> tuple[list[int], list[int]]:
-    """(tensors read, buffers written for the first time); buffers that are overwritten count as read."""
+    """(tensors read, buffers written for the first time). Overwritten buffers count as read."""
     named = list(dict.fromkeys(t for tensors in per_argument for t in tensors))
     written = [t for t in named if t in builder.buffers and t not in builder.produced]
     read = [t for t in named if t not in written]
-    if operation.kind == "other" and operation.name != "if":  # a branch keeps nothing that it does not return
+    if operation.kind == "other" and operation.name != "if":  # a branch retains only what it returns
         builder.seen.update(builder.closure(named))
         builder.pinned.update(t for t in builder.closure(named) if builder.tensors[t].kind == "activation")
     return read, written
 
 
 def _add_result(builder: GraphBuilder, index: int, operation: Operation, read: list[int]) -> list[int]:
-    """The tensors that a call returns, if it returns any: they may share the bytes of what the call read."""
+    """Add the tensors that a call returns, if any. They may alias what the call read."""
     nbytes = type_nbytes(operation.result.ty, builder.program.bounds)
     if operation.kind == "kernel" or (
         isinstance(operation.result.ty, relax.TupleType) and not operation.result.ty.fields
@@ -227,7 +228,7 @@ def _add_result(builder: GraphBuilder, index: int, operation: Operation, read: l
 
 
 def _shared_by_result(builder: GraphBuilder, operation: Operation, read: list[int]) -> list[int]:
-    """What the result of a call may use the bytes of."""
+    """The tensors that the result of a call may alias."""
     if operation.kind != "other":
         return []
     if isinstance(operation.value, relax.If):
@@ -249,7 +250,7 @@ def _all_inplace_pairs(
 def _inplace_pairs(
     builder: GraphBuilder, kernel: Kernel | None, per_argument: list[list[int]]
 ) -> tuple[tuple[int, int], ...]:
-    """In-place candidates of a call: the input must be in no other argument's memory, and be all of its own."""
+    """In-place pairs of a call. The input must share no memory with another argument and must cover its buffer."""
     pairs = []
     roots = [{builder.root(t) for t in builder.closure(tensors)} for tensors in per_argument]
     for source, target in kernel.inplace if kernel else ():
@@ -264,7 +265,7 @@ def _inplace_pairs(
 
 
 def _order_after(builder: GraphBuilder, index: int, operation: Operation, read: list[int], written: list[int]) -> None:
-    """Orders that no tensor carries: effects stay in sequence, and overwritten buffers keep their readers."""
+    """Add order constraints beyond data flow: effects stay in sequence, and reads precede overwrites."""
     if operation.kind == "other":
         if builder.last_effect is not None:
             builder.order.add((builder.last_effect, index))
@@ -281,8 +282,8 @@ def _order_after(builder: GraphBuilder, index: int, operation: Operation, read: 
 
 
 def _overwritten(builder: GraphBuilder, index: int, operation: Operation, read: list[int]) -> list[int]:
-    """Memory that exists already and that the call may write: only a kernel's stores are known exactly."""
-    if operation.kind in ("filling", "reading") or index in builder.branches:  # such branches overwrite nothing outside
+    """Existing tensors that the call may overwrite. Only a kernel's stores are known exactly."""
+    if operation.kind in ("filling", "reading") or index in builder.branches:  # branches overwrite nothing outside
         return []
     if operation.kind == "kernel":
         kernel = builder.kernels[operation.callee or ""]
@@ -305,7 +306,7 @@ def _finish(builder: GraphBuilder, outputs: tuple[int, ...]) -> Graph:
         for op_id in after:
             ops[op_id] = replace(ops[op_id], inputs=(*ops[op_id].inputs, token))
     for op_id, op in enumerate(ops):
-        if builder.matched.intersection(op.outputs):  # a match_cast names the one instance that there is
+        if builder.matched.intersection(op.outputs):  # a match_cast names the only instance
             ops[op_id] = replace(op, recomputable=False)
     for mutated in builder.mutated:
         for op_id in builder.touching.get(mutated, ()):

@@ -1,4 +1,4 @@
-"""An If with planned branches as one op: the tensors of its result, and what they may be put over."""
+"""An If with planned branches as one op: the tensors of its result, and its in-place pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvm_memopt.passes.relax.sizes import type_nbytes
 
 
 def add_branch_results(builder: GraphBuilder, index: int, operation: Operation) -> list[int]:
-    """The tensors of an If's result: each has a place of its own where both branches make it."""
+    """Add the tensors of an If's result. A tensor gets its own offset only if both branches make it."""
     plans, variable = builder.branches[index], operation.result
     builder.notes += [note for plan in plans for note in plan.extraction.notes]
     sizes = result_sizes(plans)
@@ -38,7 +38,7 @@ def add_branch_results(builder: GraphBuilder, index: int, operation: Operation) 
 
 
 def branch_pairs(builder: GraphBuilder, index: int, operation: Operation) -> Iterator[tuple[int, int]]:
-    """In-place candidates of an If: what no branch reads any more when it starts to make a result."""
+    """In-place pairs of an If: inputs whose last read precedes the first write of the result in both branches."""
     variable = operation.result
     results = {i: t for (v, i), t in builder.fields.items() if v.same_as(variable)}
     if not results and variable in builder.tensor_of:

@@ -1,4 +1,4 @@
-"""The form in which each kernel runs: the fastest that a level of memory has room for."""
+"""Choose the form of each kernel: the fastest one that fits a given memory level."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.tir.form_times import FormTimes
 
 FREE = 1.02
-"""What the plan may cost by default: predicted run time over that of TVM's own loops."""
+"""Default limit on the predicted run time of a plan, as a multiple of that of TVM's own loops."""
 
 
 def predicted_ratio(extraction: Extraction, plan: Plan, chosen: Mapping[str, str], times: FormTimes) -> float:
-    """Predicted run time of ``plan`` over that of the same calls in TVM's own loops.
+    """Predicted run time of ``plan`` divided by that of the same calls in TVM's own loops.
 
     ``chosen``: the form of each kernel that has several.
     """
@@ -26,7 +26,7 @@ def predicted_ratio(extraction: Extraction, plan: Plan, chosen: Mapping[str, str
 
 
 def forms_at(level: int, needs: Mapping[str, Mapping[str, int]], times: FormTimes) -> dict[str, str]:
-    """The fastest form of each kernel that needs at most ``level`` bytes; the least needy where none does."""
+    """The fastest form of each kernel that needs at most ``level`` bytes, or the smallest form if none does."""
     chosen = {}
     for name, need in needs.items():
         fitting = [form for form in need if need[form] <= level]
@@ -45,7 +45,7 @@ def least_free_forms(
     """Forms at the lowest level of memory at which the predicted run time is within ``limit`` of TVM's own loops."""
     levels = sorted({plan.peak_live_nbytes, *(n for need in needs.values() for n in need.values())})
     levels = [level for level in levels if level >= plan.peak_live_nbytes]
-    low, high = 0, len(levels) - 1  # the run time falls with the level: at the highest every kernel is at its fastest
+    low, high = 0, len(levels) - 1  # run time falls as the level rises; at the highest, every kernel is at its fastest
     while low < high:
         middle = (low + high) // 2
         if predicted_ratio(extraction, plan, forms_at(levels[middle], needs, times), times) <= limit:
@@ -56,7 +56,7 @@ def least_free_forms(
 
 
 def form_needs(extraction: Extraction, plan: Plan, times: FormTimes) -> dict[str, dict[str, int]]:
-    """Bytes that must be held at the steps of each kernel that has several forms, by form."""
+    """Most bytes live at any step of each kernel with several forms, by kernel and form."""
     held = _held_at_each_step(plan)
     needs: dict[str, dict[str, int]] = {}
     for step, op_id in enumerate(plan.schedule):
@@ -71,7 +71,7 @@ def form_needs(extraction: Extraction, plan: Plan, times: FormTimes) -> dict[str
 
 
 def _held_at_each_step(plan: Plan) -> list[int]:
-    """Bytes of the arena that tensors cover at each step; bytes that two share in place count once."""
+    """Bytes of the arena that tensors occupy at each step. Bytes that two tensors share in place count once."""
     held = [0] * len(plan.schedule)
     ranges: list[list[tuple[int, int]]] = [[] for _ in plan.schedule]
     for allocation in plan.allocations:
@@ -87,7 +87,7 @@ def _held_at_each_step(plan: Plan) -> list[int]:
 
 
 def forms_of_plan(extraction: Extraction, plan: Plan, times: FormTimes) -> dict[str, str]:
-    """The form of each kernel that ``plan`` was made for, told by the workspace that it holds."""
+    """The form of each kernel that ``plan`` was made for, identified by the workspace in the plan."""
     workspaces = {a.first: a.nbytes for a in plan.allocations if a.tensor is None}
     chosen = {}
     for step, op_id in enumerate(plan.schedule):

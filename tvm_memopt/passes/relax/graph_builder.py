@@ -1,4 +1,4 @@
-"""The graph of a program while it is extracted."""
+"""Incremental construction of a program's graph."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Branches = Mapping[int, tuple["FunctionPlan", "FunctionPlan"]]
 
 @dataclass
 class GraphBuilder:
-    """A graph in the making, and what is known of the memory behind its tensors."""
+    """A graph under construction, with the aliases of its tensors."""
 
     program: Program
     kernels: Mapping[str, Kernel]
@@ -50,7 +50,7 @@ class GraphBuilder:
     last_effect: int | None = None
 
     def add(self, key: object, tensor: Tensor, aliases: tuple[int, ...] = ()) -> int:
-        """A new tensor id for ``key``; ``aliases`` are the tensors whose bytes it may also use."""
+        """Add a tensor for ``key`` and return its id. ``aliases``: the tensors that it may alias."""
         self.tensors.append(tensor)
         index = len(self.tensors) - 1
         self.tensor_of[key] = index
@@ -59,7 +59,7 @@ class GraphBuilder:
         return index
 
     def tensors_of(self, expr: relax.Expr) -> list[int]:
-        """The tensors that an argument names; constants are registered as they are met."""
+        """The tensors in an argument. Constants are added on first use."""
         found: list[int] = []
         for leaf in leaves(expr):
             if isinstance(leaf, Var) and (tensor := self._variable(leaf)) is not None:
@@ -91,7 +91,7 @@ class GraphBuilder:
         return index
 
     def closure(self, tensors: Iterable[int]) -> list[int]:
-        """``tensors`` with everything whose bytes they may use."""
+        """``tensors`` and everything that they may alias."""
         found: dict[int, None] = {}
         stack = list(tensors)
         while stack:
@@ -102,7 +102,7 @@ class GraphBuilder:
         return list(found)
 
     def root(self, tensor: int) -> int:
-        """The tensor whose bytes a view uses; the tensor itself where it is no view."""
+        """The tensor that a view aliases, or the tensor itself if it is not a view."""
         while (parent := self.tensors[tensor].alias_of) is not None:
             tensor = parent
         return tensor

@@ -1,4 +1,4 @@
-"""Which parameters of a call are one memory under a plan."""
+"""Parameters of a call that share memory under a plan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def inplace_pairs(extraction: Extraction, plan: Plan) -> tuple[Pairs, ...]:
-    """For each step, pairs (input, output) of parameter positions that ``plan`` puts at one address.
+    """For each step, pairs (input, output) of parameter positions that ``plan`` puts at the same offset.
 
     O(steps + allocations).
     """

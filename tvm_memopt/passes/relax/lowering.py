@@ -1,4 +1,4 @@
-"""TVM's own lowering around the plan: what runs before extraction and what runs after."""
+"""TVM's own lowering around planning: the passes before extraction and the passes after emission."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tvm_memopt.errors import MemoptError
 def passes_before_plan(target: tvm.target.Target, tuned: Any | None = None) -> list[tvm.transform.Pass]:
     """Dispatch, legalisation, fusion and lowering to kernels that write into allocated buffers.
 
-    ``tuned``: a MetaSchedule database whose best schedules the kernels get.
+    ``tuned``: a MetaSchedule database whose best schedules are applied to the kernels.
     """
     schedules = [] if tuned is None else [apply_database(tuned)]
     return [*passes_until_fusion(target), *schedules, *cpu.dataflow_lower_passes(target)]
 
 
 def passes_until_fusion(target: tvm.target.Target) -> list[tvm.transform.Pass]:
-    """Dispatch, legalisation and fusion: the kernels as a tuner sees them."""
+    """Dispatch, legalisation and fusion, which produce the kernels that a tuner works on."""
     _check_target(target)
     return [*cpu.library_dispatch_passes(target), *cpu.legalize_passes(target)]
 
 
 def apply_database(database: Any) -> tvm.transform.Pass:
-    """A module pass that gives kernels their best schedules of a MetaSchedule database; others stay as they are."""
+    """A module pass that applies the best schedules of a MetaSchedule database. Other kernels stay unchanged."""
 
     @tvm.transform.module_pass(opt_level=0, name="ApplyTunedSchedules")
     def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
@@ -38,16 +38,16 @@ def apply_database(database: Any) -> tvm.transform.Pass:
 
 
 def passes_after_plan(target: tvm.target.Target, *, planned: bool = True) -> list[tvm.transform.Pass]:
-    """TVM's final passes; where a function is ``planned``, those without StaticPlanBlockMemory.
+    """TVM's final passes, without StaticPlanBlockMemory if a function is ``planned``.
 
-    The plan stands in its place, and behind the plan it would reuse storage across the branches of an If, which
-    crashes at run time.
+    The plan replaces it. Run after planning, it would reuse storage across the branches of an If, which crashes at
+    run time.
     """
     return [p for p in cpu.finalize_passes(target) if not planned or p.info.name != "StaticPlanBlockMemory"]
 
 
 def unmodified_pipeline(target: tvm.target.Target) -> tvm.transform.Pass:
-    """TVM's own fusing pipeline for ``target``: what plans are measured against."""
+    """TVM's own fusing pipeline for ``target``: the baseline for plans."""
     _check_target(target)
     return relax.get_default_pipeline(target)
 
@@ -60,7 +60,7 @@ def _check_target(target: tvm.target.Target) -> None:
 
 
 def current_target() -> tvm.target.Target:
-    """The target that tvm.compile has put in scope. Raises MemoptError when there is none."""
+    """The target that tvm.compile has put in scope. Raises MemoptError if there is none."""
     target = tvm.target.Target.current(allow_none=True)
     if target is None:
         raise MemoptError("no target is in scope: pass one to tvm.compile, or use `with tvm.target.Target(...)`")

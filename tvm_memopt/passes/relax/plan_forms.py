@@ -1,8 +1,8 @@
-"""A function's plan together with the form of each of its kernels.
+"""Plan a function together with the form of each of its kernels.
 
-Kernels are first planned in their smallest form. Without a budget the plan must cost no time: where the forms
-that it is left with are predicted to, kernels get faster forms, at the lowest level of memory that pays for it,
-and the function is planned again. Within a budget the plan of least predicted run time is kept.
+The function is first planned with its kernels in their smallest form. Without a budget, the plan must not cost run
+time: if it is predicted to, kernels get faster forms at the lowest memory level that avoids the cost, and the
+function is planned again. With a budget, the plan of least predicted run time within it is kept.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.solvers import Deadline, Request
 
 Search = Callable[[Graph, Request], Plan]
-_SHARE = 0.6  # of the time that is left, for each plan but the last
-_LEAST_SHARE = 0.01  # of the time limit, for each plan: a schedule to start from is placed in far less
+_SHARE = 0.6  # of the remaining time, for each plan but the last
+_LEAST_SHARE = 0.01  # of the time limit, for each plan: placing an initial schedule takes far less
 _MOST_PLANS = 4
 
 
 @dataclass(frozen=True)
 class FormedPlan:
-    """A plan, the extraction that it belongs to, and by kernel the form in which it runs.
+    """A plan, its extraction, and the form in which each kernel runs.
 
-    ``inplace``: by step, the parameters that are one memory. ``unfolded``: kernels that run in a faster form than the
-    one they were planned in. ``ratio``: predicted run time over that of the same calls in TVM's own loops.
+    ``inplace``: by step, the pairs of parameters that share an offset. ``unfolded``: kernels that run in a faster form
+    than the one they were planned in. ``ratio``: predicted run time divided by that of the same calls in TVM's own
+    loops.
     """
 
     extraction: Extraction
@@ -67,7 +68,7 @@ class _Planner:
     inplace: bool
 
     def plan(self, forms: Mapping[str, str], start: Plan | None = None, share: float = 1.0) -> FormedPlan:
-        """The function planned with its kernels in ``forms``; without a search where ``start`` was interrupted."""
+        """Plan the function with its kernels in ``forms``. Skips the search if ``start`` was interrupted."""
         extraction, interrupted = self.with_forms(forms), start is not None and _interrupted(start)
         limit = max(0.0 if interrupted else self.deadline.remaining * share, _LEAST_SHARE * self.request.time_limit)
         starts = self.request.start_schedules if start is None else (start.schedule,)
@@ -77,7 +78,7 @@ class _Planner:
         return self.formed(extraction, plan, forms)
 
     def with_forms(self, forms: Mapping[str, str]) -> Extraction:
-        """The extraction with the workspaces of ``forms``."""
+        """The extraction with the workspaces of the kernels in ``forms``."""
         found = {name: self.times.forms[name].form(form) for name, form in forms.items()}
         kernels = {**self.extraction.kernels, **{name: kernel for name, kernel in found.items() if kernel is not None}}
         operations, ops = self.extraction.operations, self.extraction.graph.ops
@@ -92,7 +93,7 @@ class _Planner:
         )
 
     def formed(self, extraction: Extraction, plan: Plan, forms: Mapping[str, str]) -> FormedPlan:
-        """``plan`` with faster forms where the arena has room for them."""
+        """Give kernels faster forms where the arena of ``plan`` has room for them."""
         inplace = inplace_pairs(extraction, plan)
         unfolded = unfold_kernels(extraction, plan, inplace, self.times, forms)
         final = {**forms, **{name: found.form for name, found in unfolded.items()}}
@@ -117,7 +118,7 @@ def plan_with_forms(
 def plan_in_smallest_forms(
     extraction: Extraction, times: FormTimes, search: Search, request: Request, *, inplace: bool
 ) -> FormedPlan:
-    """Plan ``extraction`` for the least memory, whatever the loops of its kernels cost."""
+    """Plan ``extraction`` for the least memory, regardless of the run time of its kernels."""
     planner = _Planner(extraction, times, search, request, Deadline(request.time_limit), inplace)
     return planner.plan(_smallest_forms(extraction, times))
 
@@ -128,7 +129,7 @@ def _smallest_forms(extraction: Extraction, times: FormTimes) -> dict[str, str]:
 
 
 def follow_plan(extraction: Extraction, plan: Plan, times: FormTimes, *, inplace: bool) -> FormedPlan:
-    """A plan that was given, with each kernel in the form whose workspace the plan holds. Raises PlanError."""
+    """Follow a given plan, with each kernel in the form whose workspace the plan has. Raises PlanError."""
     planner = _Planner(extraction, times, lambda _graph, _request: plan, Request(), Deadline(1.0), inplace)
     forms = forms_of_plan(extraction, plan, times)
     formed = planner.with_forms(forms)
@@ -137,14 +138,14 @@ def follow_plan(extraction: Extraction, plan: Plan, times: FormTimes, *, inplace
 
 
 def _free(planner: _Planner, found: FormedPlan) -> FormedPlan:
-    """A plan that is predicted to cost no time."""
+    """A plan that is predicted to cost no run time."""
     planned: Mapping[str, str] = {}
     for _ in range(_MOST_PLANS):
         if found.ratio <= FREE:
             return found
         needs = form_needs(found.extraction, found.plan, planner.times)
         forms = least_free_forms(found.extraction, found.plan, needs, planner.times)
-        if forms == planned:  # what the level has room for did not fit when it was placed
+        if forms == planned:  # the forms fit the memory level but not the layout
             break
         planned, found = forms, planner.plan(forms, found.plan, share=_SHARE)
     if found.ratio <= FREE:
@@ -153,7 +154,7 @@ def _free(planner: _Planner, found: FormedPlan) -> FormedPlan:
 
 
 def _within(planner: _Planner, found: FormedPlan, budget: int) -> FormedPlan:
-    """The plan within ``budget`` of least predicted run time: forms and repeats are weighed by the same seconds."""
+    """The plan of least predicted run time within ``budget``. Kernel forms and recomputation compete in seconds."""
     if _interrupted(found.plan):
         return found
     needs = form_needs(found.extraction, found.plan, planner.times)
@@ -170,7 +171,7 @@ def _interrupted(plan: Plan) -> bool:
 
 
 def form_notes(found: FormedPlan, times: FormTimes) -> list[str]:
-    """What each kernel that does not run in TVM's own loops saves and costs."""
+    """Notes on the memory saved and the time lost by each kernel that does not run in TVM's own loops."""
     notes = []
     for name, form in found.forms.items():
         kernel, fast = times.forms[name].form(form), times.forms[name].fast

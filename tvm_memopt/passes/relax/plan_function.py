@@ -1,4 +1,4 @@
-"""One function planned: the branches of each If first, then the function, with them as workspace of the If."""
+"""Plan one function: first the branches of each If, then the function, with each branch arena as workspace."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ if TYPE_CHECKING:
 
 Solver = Callable[[Graph, Request], Plan]
 _BRANCHES_SHARE = 0.5  # of a function's time limit, for all branches together
-_LEAST_SHARE = 0.25  # of it, for the function itself, whatever its branches took
+_LEAST_SHARE = 0.25  # of the time limit, for the function itself, however long its branches took
 
 
 @dataclass(frozen=True)
 class FunctionPlan:
-    """One function's graph, plan and what to know about them; also those of a branch of an If.
+    """The graph and plan of one function, or of one branch of an If.
 
-    ``extraction`` ties them to the IR. ``inplace``: by step, the parameters that are one memory. ``unfolded``: kernels
-    that run in a faster form, with the place of their scratch. ``kernels``: the form in which each kernel is emitted.
-    ``folds``: what each kernel that does not run in TVM's own loops saves and costs.
+    ``extraction``: maps them to the IR. ``inplace``: by step, the pairs of parameters that share an offset.
+    ``unfolded``: kernels that run in a faster form, with the offsets of their scratch. ``kernels``: the form in which
+    each kernel is emitted. ``folds``: notes on the memory saved and the time lost by each kernel that does not run in
+    TVM's own loops.
     """
 
     graph: Graph
@@ -53,7 +54,7 @@ class FunctionPlan:
     folds: tuple[str, ...] = ()
 
     def with_branches(self) -> Iterator[FunctionPlan]:
-        """This plan and those of all branches in it."""
+        """This plan and the plans of all branches in it."""
         yield self
         for plans in self.extraction.branches.values():
             for plan in plans:
@@ -61,12 +62,13 @@ class FunctionPlan:
 
     @property
     def beside_arena(self) -> bool:
-        """Whether a call may allocate more than the arena and what it returns."""
+        """Whether a call may allocate memory other than the arena and the returned tensors."""
         return any(_allocates_beside(plan.extraction) for plan in self.with_branches())
 
     @property
     def arena_position(self) -> int:
-        """Which storage of a call the arena is: the virtual machine keeps symbolic dimensions in one before it."""
+        """Index of the arena among the storages of a call. The virtual machine keeps symbolic dimensions in an
+        earlier one."""
         program = self.extraction.program
         matched = [op.matched for op in program.all_operations() if op.kind == "match"]
         symbolic = [v for node in (*(p.ty for p in program.parameters), *matched) for v in symbolic_variables(node)]
@@ -82,7 +84,7 @@ def _allocates_beside(found: Extraction) -> bool:
 
 
 def _returns_beside(found: Extraction) -> bool:
-    """Whether a branch makes a tensor of its result that has no place outside."""
+    """Whether a branch makes a result tensor that has no offset in the outer arena."""
     for op_id, plans in found.branches.items():
         made = [_made_variables(plan.extraction) for plan in plans]
         result = found.operations[op_id].result
@@ -101,7 +103,7 @@ def _made_variables(branch: Extraction) -> list[Var]:
 
 @dataclass(frozen=True)
 class FunctionPlanner:
-    """What planning a function of a module takes: ``kernels`` and ``costs`` by name, ``times`` of kernel forms."""
+    """Plans functions of one module. ``kernels`` and ``costs``: by kernel name; ``times``: of kernel forms."""
 
     kernels: Mapping[str, Kernel]
     costs: Mapping[str, float]
@@ -110,7 +112,7 @@ class FunctionPlanner:
     solver: Solver
 
     def extract(self, program: Program) -> Extraction:
-        """The graph of ``program``, the branches in it planned."""
+        """Extract the graph of ``program`` and plan its branches."""
         count = sum(2 for operation in program.all_operations() if operation.branches is not None)
         return self._extract(program, _BRANCHES_SHARE * self.options.time_limit / max(count, 1))
 
@@ -131,7 +133,7 @@ class FunctionPlanner:
         return self._function_plan(self._search(extraction, request))
 
     def plan(self, extraction: Extraction) -> FunctionPlan:
-        """The plan of a whole function: the one that the options give, or one that is searched for."""
+        """The plan of a whole function: given by the options, or found by search."""
         given, options = self.options.plan, self.options
         if given is None or given.graph != extraction.graph.name:
             return self._function_plan(self._search(extraction, self._request(extraction)))
@@ -142,7 +144,7 @@ class FunctionPlanner:
         return self._function_plan(as_planned(extraction, given))
 
     def _request(self, extraction: Extraction) -> Request:
-        """What is asked for the function, less the time that its branches took."""
+        """The function's request, with the time spent on its branches subtracted from the limit."""
         request = self.options.request(extraction.graph)
         plans = [plan.plan for pair in extraction.branches.values() for each in pair for plan in each.with_branches()]
         spent = sum(float(plan.solver.get("seconds", 0.0)) for plan in plans)  # type: ignore[arg-type]
@@ -170,7 +172,7 @@ class FunctionPlanner:
 
 
 def _with_given_workspaces(extraction: Extraction, plan: Plan, planner: FunctionPlanner) -> Extraction:
-    """``extraction`` with the workspace that ``plan`` holds for each If, which may be more than its branches need."""
+    """Give each If the workspace it has in ``plan``, which may be more than its branches need."""
     steps = range(len(plan.schedule))
     held = {plan.schedule[a.first]: a.nbytes for a in plan.allocations if a.tensor is None and a.first in steps}
     given = {op_id: held[op_id] for op_id in extraction.branches if op_id in held}
@@ -187,7 +189,7 @@ def _with_given_workspaces(extraction: Extraction, plan: Plan, planner: Function
 
 
 def _kept_scratch(kernels: Mapping[str, Kernel]) -> list[str]:
-    """What the arena does not hold: scratch that kernels still allocate while they run."""
+    """Notes on scratch memory that kernels allocate at run time, outside the arena."""
     return [
         f"kernel {name} allocates {kernel.kept_nbytes} bytes of scratch itself, outside the arena"
         for name, kernel in kernels.items()

@@ -1,4 +1,4 @@
-"""One Relax module planned: extract each function, solve, choose kernel forms, write the plan back."""
+"""Plan one Relax module: extract each function's graph, solve, choose kernel forms, and emit the plan."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ KernelCosts = Callable[[Mapping[str, tirx.PrimFunc], tvm.target.Target], dict[st
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """What the pipeline is asked for.
+    """Options of the pipeline.
 
-    ``budget``: as in ``--budget``. ``caller_arena``: the arena is a uint8 parameter added at the end of
-    each planned function that no other calls. ``fold_data_movement``: ``"auto"`` folds padding and the like into the
-    loops that read it only where the memory is needed, ``"always"`` and ``"never"`` say so.
-    ``measure_costs``: time each kernel on this machine instead of the roofline. ``kernel_costs``: instead of both,
-    gives seconds by name of PrimFuncs by name for a target, as cost_model.kernel_costs.predicted_costs does.
-    ``strict``: a module of which no function can be planned is an error.
+    ``budget``: as in ``--budget``. ``caller_arena``: the arena is a uint8 parameter appended to each planned function
+    that no other function calls. ``fold_data_movement``: ``"auto"`` folds padding and other data movement into the
+    loops that read the result only where the memory is needed; ``"always"`` and ``"never"`` override this.
+    ``measure_costs``: time each kernel on this machine instead of using the roofline. ``kernel_costs``: a function that
+    replaces both; given PrimFuncs by name and a target, it returns seconds by name, as
+    cost_model.network.kernel_costs.predicted_costs does. ``strict``: raise an error if no function can be planned.
     """
 
     budget: str | int | None = None
@@ -52,7 +52,7 @@ class PlanOptions:
     strict: bool = False
 
     def request(self, graph: Graph) -> Request:
-        """The solver's request for one function."""
+        """The solver request for one function."""
         budget = None if self.budget is None else parse_budget(self.budget, graph)
         request = Request(budget_nbytes=budget, time_limit=self.time_limit, seed=self.seed)
         return request if self.threads is None else replace(request, threads=self.threads)
@@ -60,7 +60,7 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class ExtractedModule:
-    """The graph of each function; ``skipped``: functions left alone, with the reason; ``forms`` of kernels."""
+    """The graph of each function. ``skipped``: unplanned functions with the reason; ``forms``: kernel forms by name."""
 
     functions: Mapping[str, Extraction]
     skipped: Mapping[str, str]
@@ -69,7 +69,7 @@ class ExtractedModule:
 
 @dataclass(frozen=True)
 class PlannedModule:
-    """A module and the plan of each of its functions; the other fields are those of ExtractedModule."""
+    """A module and the plan of each of its functions. The other fields are those of ExtractedModule."""
 
     mod: tvm.IRModule
     functions: Mapping[str, FunctionPlan]
@@ -78,14 +78,14 @@ class PlannedModule:
 
     @property
     def scratch_before(self) -> int:
-        """Bytes of scratch that TVM's own build would keep: the largest kernel's."""
+        """Scratch bytes of TVM's own build: those of the kernel that needs most."""
         return max((f.original_nbytes for f in self.forms.values()), default=0)
 
 
 def extract_module(
     mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, solver: Solver = solve
 ) -> ExtractedModule:
-    """The graphs of all functions of a lowered module; the branches of an If are planned by ``solver``."""
+    """Extract the graphs of all functions in a lowered module. ``solver`` plans the branches of each If."""
     return _extract(mod, target, options, solver)[0]
 
 
@@ -107,7 +107,7 @@ def _extract(
 def solve_module(
     mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, solver: Solver = solve
 ) -> PlannedModule:
-    """Graphs and plans of all functions of a lowered module; ``mod`` is not rewritten."""
+    """Plan all functions of a lowered module. ``mod`` is not rewritten."""
     extracted, planner = _extract(mod, target, options, solver)
     if not extracted.functions:
         _nothing_planned(extracted.skipped, options)
@@ -117,7 +117,7 @@ def solve_module(
 
 
 def unplanned_reason(skipped: Mapping[str, str]) -> str:
-    """Why nothing of a module is planned, in one line."""
+    """One line on why no function of a module is planned."""
     reasons = "; ".join(f"function {name}: {reason}" for name, reason in skipped.items())
     return f"nothing of this module can be planned ({reasons or 'it has no Relax function'})"
 
@@ -153,7 +153,7 @@ def _parse_all(mod: tvm.IRModule) -> tuple[dict[str, Program], dict[str, str]]:
 
 
 def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool) -> tvm.IRModule:
-    """``mod`` rewritten to follow the plans of ``planned``; kernels that nothing calls any more are gone."""
+    """Rewrite ``mod`` to follow the plans of ``planned``, and remove kernels that are no longer called."""
     wanted: dict[tuple[str, int, Pairs], Kernel] = {}
     for function in (plan for whole in planned.functions.values() for plan in whole.with_branches()):
         for name, pairs in _calls(function):
@@ -168,7 +168,7 @@ def emit_module(mod: tvm.IRModule, planned: PlannedModule, *, caller_arena: bool
     result = builder.get()
     for name, function in planned.functions.items():
         one = relax.BlockBuilder(_without(result, {name}))
-        owned = caller_arena and name not in entered  # other functions call it with the parameters that it has
+        owned = caller_arena and name not in entered  # other functions call it with its original parameters
         emitted = emit_function(one, function, callees, caller_owned=owned)
         functions = {v: f for v, f in one.get().functions_items() if v.name_hint != name}
         variable = mod.get_global_var(name)
@@ -191,7 +191,7 @@ def _kernel_name(key: tuple[str, int, Pairs], kept: set[str]) -> str:
 
 
 def _still_called(mod: tvm.IRModule, planned: PlannedModule) -> set[str]:
-    """Kernels called from code that keeps its own form: skipped functions and unplanned branches of an If."""
+    """Kernels called from code that is not rewritten: skipped functions and unplanned branches of an If."""
     found: set[str] = set()
 
     def note(variable: tvm.ir.GlobalVar) -> None:
@@ -208,7 +208,7 @@ def _still_called(mod: tvm.IRModule, planned: PlannedModule) -> set[str]:
 
 
 def _called_functions(mod: tvm.IRModule) -> set[str]:
-    """Relax functions that others of the module call."""
+    """Relax functions that other functions in the module call."""
     found: set[str] = set()
     for _, function in mod.functions_items():
         if isinstance(function, relax.Function):

@@ -1,8 +1,8 @@
 """A lowered Relax function as a straight list of operations over buffers.
 
-Works on the form after CallTIRRewrite, where each kernel writes into buffers allocated before it. Plain
-bindings (``x = y``, tuples and their fields) are resolved away, so that an operation names the buffers
-themselves; what is left has an effect on memory or makes a view.
+Works on the form after CallTIRRewrite, where each kernel writes into previously allocated buffers. Plain
+bindings (``x = y``, tuples and their fields) are resolved, so that operations refer to the buffers directly.
+Each remaining operation has an effect on memory or makes a view.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from tvm.ir import Var
 ALLOC_TENSOR = "relax.builtin.alloc_tensor"
 VIEW_OPS = frozenset({"relax.reshape", "relax.memory.view", "relax.memory.ensure_zero_offset"})
 DYNAMIC_KERNEL = "relax.vm.call_tir_dyn"
-# Library calls that only fill fresh buffers among their arguments, and keep no reference to any.
+# Library calls that only fill fresh buffers among their arguments and retain no reference to them.
 FILLING_PREFIXES = ("tvm.contrib.",)
-# Calls of TVM that only read their arguments, keep no reference to any, and return a value of their own.
+# TVM calls that only read their arguments, retain no reference to them, and return a new value.
 READING_CALLS = frozenset({"relax.run.nonzero", "relax.run.unique", "relax.tensor_to_shape", "relax.shape_of"})
 
 
 class UnsupportedFunctionError(Exception):
-    """This function is left as it is; the text says why."""
+    """The function cannot be planned and stays unchanged. The text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One call that runs. ``value`` has its plain bindings resolved; ``result`` is the variable it binds.
+    """One operation. ``value`` has its plain bindings resolved; ``result`` is the variable it binds.
 
-    ``kind``: ``"kernel"`` (a PrimFunc named ``callee``), ``"view"``, ``"filling"`` (a library call that
-    writes into its buffer arguments), ``"reading"`` (a call that returns a value of its own), ``"match"`` (a
-    match_cast of ``value`` to the type ``matched``, which may define symbolic variables) or ``"other"``
-    (anything else: kept in order, never repeated). ``branches``: those of an If, as programs whose parameters are
-    what they use from outside; None where one of them is not understood.
+    ``kind``: ``"kernel"`` (a PrimFunc named ``callee``), ``"view"``, ``"filling"`` (a library call that writes into
+    its buffer arguments), ``"reading"`` (a call that returns a new value), ``"match"`` (a match_cast of ``value`` to
+    the type ``matched``, which may define symbolic variables) or ``"other"`` (anything else: kept in order, never
+    repeated). ``branches``: the branches of an If as programs whose parameters are the outer variables they use; None
+    if one of them is unsupported.
     """
 
     kind: str
@@ -57,10 +57,11 @@ class Operation:
 
 @dataclass
 class Program:
-    """``buffers`` maps the variable of each allocation to its call; ``result`` is what is returned.
+    """A Relax function as a list of operations.
 
-    ``bounds``: the greatest value of each symbolic dimension that has one. ``parameters``: what is given from
-    outside; those from ``input_count`` on are weights.
+    ``buffers`` maps the variable of each allocation to its call. ``result``: the returned expression. ``bounds``: upper
+    bounds of symbolic dimensions that have one. ``parameters``: the function's parameters; those from ``input_count``
+    on are weights.
     """
 
     name: str
@@ -73,7 +74,7 @@ class Program:
     result: relax.Expr | None = None
 
     def all_operations(self) -> Iterator[Operation]:
-        """The operations, and those of branches behind the If that they belong to."""
+        """All operations. Those of branches follow the If that they belong to."""
         for operation in self.operations:
             yield operation
             for branch in operation.branches or ():
@@ -103,7 +104,7 @@ def _parse_sequence(program: Program, mod: tvm.IRModule, sequence: relax.SeqExpr
 def symbolic_bounds(function: relax.Function) -> dict[tirx.Var, int]:
     """Upper bounds of symbolic dimensions, from the function's ``tir_var_upper_bound`` attribute.
 
-    A name there is a dimension of the parameters, or else one that a match_cast defines.
+    Each name refers to a symbolic dimension of the parameters or, failing that, to one that a match_cast defines.
     """
     attrs = function.attrs
     if attrs is None or "tir_var_upper_bound" not in attrs:
@@ -138,7 +139,7 @@ def symbolic_variables(node: object) -> list[tirx.Var]:
 
 
 def escaping_variables(value: relax.If) -> set[Var]:
-    """Variables from outside whose bytes the result of ``value`` may use."""
+    """Outer variables that the result of ``value`` may alias."""
     free = set(relax.analysis.free_vars(value))
     found: set[Var] = set()
     for branch in (value.true_branch, value.false_branch):
@@ -173,7 +174,7 @@ def _parse_binding(program: Program, mod: tvm.IRModule, binding: relax.Binding, 
         branches = _parse_branches(program, mod, chosen)
         program.operations.append(Operation("other", "if", binding.var, chosen, branches=branches))
     elif isinstance(value, relax.Function | relax.SeqExpr):
-        raise UnsupportedFunctionError("it defines a function inside")
+        raise UnsupportedFunctionError("it defines an inner function")
     else:
         plain[binding.var] = value
 
@@ -222,7 +223,7 @@ def _op_name(call: relax.Call) -> str:
 
 
 def resolve(expr: relax.Expr, known: Mapping[Var, relax.Expr]) -> relax.Expr:
-    """``expr`` with the variables of ``known`` replaced, and fields taken of known tuples."""
+    """Replace the variables of ``known`` in ``expr``, and resolve fields of known tuples."""
     if isinstance(expr, Var):
         return known.get(expr, expr)
     if isinstance(expr, relax.Tuple):
@@ -240,12 +241,12 @@ def _resolve_branches(value: relax.If, plain: Mapping[Var, relax.Expr]) -> relax
 
 
 def replace_variables(expr: relax.Expr, new: Mapping[Var, relax.Expr]) -> relax.Expr:
-    """``expr`` with variables replaced, inside the branches of an If too."""
+    """Replace variables in ``expr``, including inside the branches of an If."""
     return _resolve_branches(expr, new) if isinstance(expr, relax.If) else resolve(expr, new)
 
 
 def leaves(expr: relax.Expr) -> list[relax.Expr]:
-    """The variables and constants in ``expr``, tuples opened."""
+    """The variables and constants in ``expr``, with tuples flattened."""
     if isinstance(expr, relax.Tuple):
         return [leaf for field in expr.fields for leaf in leaves(field)]
     if isinstance(expr, relax.TupleGetItem):

@@ -1,4 +1,4 @@
-"""The order alone: calls moved, storage left to whatever comes later in the pipeline."""
+"""Reorder calls only. Storage is left to later passes in the pipeline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tvm_memopt.passes.relax.planning import PlanOptions, solve_module
 
 
 def reorder_module(mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions) -> tvm.IRModule:
-    """``mod`` with the calls of each function in the best order found."""
+    """Put the calls of each function in the best order found."""
     planned = solve_module(mod, target, replace(options, budget=None, plan=None))
     for name, function in planned.functions.items():
         others = {v: f for v, f in mod.functions_items() if v.name_hint != name}

@@ -16,8 +16,10 @@ def dtype_nbytes(dtype: object) -> int:
 
 
 def static_nbytes(extents: Iterable[tvm.ir.Expr], dtype: object, bounds: Mapping[tirx.Var, int]) -> int | None:
-    """Bytes of a tensor; the largest it can have under ``bounds`` (symbolic dimension → its greatest value), or
-    None where a dimension has no bound."""
+    """Bytes of a tensor, or their upper bound under ``bounds`` (symbolic dimension → its greatest value).
+
+    None if a dimension has no bound.
+    """
     count = 1
     for extent in extents:
         largest = largest_value(extent, bounds)
@@ -28,7 +30,7 @@ def static_nbytes(extents: Iterable[tvm.ir.Expr], dtype: object, bounds: Mapping
 
 
 def largest_value(extent: tvm.ir.Expr, bounds: Mapping[tirx.Var, int]) -> int | None:
-    """The greatest value of a dimension, or None when it has no bound."""
+    """The greatest value of a dimension, or None if it has no bound."""
     if isinstance(extent, tirx.IntImm):
         return int(extent)
     analyzer = sym.Analyzer()
@@ -47,7 +49,7 @@ def _variables(extent: tvm.ir.Expr) -> list[tirx.Var]:
 
 
 def type_nbytes(value_type: object, bounds: Mapping[tirx.Var, int]) -> int | None:
-    """Bytes of a value of this Relax type: tensors and tuples of them; 0 for shapes and other objects."""
+    """Bytes of a value of this Relax type: a tensor or a tuple of tensors. 0 for shapes and other objects."""
     if isinstance(value_type, relax.TensorType):
         if value_type.shape is None or not isinstance(value_type.shape, relax.ShapeExpr):
             return None

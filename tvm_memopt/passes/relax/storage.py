@@ -1,4 +1,4 @@
-"""Storage that a planned function allocates, read off the IR and not off the plan."""
+"""Storage that a planned function allocates, computed from the IR rather than from the plan."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tvm_memopt.passes.relax.program import leaves
 
 
 def arena_storage_nbytes(function: relax.Function) -> int:
-    """Bytes of all storages of ``function`` in which no returned tensor lies, or of a caller-owned arena."""
+    """Bytes of all storages of ``function`` that hold no returned tensor, or of its caller-owned arena."""
     owned = [p for p in function.params if p.name == ARENA_PARAMETER]
     if owned:
         return int(owned[0].ty.shape.values[0])

@@ -1,9 +1,8 @@
-"""TVM's own loops back where the arena has room: no search, no byte more.
+"""Restore TVM's own loops where the arena has room, without a search and without a larger arena.
 
-A kernel planned in its smallest form, in which padding and other data movement is folded into the loops that
-read it, can be slower. Once a plan stands, a kernel gets its own loops back if, at every step where it runs,
-their scratch buffers fit into bytes of the arena that the plan leaves free there; failing that, the form that
-pads a few rows at a time.
+A kernel planned in its smallest form, with padding and other data movement folded into the loops that read the
+result, can be slower. After planning, a kernel gets TVM's own loops back if their scratch buffers fit into free bytes
+of the arena at every step where it runs. Otherwise the form that pads a few rows at a time is tried.
 """
 
 from __future__ import annotations
@@ -21,8 +20,10 @@ from tvm_memopt.passes.tir.workspace import FORMS, Kernel, KernelForms
 
 @dataclass(frozen=True)
 class Unfolded:
-    """``kernel``, the form named ``form``, runs with its scratch buffers at ``offsets[step]``, in bytes that the plan
-    leaves free."""
+    """A kernel in a faster form, with scratch buffers in bytes that the plan leaves free.
+
+    ``kernel``: the form named ``form``. ``offsets[step]``: arena offsets of its scratch buffers.
+    """
 
     form: str
     kernel: Kernel
@@ -32,9 +33,9 @@ class Unfolded:
 def unfold_kernels(
     extraction: Extraction, plan: Plan, inplace: Sequence[Pairs], times: FormTimes, planned: Mapping[str, str]
 ) -> dict[str, Unfolded]:
-    """Kernels that can run in a faster form than the ``planned`` one within ``plan``.
+    """Find kernels that can run in a faster form than ``planned`` within the arena of ``plan``.
 
-    ``inplace``: by step, the parameters that are one memory.
+    ``inplace``: by step, the pairs of parameters that share an offset.
     """
     steps_of: dict[str, list[int]] = {}
     for step, op_id in enumerate(plan.schedule):
@@ -53,7 +54,7 @@ def unfold_kernels(
 
 
 def _faster(name: str, planned: str, times: FormTimes) -> list[str]:
-    """Forms to try, the best first; only where the smallest form may be the fastest is that worth measuring."""
+    """Forms to try, best first. They are measured only where the smallest form may be the fastest."""
     if times.forms[name].residues:
         order = times.fastest_first(name)
         return order[: order.index(planned)]
@@ -78,7 +79,7 @@ def _first_that_fits(
 
 
 def _occupied(plan: Plan, steps: set[int]) -> dict[int, list[tuple[int, int]]]:
-    """Byte ranges held by tensors at each of ``steps``, in order of their offset."""
+    """Byte ranges that tensors occupy at each of ``steps``, by ascending offset."""
     held: dict[int, list[tuple[int, int]]] = {step: [] for step in steps}
     for allocation in plan.allocations:
         if allocation.tensor is not None and allocation.nbytes:
@@ -89,7 +90,7 @@ def _occupied(plan: Plan, steps: set[int]) -> dict[int, list[tuple[int, int]]]:
 
 
 def _place(kernel: Kernel, taken: list[tuple[int, int]], limit: int, alignment: int) -> tuple[int, ...] | None:
-    """An offset for each scratch buffer in the free bytes below ``limit``, largest first; None if one is left."""
+    """Place each scratch buffer in the free bytes below ``limit``, largest first. None if one does not fit."""
     ranges, offsets = list(taken), [0] * len(kernel.workspace)
     sizes = [nbytes_of(buffer) or 0 for buffer in kernel.workspace]
     for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):

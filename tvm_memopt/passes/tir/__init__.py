@@ -1,1 +1,1 @@
-"""Kernels: their scratch memory, in-place pairs and costs."""
+"""Passes over kernels (PrimFuncs): scratch memory, in-place pairs and costs."""

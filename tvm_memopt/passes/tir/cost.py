@@ -1,4 +1,4 @@
-"""Seconds of each kernel: measured on the target, or by a roofline of the device profile."""
+"""Kernel costs in seconds: measured on this machine, or estimated with a roofline model of the device profile."""
 
 from __future__ import annotations
 
@@ -24,35 +24,37 @@ _MEASURE_REPEATS = 7
 
 
 def roofline_seconds(func: tirx.PrimFunc, profile: DeviceProfile) -> float:
-    """max(FLOPs / rate, bytes / rate) + call price; symbolic dimensions count as 1. The roofline model of
-    Williams, Waterman and Patterson, CACM 52(4), 2009."""
+    """Roofline estimate: max(FLOPs / FLOP rate, bytes / byte rate) + seconds of a call. Symbolic dimensions count as 1.
+
+    The roofline model of Williams, Waterman and Patterson, CACM 52(4), 2009.
+    """
     try:
         flops = float(s_tir.analysis.estimate_tir_flops(tvm.IRModule({"main": func})))
     except (tvm.error.TVMError, RuntimeError, ValueError):
-        flops = 0.0  # a kernel with constructs that the estimator does not know: its bytes decide
+        flops = 0.0  # TVM's estimator does not know a construct of the kernel: only its bytes count
     nbytes = sum(nbytes_of(p) or 0 for p in func.params if tirx.is_buffer_var(p))
     return max(flops / profile.flops_per_second, nbytes / profile.bytes_per_second) + profile.call_seconds
 
 
 def estimated_costs(kernels: Mapping[str, tirx.PrimFunc], target: tvm.target.Target) -> dict[str, float]:
-    """Roofline seconds by kernel name, for the profile that fits ``target``."""
+    """Roofline seconds by kernel name, with the device profile of ``target``."""
     profile = profile_for_triple(target_triple(target))
     return {name: roofline_seconds(func, profile) for name, func in kernels.items()}
 
 
 def target_triple(target: tvm.target.Target) -> str:
-    """The LLVM triple of ``target``; the host's own where none is given."""
+    """The LLVM triple of ``target``, or the host's if it has none."""
     return str(target.attrs.get("mtriple", "")) or os.uname().machine
 
 
 def measured_costs(
     kernels: Mapping[str, tirx.PrimFunc], target: tvm.target.Target, *, cache: Path | None = None
 ) -> dict[str, float]:
-    """Measured seconds by kernel name on this machine, kept on disk by structural hash, target and device.
+    """Measured seconds by kernel name on this machine, cached on disk by structural hash, target and device.
 
-    The least of several runs on zero-filled arguments: on a shared machine the least is the steadiest.
-    Kernels with symbolic dimensions or scalar parameters fall back to the roofline. Raises MemoptError when
-    the target's code cannot run here.
+    The minimum of several runs on zero-filled arguments, which varies least on a shared machine. Kernels with
+    symbolic dimensions or scalar parameters fall back to the roofline estimate. Raises MemoptError if code for
+    ``target`` cannot run on this machine.
     """
     if target.kind.name != "llvm" or not runs_here(target):
         raise MemoptError(
@@ -83,7 +85,7 @@ def default_cache() -> Path:
 
 
 def cost_key(func: tirx.PrimFunc, target: tvm.target.Target) -> str:
-    """Key of a measurement: structural hash of the kernel, target, device and CPU."""
+    """Cache key of a measurement: structural hash of the kernel, target, device and CPU."""
     structure = tvm_ffi.structural_hash(func.without_attr("global_symbol") if _has_symbol(func) else func)
     device = f"{os.uname().machine}:{_cpu_name()}"
     return hashlib.sha256(f"{structure}|{target}|{device}".encode()).hexdigest()[:32]
@@ -102,11 +104,11 @@ def _cpu_name() -> str:
 
 
 def read_cache(path: Path) -> dict[str, float]:
-    """Seconds, or ratios of seconds, by key; none where the file is absent or damaged."""
+    """Seconds, or ratios of seconds, by key. Empty if the file is absent or damaged."""
     try:
         read = {str(k): float(v) for k, v in json.loads(path.read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # absent or damaged: measured anew
+        return {}  # absent or damaged: measure again
     return {key: seconds for key, seconds in read.items() if math.isfinite(seconds) and seconds >= 0}
 
 
@@ -118,12 +120,12 @@ def _measure(func: tirx.PrimFunc, target: tvm.target.Target) -> float:
 
 
 def zero_arguments(func: tirx.PrimFunc) -> list[tvm.runtime.Tensor]:
-    """A tensor of zeros for each parameter of a kernel of static shapes."""
+    """A tensor of zeros for each parameter of a kernel with static shapes."""
     return [tvm.runtime.tensor(_zeros(p)) for p in func.params]
 
 
 def _zeros(buffer: tvm.ir.Var) -> np.ndarray:
-    import ml_dtypes  # the narrow floats of TVM (bfloat16, float8_*) are numpy types only through it
+    import ml_dtypes  # registers TVM's narrow floats (bfloat16, float8_*) as numpy types
 
     name = dtype_of(buffer)
     dtype = getattr(ml_dtypes, name) if hasattr(ml_dtypes, name) else name

@@ -1,4 +1,4 @@
-"""How much longer a kernel runs in another form: measured on the host, or priced with a margin for other targets."""
+"""Relative run times of kernel forms: measured on the host, or fixed margins for other targets."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tvm_memopt.targets.host import runs_here
 
 _ROUNDS = 9
 _ROUND_SECONDS = 2e-4
-# Where nothing can be measured. These are margins, not measurements; a fold whose loops keep an index test around each
-# element has been seen to take 4.6 times the time.
+# Used where nothing can be measured. These are margins, not measurements: a folded kernel whose loops keep an index
+# test around each element can take 4.6 times as long.
 _PRICES = {"rows": 1.15, "small": 1.25}
 _TESTED_PRICE = 5.0
 _log = logging.getLogger("tvm_memopt")
@@ -30,9 +30,9 @@ _log = logging.getLogger("tvm_memopt")
 
 @dataclass
 class FormTimes:
-    """Run time of each form of a kernel over that of its ``fast`` form, found out when it is first asked for.
+    """Run time of each form of a kernel divided by that of its ``fast`` form, determined on first use.
 
-    Measured times are kept on disk by structural hash, target and device.
+    Measured times are cached on disk by structural hash, target and device.
     """
 
     forms: Mapping[str, KernelForms]
@@ -41,7 +41,8 @@ class FormTimes:
     known: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def ratio(self, name: str, form: str) -> float:
-        """Run time of kernel ``name`` in ``form``, over that of TVM's own loops. Raises KeyError for no such form."""
+        """Run time of kernel ``name`` in ``form`` divided by that of TVM's own loops. Raises KeyError if it has no
+        such form."""
         if form == "fast":
             return 1.0
         if (name, form) not in self.known:
@@ -64,17 +65,17 @@ class FormTimes:
         return cached[key]
 
     def fastest_first(self, name: str) -> list[str]:
-        """The forms of kernel ``name``, the fastest first; of equal ones TVM's own loops."""
+        """The forms of kernel ``name``, fastest first. TVM's own loops win ties."""
         return sorted(self.forms[name].names, key=lambda form: (self.ratio(name, form), FORMS.index(form)))
 
 
 def _keep(path: Path, ratios: Mapping[str, float]) -> None:
-    """Write the cache; where that is refused, kernels are timed again next time, and the build goes on."""
+    """Write the cache. A failure is only logged: the build continues, and the next one times the kernels again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomic(path, json.dumps(ratios, indent=1, sort_keys=True))
     except (OSError, MemoptError) as error:
-        _log.info("times of kernels are not kept in %s: %s", path, error)
+        _log.info("kernel times are not cached in %s: %s", path, error)
 
 
 def _is_static(func: tirx.PrimFunc) -> bool:
@@ -82,7 +83,10 @@ def _is_static(func: tirx.PrimFunc) -> bool:
 
 
 def paired_seconds(funcs: list[tirx.PrimFunc], target: tvm.target.Target) -> list[float]:
-    """Least seconds of each kernel on this machine, run in turn on zeros, so that a change of clock meets all."""
+    """Minimum seconds of each kernel on this machine, on zero-filled arguments.
+
+    The kernels run in turn, so that a change of clock frequency affects all of them alike.
+    """
     timers = []
     for func in funcs:
         built = tvm.compile(tvm.IRModule({"main": func.with_attr("global_symbol", "main")}), target)

@@ -1,7 +1,7 @@
-"""Folding pure data movement (padding, dilation, transposition) into the loops that read it.
+"""Fold pure data movement (padding, dilation, transposition) into the loops that read the result.
 
-Only stages that copy elements are folded: every value is the same bit for bit, since no arithmetic
-moves. The price is an index test in the reading loop, so this is used where the memory is needed.
+Only stages that copy elements are folded. No arithmetic changes, so every value stays the same bit for
+bit. The reading loop gains an index test, so folding is used only where the memory is needed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tvm.ir.expr import TensorLoad
 
 
 def inline_data_movement(func: tirx.PrimFunc) -> tirx.PrimFunc | None:
-    """``func`` without the scratch buffers of its copying stages, or None when there are none to fold."""
+    """Fold the copying stages of ``func``, which removes their scratch buffers. None if there are none to fold."""
     if not isinstance(func.body, s_tir.SBlockRealize):
         return None
     schedule = s_tir.Schedule(tvm.IRModule({"main": func}))
@@ -29,7 +29,7 @@ def inline_data_movement(func: tirx.PrimFunc) -> tirx.PrimFunc | None:
 
 
 def only_moves_data(block: s_tir.SBlock) -> bool:
-    """Whether ``block`` stores copies of elements or constants and computes nothing."""
+    """Whether ``block`` only stores copies of elements or constants."""
     body = block.body
     if not isinstance(body, tirx.BufferStore) or block.init is not None:
         return False
@@ -47,7 +47,7 @@ def _is_copy(value: tvm.ir.Expr) -> bool:
 
 
 def _is_test(condition: tvm.ir.Expr) -> bool:
-    """Whether ``condition`` depends on indices alone."""
+    """Whether ``condition`` depends only on indices."""
     loads: list[object] = []
     tvm_ffi.structural_walk(condition, (TensorLoad, loads.append))
     return not loads

@@ -1,12 +1,12 @@
-"""TVM's own kernel lowering, run early and stopped where the scratch buffers have their final size.
+"""TVM's own kernel lowering, run early, up to the point where scratch buffers have their final size.
 
-What the default TIR pipeline does up to StorageRewrite decides how much scratch memory a kernel
-needs. Run on the finished kernels it is cheap, and the pipeline's second pass over them changes
-nothing: a test holds the machine code of both ways against each other.
+The passes of the default TIR pipeline up to StorageRewrite decide how much scratch memory a kernel
+needs. Running them on fused kernels is cheap. When the pipeline runs them again later, they change
+nothing: a test compares the machine code of both builds.
 
-The one trap is StorageRewrite itself. Where buffers follow each other in one memory it leaves views,
-and a second StorageRewrite is blind to them: it takes the memory for free while a view is still read.
-So views of scratch buffers are replaced by what they view.
+StorageRewrite itself is the one exception. Where buffers reuse one allocation it leaves views, and a
+second StorageRewrite ignores views: it treats the memory as free while a view is still read. Views of
+scratch buffers are therefore replaced by the buffers they view.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tvm_memopt.passes.tir.statements import data_source, dtype_of
 
 
 def lower_to_flat_buffers(kernels: tvm.IRModule, *, partition: bool = False) -> tvm.IRModule:
-    """The passes of TVM's default TIR pipeline up to and including StorageRewrite.
+    """Run TVM's default TIR pipeline up to and including StorageRewrite.
 
-    ``partition``: split loops where the value of a condition that is marked as likely changes.
+    ``partition``: split loops where a condition marked as likely changes its value (LoopPartition).
     """
     passes = [
         s_tir.transform.CanonicalizeLoop(),
@@ -72,7 +72,7 @@ def _all_config() -> dict[str, object]:
 
 
 def _without_views(func: tirx.PrimFunc) -> tirx.PrimFunc:
-    """``func`` with accesses to views of scratch buffers made accesses to the buffers themselves."""
+    """Redirect accesses to views of scratch buffers to the buffers themselves."""
     replaced = {view: root for view, root in _scratch_views(func).items() if _same_addresses(view, root)}
     if not replaced:
         return func
@@ -89,7 +89,7 @@ def _without_views(func: tirx.PrimFunc) -> tirx.PrimFunc:
 
 
 def _scratch_views(func: tirx.PrimFunc) -> dict[Var, Var]:
-    """The scratch buffer behind each view of one."""
+    """Map each view of a scratch buffer to that buffer."""
     allocated: set[Var] = set()
     root: dict[Var, Var] = {}
 
@@ -109,7 +109,7 @@ def _same_addresses(view: Var, root: Var) -> bool:
 
 
 def has_scratch_views(func: tirx.PrimFunc) -> bool:
-    """Whether views of scratch buffers are left, which TVM's second StorageRewrite would not see."""
+    """Whether views of scratch buffers remain, which TVM's second StorageRewrite would ignore."""
     return bool(_scratch_views(func))
 
 

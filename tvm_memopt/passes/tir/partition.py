@@ -1,12 +1,13 @@
-"""Folded loops without their conditions: an interior that tests nothing, and a border.
+"""Remove index tests from folded loops: split each loop into an interior without tests and a border.
 
-Folding padding, dilation or transposition into the loops that read it leaves an index test around each
-element. TVM's LoopPartition splits a loop where a test that is marked as likely changes its value; tests of
-a remainder (the dilated input of a transposed convolution) become constants once the loop over the output
-is split by the stride, its inner part is unrolled, and so is the loop over the window.
+Folding padding, dilation or transposition into the loops that read the result leaves an index test around each
+element. TVM's LoopPartition splits a loop where a test marked as likely changes its value. Tests of a remainder
+(the dilated input of a transposed convolution) become constants once the loop over the output is split by the
+stride, and its inner part and the loop over the window are unrolled.
 
-Each output element is accumulated in the same order as before, terms that multiply a padded zero included: the
-other factor may be infinite. Zeros of floats are therefore hidden from TVM's simplifier, which drops ``0 * x``.
+Each output element is accumulated in the same order as before, including terms that multiply a padded zero, since
+the other factor may be infinite. Floating-point zeros are therefore hidden from TVM's simplifier, which drops
+``0 * x``.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from tvm import s_tir, tirx
 
 _REDUCTION = 2  # IterVar kind of a reduction axis
 MOST_COPIES = 64
-"""Copies of a loop body that unrolling may make."""
+"""Most copies of a loop body that unrolling may make."""
 
 
 def partition_folds(func: tirx.PrimFunc) -> tirx.PrimFunc:
-    """``func``, into whose loops data movement was folded, in a form that LoopPartition frees of index tests."""
+    """Prepare ``func``, whose loops have data movement folded in, so that LoopPartition can remove its index tests."""
     return _with_marked_choices(_with_residue_classes(func))
 
 
 def tests_indices(func: tirx.PrimFunc) -> bool:
-    """Whether ``func`` chooses by an index between an element and what pads it."""
+    """Whether ``func`` selects between an element and its padding by an index test."""
     return bool(_conditions(func.body))
 
 
@@ -54,7 +55,7 @@ def _is_choice(call: tvm.ir.Call) -> bool:
 
 
 def _with_residue_classes(func: tirx.PrimFunc) -> tirx.PrimFunc:
-    """``func`` with loops split by the divisors of tested remainders, and unrolled where the test is decided."""
+    """Split loops by the divisors of tested remainders, and unroll them so that the tests become constants."""
     if not has_residues(func):
         return func
     schedule = s_tir.Schedule(tvm.IRModule({"main": func}))
@@ -83,7 +84,7 @@ def _split_by_residues(schedule: s_tir.Schedule, block: object) -> None:
 
 
 def _divisors(body: tirx.Stmt) -> dict[tvm.ir.Var, int]:
-    """The largest divisor by which a condition tests a remainder of each variable."""
+    """For each variable, the largest divisor of a remainder of it that a condition tests."""
     found: dict[tvm.ir.Var, int] = {}
 
     def on_remainder(remainder: tirx.FloorMod) -> None:
@@ -109,7 +110,7 @@ def _with_marked_choices(func: tirx.PrimFunc) -> tirx.PrimFunc:
 
 
 def _opaque(value: tvm.ir.Expr) -> tvm.ir.Expr:
-    """``value``; a zero of a float as its own floor, which the compiler behind TVM folds and TVM does not."""
+    """``value``, with a floating-point zero written as its own floor: the backend compiler folds it, TVM does not."""
     if not isinstance(value, tirx.FloatImm) or value.value != 0.0:
         return value
     dtype = str(value.ty.dtype)
@@ -119,7 +120,7 @@ def _opaque(value: tvm.ir.Expr) -> tvm.ir.Expr:
 
 
 def _likely(condition: tvm.ir.Expr) -> tvm.ir.Expr:
-    """``condition`` with each part of its conjunction marked on its own, which is what LoopPartition looks for."""
+    """Mark each conjunct of ``condition`` as likely separately, as LoopPartition expects."""
     if isinstance(condition, tirx.And):
         return tirx.And(_likely(condition.a), _likely(condition.b))
     return tirx.likely(condition)

@@ -1,9 +1,9 @@
-"""Where a kernel's rounding could depend on its form.
+"""Detect kernels whose rounding could depend on their form.
 
-Targets that multiply and add in one instruction round once where the code generator sees both together.
-Over buffers on the stack it sees through memory: their loops are short enough to be unrolled, and whether
-a product that is stored there meets the addition that reads it depends on all the code around. A kernel
-with such a product keeps the loops and the parameters that TVM gave it, and no other gets a form with one.
+Targets with a fused multiply-add round once where the code generator sees a product and its addition together.
+For buffers on the stack it can forward stored values, because their loops are short enough to be unrolled. Whether
+a product stored there is then contracted with the addition that reads it depends on all the surrounding code. A
+kernel with such a product keeps TVM's loops and parameters, and no other kernel gets a form that has one.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from tvm_memopt.passes.tir.statements import STACK_NBYTES, dtype_of, nbytes_of
 
 
 def fuses_multiply_add(target: tvm.target.Target | None) -> bool:
-    """Whether code for ``target`` may multiply and add with one rounding; true where that is not known."""
+    """Whether code for ``target`` may multiply and add with one rounding. True if unknown."""
     if target is None or target.kind.name != "llvm":
         return True
     triple = str(target.attrs.get("mtriple", None) or os.uname().machine)
     if not triple.startswith(("x86_64", "i386", "i486", "i586", "i686")):
-        return True  # a part of the base instructions, as on AArch64
+        return True  # part of the base instruction set, as on AArch64
     return any(codegen.target_has_features(feature, target) for feature in ("fma", "fma4", "avx512f"))
 
 
 def keeps_products_on_the_stack(func: tirx.PrimFunc) -> bool:
-    """Whether the flat kernel ``func`` stores a product of floats in scratch memory on the stack."""
+    """Whether the flat kernel ``func`` stores a floating-point product in scratch memory on the stack."""
     small: set[tvm.ir.Var] = set()
     found: list[tirx.BufferStore] = []
 
@@ -48,7 +48,7 @@ def keeps_products_on_the_stack(func: tirx.PrimFunc) -> bool:
 
 
 def _is_product(value: tvm.ir.Expr) -> bool:
-    """Whether ``value`` is a product once choices and conversions are seen through."""
+    """Whether ``value`` is a product, looking through selects and casts."""
     if isinstance(value, tirx.Cast):
         return _is_product(value.value)
     if isinstance(value, tirx.Select):

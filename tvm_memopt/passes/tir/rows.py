@@ -1,8 +1,8 @@
-"""Padding a few rows at a time: nearly the speed of TVM's own loops at a fraction of their scratch.
+"""Pad a few rows at a time: nearly the speed of TVM's own loops with a fraction of their scratch memory.
 
-A stage that only copies elements (padding before a convolution, say) is computed inside the loop of its
-reader that walks over the padded rows, so that only the rows under the window exist at one time. The
-reader's loops over its output are reordered; each output element is still accumulated in the same order.
+A stage that only copies elements (such as padding before a convolution) is computed inside its reader's loop
+over the padded rows, so that only the rows under the window exist at a time. The reader's loops over its
+output are reordered. Each output element is still accumulated in the same order.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _REDUCTION = 2  # IterVar kind of a reduction axis
 
 
 def buffer_rows(func: tirx.PrimFunc) -> tirx.PrimFunc | None:
-    """``func`` with its copying stages computed row by row, or None when it has none that can be."""
+    """Compute the copying stages of ``func`` row by row. None if no stage allows it."""
     if not isinstance(func.body, s_tir.SBlockRealize) or _is_scheduled(func):
         return None
     schedule = s_tir.Schedule(tvm.IRModule({"main": func}))
@@ -37,7 +37,7 @@ def _is_scheduled(func: tirx.PrimFunc) -> bool:
 
 
 def _move_into_reader(schedule: s_tir.Schedule, block: object) -> bool:
-    """Fold ``block`` into a reader that copies too; compute it at the row loop of one that computes."""
+    """Inline ``block`` into its reader if the reader only copies, else compute it at the reader's row loop."""
     readers = schedule.get_consumers(block)
     if len(readers) != 1:
         return False
@@ -57,7 +57,7 @@ def _move_into_reader(schedule: s_tir.Schedule, block: object) -> bool:
 
 
 def _iteration(schedule: s_tir.Schedule, block: object, loops: list[object]) -> list[tuple[tirx.IterVar, int]] | None:
-    """Each axis of ``block`` with the position of its loop; None where they are not one to one."""
+    """Each axis of ``block`` with the position of its loop, or None if they are not one to one."""
     axes = list(schedule.get(block).iter_vars)
     nests = [schedule.get(loop) for loop in loops]
     plain = all(nest.kind == tirx.ForKind.SERIAL and not nest.annotations for nest in nests)
@@ -65,7 +65,7 @@ def _iteration(schedule: s_tir.Schedule, block: object, loops: list[object]) -> 
 
 
 def _row_loop(schedule: s_tir.Schedule, reader: object, loops: list[object], buffer: tvm.ir.Var) -> int | None:
-    """The outermost loop that slides a window over ``buffer``: an index of it mixes it with a reduction."""
+    """The outermost loop that slides a window over ``buffer``: an index combines its variable with a reduction."""
     axes = _iteration(schedule, reader, loops)
     if axes is None:
         return None

@@ -1,8 +1,8 @@
-"""Scratch buffers that need no memory of their own: they live in the kernel's output until it is written.
+"""Merge scratch buffers with the kernel's output, where they can live until the output is written.
 
-A convolution's accumulator, for one, is read for the last time by the bias addition that writes the
+For example, the last read of a convolution's accumulator is in the bias addition that writes the
 output, element by element. Such a buffer is merged with the output: accesses to it become accesses to
-the output itself, so the code generator sees one memory, and every value is computed as before.
+the output itself. The code generator sees one buffer, and every value is computed as before.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from tvm_memopt.passes.tir.statements import (
 
 
 def share_outputs(func: tirx.PrimFunc) -> tirx.PrimFunc:
-    """Merge scratch buffers of ``func`` with its outputs where no value can be lost.
+    """Merge scratch buffers of ``func`` with its outputs where no live value is overwritten.
 
-    Those on the stack stay: loops over so few elements are unrolled, and where their values pass through
-    other memory, a multiplication and an addition may or may not be contracted into one rounding.
+    Buffers on the stack stay. Loops over so few elements are unrolled, and moving their values to other memory
+    may change whether a multiplication and an addition are contracted into one rounding.
     """
     kernel = analyze(func)
     for scratch in sorted(kernel.allocations(), key=lambda b: -max(kernel.touched(b), default=0)):
@@ -59,7 +59,7 @@ def _can_hold(kernel: FlatKernel, output: Var, scratch: Var) -> bool:
 
 
 def _same_elements(kernel: FlatKernel, output: Var, source: Var) -> bool:
-    """Whether all accesses to both are flat and of one element type: then equal indices are equal bytes."""
+    """Whether all accesses to both are flat and of one element type, so that equal indices mean equal bytes."""
     flat = _flat_view(kernel, output)
     handles = [*kernel.handles.get(output, ()), *kernel.handles.get(source, ())]
     return flat is not None and all(len(h.shape) == 1 and dtype_of(h) == dtype_of(flat) for h in handles)
@@ -86,8 +86,10 @@ def _merge_into_output(kernel: FlatKernel, scratch: Var, output: Var) -> tirx.Pr
 
 
 def replace_buffers(func: tirx.PrimFunc, merged: Mapping[Var, Var], target: Var) -> tirx.PrimFunc:
-    """``func`` with each access to a key of ``merged`` made an access to ``target``; the view that
-    declares ``target`` moves to the front so that it is in scope everywhere."""
+    """Replace each access to a key of ``merged`` by an access to ``target``.
+
+    The view that declares ``target`` moves to the front so that it is in scope everywhere.
+    """
     statements: list[tirx.Stmt] = []
     for statement in flatten_statements(func):
         declares = statement.buffer if isinstance(statement, tirx.AllocBuffer | tirx.DeclBuffer) else None
@@ -101,16 +103,16 @@ def replace_buffers(func: tirx.PrimFunc, merged: Mapping[Var, Var], target: Var)
 
 
 def with_statements(func: tirx.PrimFunc, params: object, statements: list[tirx.Stmt]) -> tirx.PrimFunc:
-    """``func`` with other parameters and top-level statements."""
+    """Return ``func`` with the given parameters and top-level statements."""
     body = statements[0] if len(statements) == 1 else tirx.SeqStmt(statements)
     return tirx.PrimFunc(list(params), body, func.ret_type, func.attrs)  # type: ignore[call-overload]
 
 
 def inplace_parameters(func: tirx.PrimFunc) -> list[tuple[int, int]]:
-    """Pairs (input, output) of parameter positions where the output may be written over the input.
+    """In-place pairs (input, output): parameter positions where the output may overwrite the input.
 
-    Each element of the input is read for the last time no later than the iteration that overwrites it;
-    sizes and element types are equal.
+    The last read of each input element is no later than the iteration that overwrites it. Sizes and element
+    types are equal.
     """
     kernel = analyze(func)
     buffers = [(i, p) for i, p in enumerate(func.params) if tirx.is_buffer_var(p)]
@@ -130,9 +132,9 @@ def _may_overwrite(kernel: FlatKernel, source: Var, target: Var) -> bool:
 
 
 def overwrite_input(func: tirx.PrimFunc, source: int, target: int) -> tirx.PrimFunc:
-    """``func`` for calls that pass the same memory as parameters ``source`` and ``target``.
+    """Specialise ``func`` for calls that pass the same memory as parameters ``source`` and ``target``.
 
-    Reads of the input become reads of the output, so that no two names stand for one memory.
+    Reads of the input become reads of the output, so that no two parameters alias.
     """
     kernel = analyze(func)
     flat = _flat_view(kernel, func.params[target])

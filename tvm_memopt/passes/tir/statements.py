@@ -1,7 +1,7 @@
-"""A flat kernel as a list of statements: which buffer is touched where, and how.
+"""A flat kernel as a list of statements, with the buffers that each statement accesses.
 
-Works on the form that lower_to_flat_buffers leaves: allocations and views first, then loop nests with
-one-dimensional accesses. Whatever does not fit is marked opaque, and opaque buffers are left alone.
+Works on the output of lower_to_flat_buffers: allocations and views first, then loop nests with
+one-dimensional accesses. A buffer used in any other way is marked opaque and left alone.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ STACK_NBYTES = 1023  # TVM puts constant-size buffers up to this size on the sta
 
 @dataclass
 class FlatKernel:
-    """``statements`` are the top-level ones; ``root`` maps a view to the parameter or allocation whose
-    memory it uses; ``opaque`` holds roots that are used through raw pointers or unknown views;
-    ``handles``: by root, the buffers through which it is loaded and stored."""
+    """The accesses of one flat kernel.
+
+    ``statements``: the top-level statements. ``root`` maps a view to the parameter or allocation whose memory it
+    uses. ``opaque``: roots that are used through raw pointers or unknown views. ``handles``: by root, the buffers
+    through which it is loaded and stored.
+    """
 
     func: tirx.PrimFunc
     statements: list[tirx.Stmt]
@@ -32,7 +35,7 @@ class FlatKernel:
     handles: dict[Var, set[Var]] = field(default_factory=dict)
 
     def root_of(self, buffer: Var) -> Var:
-        """The memory behind ``buffer``."""
+        """The parameter or allocation whose memory ``buffer`` uses."""
         return self.root.get(buffer, buffer)
 
     def touched(self, buffer: Var) -> list[int]:
@@ -50,7 +53,7 @@ def flatten_statements(func: tirx.PrimFunc) -> list[tirx.Stmt]:
 
 
 def analyze(func: tirx.PrimFunc) -> FlatKernel:
-    """Which memory each statement of ``func`` touches. O(nodes)."""
+    """Collect which memory each statement of ``func`` accesses. O(nodes)."""
     kernel = FlatKernel(func, flatten_statements(func))
     _collect_views(kernel)
     for index, statement in enumerate(kernel.statements):
@@ -71,7 +74,7 @@ def _collect_views(kernel: FlatKernel) -> None:
 
 
 def data_source(data: tvm.ir.Expr) -> Var | None:
-    """The buffer whose data pointer ``data`` is, or None when it is anything else."""
+    """The buffer whose data pointer ``data`` is, or None if ``data`` is anything else."""
     if isinstance(data, tvm.ir.Call) and data.op == _BUFFER_DATA and isinstance(data.args[0], Var):
         source: Var = data.args[0]
         return source
@@ -92,7 +95,7 @@ def _collect_accesses(kernel: FlatKernel, index: int, statement: tirx.Stmt) -> N
         kernel.handles.setdefault(kernel.root_of(store.buffer), set()).add(store.buffer)
 
     def on_call(call: tvm.ir.Call) -> None:
-        if call.op in _POINTERS:  # a raw pointer: anything may happen to this memory
+        if call.op in _POINTERS:  # accesses through a raw pointer are unknown
             buffer = call.args[0].source if isinstance(call.args[0], TensorLoad) else call.args[0]
             source = kernel.root_of(buffer)
             kernel.opaque.add(source)
@@ -107,12 +110,12 @@ def _collect_accesses(kernel: FlatKernel, index: int, statement: tirx.Stmt) -> N
 
 
 def dtype_of(buffer: Var) -> str:
-    """Element type, as TVM spells it."""
+    """The element type, as TVM spells it."""
     return str(buffer.dtype)
 
 
 def element_count(buffer: Var) -> int | None:
-    """Number of elements, or None where a dimension is symbolic."""
+    """Number of elements, or None if a dimension is symbolic."""
     count = 1
     for extent in buffer.shape:
         if not isinstance(extent, tirx.IntImm):
@@ -122,7 +125,7 @@ def element_count(buffer: Var) -> int | None:
 
 
 def nbytes_of(buffer: Var) -> int | None:
-    """Bytes, or None where a dimension is symbolic."""
+    """Size in bytes, or None if a dimension is symbolic."""
     count, dtype = element_count(buffer), tvm.DataType(dtype_of(buffer))
     return None if count is None else count * ((dtype.bits * dtype.lanes + 7) // 8)
 
@@ -130,9 +133,9 @@ def nbytes_of(buffer: Var) -> int | None:
 def reads_before_overwrite(kernel: FlatKernel, index: int, source: Var, target: Var) -> bool:
     """Whether statement ``index`` may write ``target`` over the memory of ``source``.
 
-    True when it is a loop nest with a single store to ``target``, at an index that no two iterations
-    share, and all its loads of ``source`` stand in that store's value at that very index: then each
-    element is read before it is overwritten and never again. It must not write ``source`` itself.
+    True for a loop nest with a single store to ``target``, at an index that differs in every iteration, whose
+    loads of ``source`` are all in that store's value at the same index. Each element is then read before it is
+    overwritten and never afterwards. The statement must not write ``source`` itself.
     """
     if index in kernel.stores.get(source, ()):
         return False
@@ -166,7 +169,7 @@ def _loads(kernel: FlatKernel, node: object, source: Var) -> list[TensorLoad]:
 def _stores_with_loops(
     kernel: FlatKernel, statement: tirx.Stmt, target: Var
 ) -> tuple[tirx.BufferStore, list[tirx.For]] | None:
-    """The only store to ``target`` in ``statement`` with the loops around it; None if there are several."""
+    """The only store to ``target`` in ``statement`` and the loops around it, or None if there are several."""
     found: list[tuple[tirx.BufferStore, list[tirx.For]]] = []
     complete = True
 
@@ -194,7 +197,7 @@ def _stores_with_loops(
 
 
 def _is_injective(index: tvm.ir.Expr, loops: list[tirx.For]) -> bool:
-    """Whether different iterations of ``loops`` give different values of ``index`` (mixed radix test)."""
+    """Whether different iterations of ``loops`` give different values of ``index`` (mixed-radix test)."""
     terms: list[tuple[int, int]] = []
     if isinstance(index, tirx.Ramp):
         if not (isinstance(index.stride, tirx.IntImm) and isinstance(index.lanes, tirx.IntImm | int)):
@@ -221,7 +224,7 @@ def _is_injective(index: tvm.ir.Expr, loops: list[tirx.For]) -> bool:
 
 
 def _depends_only_on(index: tvm.ir.Expr, variables: list[Var]) -> bool:
-    """Whether ``index`` is made of ``variables`` alone: any other could hide one of them."""
+    """Whether ``index`` uses only ``variables``. Any other variable could cancel one of them."""
     found: list[Var] = []
     tvm_ffi.structural_walk(index, (Var, found.append))
     return all(any(v.same_as(variable) for variable in variables) for v in found)

@@ -1,9 +1,9 @@
-"""The scratch memory inside kernels: measured, removed where possible, and lifted into the arena.
+"""Scratch memory inside kernels: measured, removed where possible, and otherwise moved into the arena.
 
-No Relax pass sees these buffers, yet they are often as large as the activations. Per kernel: stages
-that only move data can be folded into their readers, buffers that fit into the kernel's own output
-live there, and the rest become parameters, so that the planner places them like any tensor. What TVM
-puts on the stack (small buffers) or allocates inside parallel loops stays, and is counted.
+No Relax pass sees these buffers, yet they are often as large as the activations. In each kernel, stages
+that only move data can be folded into their readers. Buffers that fit into the kernel's output are
+merged with it. The rest become parameters, so that the planner places them like any tensor. Small buffers
+that TVM puts on the stack, and buffers allocated inside parallel loops, stay and are counted.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from tvm_memopt.passes.tir.statements import STACK_NBYTES, analyze, flatten_stat
 
 WORKSPACE_ALIGNMENT = 64
 FORMS = ("fast", "rows", "small")
-"""The forms of a kernel by name, of falling workspace."""
-_MOST_STORES = 400  # in the loops of one kernel: beyond that, LLVM's time counts more than an index test
+"""Names of kernel forms, in order of decreasing workspace."""
+_MOST_STORES = 400  # per kernel: beyond that, LLVM's compile time matters more than an index test
 
 
 @dataclass(frozen=True)
 class Kernel:
     """One compiled form of a PrimFunc.
 
-    ``func``: flat, its lifted scratch buffers appended to the parameters. ``workspace``: those buffers.
-    ``kept_nbytes``: scratch that TVM still allocates itself; ``stack_nbytes``: scratch on the stack.
-    ``original``: TVM's own PrimFunc where ``func`` is no more than its lowering; it is what calls get
-    that share no parameters. ``fixed``: no two parameters may be one memory.
+    ``func``: flat, with its lifted scratch buffers appended to the parameters. ``workspace``: those buffers.
+    ``kept_nbytes``: scratch that TVM still allocates itself. ``stack_nbytes``: scratch on the stack.
+    ``original``: TVM's own PrimFunc if ``func`` is merely its lowered form; calls whose parameters share no
+    memory use it. ``fixed``: no two parameters may share memory.
     """
 
     func: tirx.PrimFunc
@@ -52,7 +52,7 @@ class Kernel:
 
     @property
     def offsets(self) -> tuple[int, ...]:
-        """Where each scratch buffer starts within the kernel's workspace block."""
+        """Offset of each scratch buffer in the kernel's workspace, in bytes."""
         starts, top = [], 0
         for buffer in self.workspace:
             starts.append(top)
@@ -61,14 +61,14 @@ class Kernel:
 
     @cached_property
     def workspace_nbytes(self) -> int:
-        """Bytes of the workspace block."""
+        """Bytes of the workspace."""
         if not self.workspace:
             return 0
         return self.offsets[-1] + (nbytes_of(self.workspace[-1]) or 0)
 
     @property
     def scratch_nbytes(self) -> int:
-        """Bytes of all scratch but the stack's."""
+        """Bytes of all scratch buffers except those on the stack."""
         return self.workspace_nbytes + self.kept_nbytes
 
     @cached_property
@@ -80,7 +80,7 @@ class Kernel:
 
     @cached_property
     def inplace(self) -> tuple[tuple[int, int], ...]:
-        """Pairs (input, output) of parameter positions that may be one memory."""
+        """In-place pairs (input, output): parameter positions that may share memory."""
         if self.fixed:
             return ()
         first = self.workspace_position
@@ -95,11 +95,13 @@ class Kernel:
 
 @dataclass(frozen=True)
 class KernelForms:
-    """The forms of one PrimFunc. ``fast`` has TVM's own loops; ``small`` folds data movement into its
-    readers and needs less workspace (None where that gains nothing). ``original`` is the PrimFunc as TVM
-    fused it, ``original_nbytes`` the scratch of TVM's own build, stack left out. ``fused``: the target
-    may multiply and add with one rounding. ``residues``: ``small`` was freed of tests of remainders, which is likely
-    to make it faster than ``fast``."""
+    """The forms of one PrimFunc.
+
+    ``fast`` has TVM's own loops. ``small`` folds data movement into its readers and needs less workspace (None if
+    that gains nothing). ``original``: the PrimFunc as fused by TVM. ``original_nbytes``: scratch of TVM's own build,
+    without the stack. ``fused``: the target may multiply and add with one rounding. ``residues``: tests of remainders
+    were removed from ``small``, which probably makes it faster than ``fast``.
+    """
 
     fast: Kernel
     small: Kernel | None
@@ -110,7 +112,7 @@ class KernelForms:
 
     @cached_property
     def tested(self) -> bool:
-        """Whether the loops of ``small`` still test an index around the elements that they read."""
+        """Whether the loops of ``small`` still have an index test around the elements they read."""
         return self.small is not None and tests_indices(self.small.func)
 
     @property
@@ -119,18 +121,18 @@ class KernelForms:
         return self.small or self.fast
 
     def form(self, name: str) -> Kernel | None:
-        """The form of that name, one of FORMS; None where there is none."""
+        """The form with this name, one of FORMS, or None if the kernel lacks it."""
         found: Kernel | None = getattr(self, name)
         return found
 
     @property
     def names(self) -> list[str]:
-        """The forms that there are."""
+        """Names of the available forms."""
         return [name for name in FORMS if self.form(name) is not None]
 
     @cached_property
     def rows(self) -> Kernel | None:
-        """The form that moves data a few rows at a time; None where that is not less than ``fast``."""
+        """The form that moves data a few rows at a time, or None if it needs no less workspace than ``fast``."""
         func = None if self.fast.fixed else buffer_rows(self.original)
         flat = None if func is None else _lower({"rows": func})["rows"]
         if flat is None or (self.fused and keeps_products_on_the_stack(flat)):
@@ -140,9 +142,9 @@ class KernelForms:
 
 
 def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | None = None) -> dict[str, KernelForms]:
-    """The forms of each PrimFunc, by name, that compute the same bits on ``target`` (None: on any).
+    """The forms of each PrimFunc, by name, that give bit-identical results on ``target`` (None: on any target).
 
-    Kernels in a form that is not understood keep their scratch.
+    Kernels that cannot be analysed keep their scratch.
     """
     lowered, fused = _lower(kernels), fuses_multiply_add(target)
     unsteady = {name for name, func in lowered.items() if fused and keeps_products_on_the_stack(func)}
@@ -168,7 +170,7 @@ def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | 
 
 
 def _lowerable(folded: dict[str, tirx.PrimFunc]) -> dict[str, tirx.PrimFunc]:
-    """The folded kernels that TVM's pipeline takes: a reader outside of all blocks still reads the folded buffer."""
+    """The folded kernels that TVM can lower. It fails where a reader outside all blocks still reads a folded buffer."""
     if _lowers(folded):
         return folded
     return {name: func for name, func in folded.items() if _lowers({name: func})}
@@ -184,10 +186,10 @@ def _lowers(kernels: Mapping[str, tirx.PrimFunc]) -> bool:
 
 
 def _folded_kernels(folded: Mapping[str, tirx.PrimFunc]) -> dict[str, Kernel]:
-    """Folded kernels, without index tests in their inner loops where those can be split off."""
+    """Lower folded kernels, splitting index tests off their inner loops where possible."""
     parted = _lower({name: partition_folds(func) for name, func in folded.items()}, partition=True)
     kernels = {name: _kernel(folded[name], func) for name, func in parted.items() if _stores(func) <= _MOST_STORES}
-    # The original is the folded form, which has not been split: calls get the flat form instead.
+    # The original is the folded form before the split, so calls use the flat form instead.
     kernels = {name: replace(kernel, original=None) for name, kernel in kernels.items() if not kernel.fixed}
     rest = _lower({name: func for name, func in folded.items() if name not in kernels})
     return {**kernels, **{name: _kernel(folded[name], func) for name, func in rest.items()}}
@@ -219,7 +221,7 @@ def _lower(kernels: Mapping[str, tirx.PrimFunc], *, partition: bool = False) -> 
 
 
 def scratch_nbytes(func: tirx.PrimFunc) -> int:
-    """Bytes of all scratch buffers of a flat kernel that are too large for the stack."""
+    """Bytes of all scratch buffers in a flat kernel that are too large for the stack."""
     sizes = (nbytes_of(buffer) or 0 for buffer in _all_allocations(func))
     return sum(size for size in sizes if size > STACK_NBYTES)
 
@@ -232,15 +234,17 @@ def _all_allocations(func: tirx.PrimFunc) -> list[Var]:
 
 def _kernel(original: tirx.PrimFunc, flat: tirx.PrimFunc, fixed: bool = False) -> Kernel:
     kernel = replace(_lift(share_outputs(flat)), fixed=fixed)
-    out_of_reach = has_scratch_views(kernel.func)  # inside a loop, say
-    if out_of_reach or not _lowers_again(original, kernel.func):  # TVM's own form it is
+    out_of_reach = has_scratch_views(kernel.func)  # for example inside a loop
+    if out_of_reach or not _lowers_again(original, kernel.func):  # keep TVM's own form
         return replace(_with_scratch(flat, ()), original=original, fixed=True)
     return replace(kernel, original=original) if kernel.func.same_as(flat) else kernel
 
 
 def _lowers_again(original: tirx.PrimFunc, func: tirx.PrimFunc) -> bool:
-    """Whether TVM's pipeline takes a kernel that it has lowered before; with the vectors that a tuner makes it may not,
-    since StorageRewrite leaves buffers of vectors that it does not read back. Kernels without a schedule always pass.
+    """Whether TVM can lower an already lowered kernel again.
+
+    It can always do so for kernels without a schedule. Schedules from a tuner may vectorise, and StorageRewrite leaves
+    buffers of vectors that it cannot read back.
     """
     if original.attrs is None or "tirx.is_scheduled" not in original.attrs:
         return True
@@ -248,8 +252,10 @@ def _lowers_again(original: tirx.PrimFunc, func: tirx.PrimFunc) -> bool:
 
 
 def _lift(func: tirx.PrimFunc) -> Kernel:
-    """Scratch too large for the stack becomes parameters; so does what still has views of another element
-    type, whatever its size, since TVM's second StorageRewrite does not see them."""
+    """Turn scratch buffers too large for the stack into parameters.
+
+    So are buffers of any size with views of another element type, which TVM's second StorageRewrite ignores.
+    """
     kernel = analyze(func)
     viewed = set(kernel.root.values())
     lifted = [

@@ -1,6 +1,6 @@
 """The C++ walk over scheduled TIR: one shared library, loaded once.
 
-It reads TVM's objects by field name through tvm-ffi, so it needs none of TVM's headers.
+It reads TVM objects by field name through tvm-ffi, so it needs no TVM headers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LIBRARY = Path(__file__).parent / "libmemopt_features.so"
 
 @cache
 def library() -> tvm_ffi.Module:
-    """The loaded library. Raises MemoptError with the way to build it when it is not there."""
+    """The loaded library. If it is missing, raises MemoptError that says how to build it."""
     if not LIBRARY.exists():
         raise MemoptError(f"{LIBRARY}: is not built: install g++ 11 or later, then install the package again")
     import tvm  # registers the types whose fields the library reads

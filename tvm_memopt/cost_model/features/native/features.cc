@@ -1,4 +1,4 @@
-// Graphs of scheduled modules, many at a time: rows by node and edge type, concatenated.
+// Extracts the graphs of many scheduled modules at once: rows by node and edge type, concatenated.
 #include <tvm/ffi/container/array.h>
 #include <tvm/ffi/function.h>
 
@@ -32,7 +32,7 @@ void extract_one(const Object* mod, Tables& tables) {
 
 }  // namespace
 
-// By type, in the order of Tables: values (float64), ends (int32), rows after each module (int64).
+// For each type, in the order of Tables: values (float64), ends (int32), total rows after each module (int64).
 Array<Bytes> extract_graphs(const Array<Any>& mods) {
   Tables tables;
   Table* const all[] = {&tables.statements, &tables.loops, &tables.buffers, &tables.feeds,

@@ -1,4 +1,4 @@
-// Index expressions as sums of loop digits; linear_form.py says the same at leisure.
+// Index expressions as sums of loop digits. Reference implementation: tests/twins/features/linear_form.py.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Footprints of one access as loops are added from the inside out; nests.py says the same at leisure.
+// Footprints of one access as loops are added from the inside out. Reference: tests/twins/features/nests.py.
 #pragma once
 
 #include <cmath>
@@ -17,14 +17,15 @@ inline double product(const std::vector<int64_t>& values, size_t from = 0) {
   return result;
 }
 
-// Iterations of the loops of a chain, for a program and not for one statement.
+// Iterations of the first `length` loops of a chain, counted for the program rather than for one statement.
 inline double chain_iterations(const Program& program, const std::vector<int32_t>& chain, size_t length) {
   double result = 1;
   for (size_t i = 0; i < length; ++i) result *= static_cast<double>(program.loops[chain[i]].extent);
   return result;
 }
 
-// By k, the k innermost loops: distinct elements, distinct cache lines; by loop: whether the access varies with it.
+// `elements` and `lines`: distinct elements and cache lines accessed in the k innermost loops, indexed by k.
+// `varies`: by loop, whether the access depends on its variable.
 struct Nests {
   std::vector<double> elements, lines;
   std::vector<bool> varies;
@@ -90,7 +91,7 @@ inline Nests nests_of(const Program& program, const Statement& statement, const 
   return nests;
 }
 
-// Elements that the access moves when the loop's variable grows from 0 to 1.
+// Stride of the access in elements when the loop variable goes from 0 to 1.
 inline double stride(const Program& program, const Access& access, int32_t loop) {
   int64_t moved = 0;
   for (size_t d = 0; d < access.forms.size(); ++d) {
@@ -107,7 +108,7 @@ inline size_t common_length(const std::vector<int32_t>& a, const std::vector<int
   return length;
 }
 
-// Shape of one realisation of each buffer: what is touched below the loops common to all its accesses.
+// Shape of one realisation of each buffer: the region accessed inside the loops common to all its accesses.
 inline void compact_buffers(Program& program) {
   struct Reach {
     std::vector<int64_t> low, high;

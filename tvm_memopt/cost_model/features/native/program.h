@@ -1,4 +1,4 @@
-// A scheduled program as flat lists of loops, stores, accesses and buffers; program.py is its twin.
+// A scheduled program as flat lists of loops, stores, accesses and buffers. Reference: tests/twins/features/program.py.
 #pragma once
 
 #include <array>
@@ -53,7 +53,7 @@ struct Access {
   bool irregular = false;
 };
 
-// What surrounds a statement.
+// The context of a statement: its loops and conditions.
 struct Context {
   std::vector<int32_t> chain, reduces;
   bool is_init = false, predicated = false;
@@ -76,7 +76,7 @@ struct Program {
   std::vector<Buffer> buffers;
   std::vector<Statement> statements;
 
-  // Iterations of a loop that reach the statement.
+  // Iterations of a loop in which the statement runs.
   int64_t extent(const Statement& statement, int32_t loop) const {
     return statement.is_init && statement.reduces_over(loop) ? 1 : loops[loop].extent;
   }

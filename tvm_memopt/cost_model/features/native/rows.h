@@ -1,4 +1,4 @@
-// The columns of feature_names.py computed from a flat program; graph_rows.py says the same at leisure.
+// The columns of features/columns.py computed from a flat program. Reference: tests/twins/features/graph_rows.py.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace memopt {
 
-// Rows of one node or edge type, one after the other.
+// Concatenated rows of one node or edge type.
 struct Table {
   std::vector<double> values;
   std::vector<int32_t> ends;  // source and target of each edge
@@ -55,13 +55,13 @@ class Rows {
   static constexpr std::array<int64_t, 5> kCapacities = {1 << 11, 1 << 15, 1 << 18, 1 << 21, 1 << 24};
   static constexpr int kParallel = 1, kVectorized = 2, kUnrolled = 3, kBound = 4, kKinds = 5;
 
-  // A statement with what is needed of it again and again; bytes by nest and local buffer, each buffer once.
+  // A statement with cached values that several columns use. Bytes by nest and local buffer count each buffer once.
   struct View {
     int32_t number;
     const Statement* statement;
     std::vector<double> iterations;
     std::vector<Nests> nests;
-    std::vector<int32_t> touched;  // buffers by first access
+    std::vector<int32_t> touched;  // buffers in order of first access
     std::vector<std::vector<double>> nbytes;
     std::vector<double> totals, lines;
     std::vector<size_t> moving;
@@ -106,7 +106,7 @@ class Rows {
     return total;
   }
 
-  // Bytes touched by each loop, by one iteration of it, and by the whole program.
+  // Bytes accessed by each loop, by one iteration of it, and by the whole program.
   void footprints() {
     const size_t loops = program_.loops.size(), buffers = program_.buffers.size();
     std::vector<double> whole(loops * buffers, 0), once((loops + 1) * buffers, 0);

@@ -1,5 +1,5 @@
-// TVM's objects read through the reflection of tvm-ffi, by type key and field name: no header of TVM is needed, and
-// a TVM that renamed a field is told apart by name instead of misread.
+// TVM objects read through tvm-ffi reflection, by type key and field name. No TVM header is needed, and a TVM version
+// that renamed a field gives an error that names it instead of a wrong value.
 #pragma once
 
 #include <tvm/ffi/any.h>
@@ -59,7 +59,7 @@ enum class Kind : uint8_t {
   kPrimType
 };
 
-// The kind of an object by its type key; one table lookup.
+// The kind of an object, found by type key with one table lookup.
 inline Kind kind_of(const Object* object) {
   static const std::vector<Kind> table = [] {
     constexpr std::pair<std::string_view, Kind> keys[] = {{"tirx.PrimFunc", Kind::kPrimFunc},
@@ -122,7 +122,7 @@ class Field {
  public:
   Field(std::string_view type_key, const char* name) : get_(type_key, name) {}
   Any value(const Object* object) const { return get_(object); }
-  // A member object, kept alive by its owner; null for None.
+  // A member object, kept alive by its owner. Null for None.
   const Object* object(const Object* owner) const { return get_(owner).as<Object>(); }
   const ArrayObj& array(const Object* owner) const {
     const ArrayObj* found = get_(owner).as<ArrayObj>();
@@ -138,7 +138,7 @@ class Field {
 
 inline const Object* item(const ArrayObj& array, size_t i) { return array[static_cast<int64_t>(i)].as<Object>(); }
 
-// All fields that the walk reads, found once.
+// All fields that the walk reads, looked up once.
 struct Fields {
   Field functions{"ir.IRModule", "functions"}, params{"tirx.PrimFunc", "params"},
       function_body{"tirx.PrimFunc", "body"};
@@ -170,7 +170,7 @@ struct Fields {
       if_false{"prim.Select", "false_value"};
   Field let_var{"prim.Let", "var"}, let_value{"prim.Let", "value"}, let_body{"prim.Let", "body"};
 
-  // Operands of a binary expression, whatever its type.
+  // Operands of a binary expression of any type.
   std::pair<const Object*, const Object*> operands(const Object* expression) const {
     const auto index = static_cast<size_t>(expression->type_index());
     thread_local std::vector<std::pair<const TVMFFIFieldInfo*, const TVMFFIFieldInfo*>> cache;

@@ -1,4 +1,4 @@
-// From a scheduled module to a flat program; walk.py says the same at leisure.
+// Conversion of a scheduled module to a flat program. Reference implementation: tests/twins/features/walk.py.
 #pragma once
 
 #include <string_view>
@@ -148,7 +148,7 @@ class Walk {
     program_.statements.push_back(std::move(statement));
   }
 
-  // The buffer and the index of each of its dimensions, seen through views.
+  // The buffer and the index in each of its dimensions, with views resolved.
   std::pair<int32_t, std::vector<Form>> place(const Object* variable, const ArrayObj& indices) {
     std::vector<Form> forms;
     for (size_t i = 0; i < indices.size(); ++i) forms.push_back(form(item(indices, i)));
