@@ -1,4 +1,4 @@
-"""The columns of feature_names.py computed from a flat program: the plain twin of native/rows.h."""
+"""The columns of features/columns.py computed from a flat program: the plain twin of native/rows.h."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TILES = 4  # nests with their own columns
 
 @dataclass
 class Rows:
-    """Feature rows by node and edge type, edge ends by edge type; order of the types as in feature_names."""
+    """Feature rows by node and edge type, edge ends by edge type; order of the types as in features/columns.py."""
 
     statements: list[list[float]]
     loops: list[list[float]]

@@ -17,4 +17,4 @@ LAYOUT_SWITCHES: Mapping[str, str] = {
     "ladder": "Search for the bound, the middle of the gap and just below the incumbent in turns.",
     "greedy": "Start from the best of the greedy placements.",
 }
-"""Name -> what it does, in the order of the bits in native/layout_switches.h; all on by default."""
+"""Name -> what it does, in the order of the bits in native/layout/switches.h; all on by default."""
