@@ -83,7 +83,7 @@ def train(
     split = split or split_programs(samples.names, settings.split_seed, settings.shares, settings.fold)
     for part in ("train", "valid"):
         if len(split[part]) == 0:
-            raise MemoptError(f"none of the {len(samples.names)} programs is in the {part} part: collect more")
+            raise MemoptError(f"none of the {len(samples.names)} programs is in the {part} part: collect more programs")
     run = _Run(samples, settings, split)
     run.resume(state)
     while run.epoch < settings.epochs and run.stale < settings.patience:

@@ -36,6 +36,8 @@ def _pairs_of_op(
 ) -> Pairs:
     graph, pairs = extraction.graph, []
     op, operation = graph.ops[op_id], extraction.operations[op_id]
+    if operation.kind != "kernel":  # an If with planned branches places its results itself
+        return ()
     for source, target in op.inplace:
         old, new = dying.get(graph.root[source]), born.get(target)
         if old is not None and new is not None and old.offset == new.offset and old.nbytes and new.nbytes:
