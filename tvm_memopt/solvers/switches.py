@@ -10,14 +10,14 @@ from tvm_memopt.solvers.remat.remat_switches import REMAT_SWITCHES
 
 SWITCHES: Mapping[str, str] = {
     "constructive": "Try the classical orders (Kahn, depth-first, greedy) besides the given one.",
-    "beam": "If the search in C++ was not built: beams of growing width over executed sets.",
+    "beam": "On small graphs, and without the search in C++: beams over executed sets.",
     "safe-moves": "In those beams, immediately run an op that fits the target and does not increase the live bytes.",
     "best-fit": "In greedy placement, try the tightest gap as well as the lowest.",
     "peak-first": "With more than 1000 buffers, place those live near the peak first, exactly, and the others around.",
     "inplace": "Let an output use the address of the input that dies in the same op.",
     "boosting": "Repeat greedy placement, placing buffers that end too high earlier, until that stops helping.",
     "topoformer": "On graphs of 1000 ops and more, start the search in C++ from a learned order too.",
-    "native": "Search orders and addresses in C++, if it was built.",
+    "native": "Search orders and addresses in C++.",
     "cp-sat": "Close the gap that greedy placement leaves by exact search.",
     "joint": "If a gap is left on a small graph, search order and addresses in one model.",
     "remat": "If every order misses the budget, recompute ops.",

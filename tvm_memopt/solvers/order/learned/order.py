@@ -45,7 +45,7 @@ def learned_order(
     ``seed``: used for samples only.
     ``checkpoint``: None for the bundled checkpoint.
 
-    Raises MemoptError if the native core was not built, the checkpoint cannot be used, the graph has more than 20,000
+    Raises MemoptError if the checkpoint cannot be used, the graph has more than 20,000
     ops, or sums of bytes exceed 2^62.
     """
     given = given_order(graph)

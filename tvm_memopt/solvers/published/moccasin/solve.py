@@ -136,7 +136,7 @@ def _two_phases(
     model.add(built.memory <= limit)
     model.minimize(built.repeats)
     second = solve("phase 2, cost")
-    return second.status == "infeasible" and not second.interrupted, second.bound, second.interrupted
+    return second.status == "infeasible", second.bound, second.interrupted
 
 
 def _hint_no_repeats(built: MoccasinModel) -> None:
