@@ -9,7 +9,7 @@ NATIVE := $(shell find tvm_memopt -path '*/native/*' -name '*.cc' -o -path '*/na
 MODEL  := examples/models/basic_pitch.onnx
 SHAPE  := serving_default_input_2:0=1,43844,1
 
-.PHONY: demo test lint docs wheel test-sanitize bench clean
+.PHONY: demo test test-relay lint docs wheel test-sanitize bench clean
 .DELETE_ON_ERROR:
 
 # Debian's python3 may lack ensurepip: then the system's pip fills the environment.
@@ -39,6 +39,30 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# The door to Relay-era TVM, in an environment of its own: both TVMs install the package tvm. The wheel is for CPython
+# 3.10; on a later Python it runs without its compiled FFI module, through ctypes.
+RELAY       := .venv-relay
+RELAY_WHEEL := hhb-tvm==3.2.3
+RELAY_PIP    = $(RELAY)/bin/python -m pip install --quiet
+RELAY_HOME   = $$($(RELAY)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+$(RELAY)/.made: setup.py tests/relay/requirements.txt $(NATIVE)
+	test -x $(RELAY)/bin/python || $(PYTHON) -m venv $(RELAY) 2>/dev/null \
+	  || { $(PYTHON) -m venv --clear --without-pip $(RELAY) \
+	       && $(PYTHON) -m pip --python $(RELAY)/bin/python install --quiet pip; }
+	$(if $(TORCH),$(RELAY_PIP) '$(TORCH)')
+	$(RELAY_PIP) --requirement tests/relay/requirements.txt
+	$(RELAY_PIP) --no-deps --only-binary=:all: --python-version 3.10 --upgrade --target "$(RELAY_HOME)" '$(RELAY_WHEEL)'
+	$(RELAY_PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+test-relay:
+	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then $(MAKE) --no-print-directory run-test-relay; \
+	else echo "test-relay: skipped: $(RELAY_WHEEL) has no wheel for $$(uname -sm)"; fi
+
+.PHONY: run-test-relay
+run-test-relay: $(RELAY)/.made
+	$(RELAY)/bin/python -m pytest tests/relay --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -88,4 +112,4 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.layered
 
 clean:
-	rm -rf $(VENV) build demo_output site *.egg-info
+	rm -rf $(VENV) $(RELAY) build demo_output site *.egg-info

@@ -29,26 +29,30 @@ class BuildNative(build_ext):
         if compiler is None:
             raise SystemExit("tvm-memopt: no C++ compiler found: install g++ 11 or later (Debian: apt install g++)")
         flags = ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-pthread", "-Wall"]
-        flags += [flag for path in libinfo.include_paths() for flag in ("-I", path)]
         flags += shlex.split(os.environ.get("CXXFLAGS", ""))
+        includes = [flag for path in libinfo.include_paths() for flag in ("-I", path)]
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_suffix(".tmp.so")
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(lambda source: self.compile_source(compiler, flags, Path(source)), ext.sources))
+            objects = list(
+                pool.map(lambda source: self.compile_source(compiler, flags, includes, Path(source)), ext.sources)
+            )
         run([compiler, "-shared", *flags, *objects, "-o", str(temporary), libinfo.find_libtvm_ffi()])
         os.replace(temporary, target)
 
-    def compile_source(self, compiler, flags, source):
-        """The object file of ``source``: one of an earlier build where no source and no flag has changed."""
-        key = hashlib.sha256(shlex.join([compiler, *flags]).encode()).hexdigest()[:12]
+    def compile_source(self, compiler, flags, includes, source):
+        """The object file of ``source``: one of an earlier build if no source, flag or tvm-ffi version has changed."""
+        import tvm_ffi
+
+        key = hashlib.sha256(shlex.join([compiler, *flags, tvm_ffi.__version__]).encode()).hexdigest()[:12]
         target = Path(self.build_temp, key, source).with_suffix(".o")
         native = next(parent for parent in source.parents if parent.name == "native")
         newest = max(path.stat().st_mtime for path in (source, *native.rglob("*.h")))
         if not target.exists() or target.stat().st_mtime <= newest:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_suffix(".tmp.o")
-            run([compiler, *flags, "-c", str(source), "-o", str(temporary)])
+            run([compiler, *flags, *includes, "-c", str(source), "-o", str(temporary)])
             os.replace(temporary, target)
         return str(target)
 

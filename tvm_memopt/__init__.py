@@ -30,8 +30,11 @@ _HOMES = {
     "optimize": "tvm_memopt.api",
     "pipeline": "tvm_memopt.passes.pipeline",
     "register_pipeline": "tvm_memopt.passes.pipeline",
+    "relay": "tvm_memopt",
     "solve": "tvm_memopt.solvers",
 }
+
+_MODULES = ("cost_model", "relay")  # names that are modules
 
 __all__ = list(_HOMES)  # the keys above as a list
 
@@ -39,8 +42,8 @@ __all__ = list(_HOMES)  # the keys above as a list
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'tvm_memopt' has no attribute {name!r}")
-    if _HOMES[name] == __name__:
-        return importlib.import_module(f"{__name__}.{name}")
+    if name in _MODULES:
+        return importlib.import_module(f"{_HOMES[name]}.{name}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
@@ -48,5 +51,5 @@ def __dir__() -> list[str]:
     return __all__
 
 
-if "tvm.relax" in sys.modules:
+if "tvm.relax" in sys.modules and "tvm.tirx" in sys.modules:
     importlib.import_module("tvm_memopt.passes.pipeline").register_pipeline()

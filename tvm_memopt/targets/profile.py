@@ -19,6 +19,13 @@ class DeviceProfile:
     bytes_per_second: float
     call_seconds: float
 
+    def seconds(self, flops: float, nbytes: int) -> float:
+        """Roofline estimate of one call: max(FLOPs / FLOP rate, bytes / byte rate) + seconds of a call.
+
+        The roofline model of Williams, Waterman and Patterson, CACM 52(4), 2009.
+        """
+        return max(flops / self.flops_per_second, nbytes / self.bytes_per_second) + self.call_seconds
+
 
 # Orders of magnitude for untuned scalar loops on one core. A plan depends only on the ratios between kernels.
 # If the device is available, measured costs replace these.

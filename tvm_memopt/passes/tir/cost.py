@@ -24,16 +24,13 @@ _MEASURE_REPEATS = 7
 
 
 def roofline_seconds(func: tirx.PrimFunc, profile: DeviceProfile) -> float:
-    """Roofline estimate: max(FLOPs / FLOP rate, bytes / byte rate) + seconds of a call. Symbolic dimensions count as 1.
-
-    The roofline model of Williams, Waterman and Patterson, CACM 52(4), 2009.
-    """
+    """Roofline estimate of one call, see DeviceProfile.seconds. Symbolic dimensions count as 1."""
     try:
         flops = float(s_tir.analysis.estimate_tir_flops(tvm.IRModule({"main": func})))
     except (tvm.error.TVMError, RuntimeError, ValueError):
         flops = 0.0  # TVM's estimator does not know a construct of the kernel: only its bytes count
     nbytes = sum(nbytes_of(p) or 0 for p in func.params if tirx.is_buffer_var(p))
-    return max(flops / profile.flops_per_second, nbytes / profile.bytes_per_second) + profile.call_seconds
+    return profile.seconds(flops, nbytes)
 
 
 def estimated_costs(kernels: Mapping[str, tirx.PrimFunc], target: tvm.target.Target) -> dict[str, float]:

@@ -1,0 +1,147 @@
+"""Planned builds of small networks: outputs, order and addresses, on all executors."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import tvm
+from tvm import relay
+from tvm.relay.backend import Runtime
+
+import tvm_memopt as mo
+from tests.relay.networks import NETWORKS, branch_on_value, repeated_block, tuples, two_branches, unet
+from tests.relay.running import inputs_of, outputs_of, same, workspace_nbytes
+from tvm_memopt.graph import check, given_order, peak_live
+
+EXECUTORS = ("graph", "aot", "vm")
+
+
+def expected(mod, params, executor):
+    return outputs_of(mo.relay.build_unmodified(mod, None, params, executor=executor), inputs_of(mod, params), executor)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_outputs_equal_those_of_the_unmodified_build(name, executor):
+    mod, params = NETWORKS[name]()
+    built = mo.relay.build(mod, params=params, executor=executor, time_limit=3)
+    assert built.planned is not None
+    assert same(outputs_of(built.factory, inputs_of(mod, params), executor), expected(mod, params, executor))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_workspace_pool_is_the_plans_arena(name):
+    mod, params = NETWORKS[name]()
+    built = mo.relay.build(mod, params=params, executor="aot", time_limit=3)
+    check(built.planned.graph, built.planned.plan)
+    assert workspace_nbytes(built.factory) == built.planned.plan.arena_nbytes
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_pool_is_never_above_the_best_of_tvms_algorithms(name):
+    mod, params = NETWORKS[name]()
+    sizes = []
+    for algorithm in ("greedy_by_size", "greedy_by_conflicts", "hill_climb"):
+        config = {**mo.relay.usmp_config(), "tir.usmp.algorithm": algorithm}
+        del config["tir.usmp.custom_algorithm"]
+        with tvm.transform.PassContext(opt_level=3, config=config):
+            executor = {"executor": mo.relay.aot_executor(), "runtime": Runtime("cpp")}
+            sizes.append(workspace_nbytes(relay.build(mod, mo.relay.default_target(), params=params, **executor)))
+    built = mo.relay.build(mod, params=params, executor="aot", time_limit=3)
+    assert workspace_nbytes(built.factory) <= min(sizes)
+
+
+def channel_blocks(factory):
+    """The second dimension of each kernel's result, in the order of execution."""
+    graph = json.loads(factory.get_graph_json())
+    shapes, pointer = graph["attrs"]["shape"][1], graph["node_row_ptr"]
+    return [shapes[pointer[i]][1] for i, node in enumerate(graph["nodes"]) if node["op"] != "null"]
+
+
+def test_instrument_in_a_plain_build_changes_the_order():
+    mod, params = two_branches()
+    plan = mo.relay.MemoryPlan(time_limit=3)
+    with tvm.transform.PassContext(opt_level=3, instruments=[plan]):
+        factory = relay.build(mod, mo.relay.default_target(), params=params)
+    calls = plan.planned.extraction.program.calls
+    planned = [int(calls[op].outputs[0].type.shape[1]) for op in plan.planned.schedule]
+    assert channel_blocks(factory) == planned
+    given = given_order(plan.graph)
+    assert tuple(plan.planned.schedule) != given
+    assert plan.plan.peak_live_nbytes < peak_live(plan.graph, given)
+    assert same(outputs_of(factory, inputs_of(mod, params)), expected(mod, params, "graph"))
+
+
+@pytest.mark.parametrize("executor", ["graph", "aot"])
+def test_three_calls_give_the_same_plan(executor):
+    mod, params = unet()
+    target = mo.relay.default_target()
+    given = {"executor": mo.relay.aot_executor(), "runtime": Runtime("cpp")} if executor == "aot" else {}
+    with tvm.transform.PassContext(opt_level=3, config={"relay.FuseOps.link_params": executor == "aot"}):
+        optimised, kept = relay.optimize(mod, target=target, params=params)
+    planned_mod, planned = mo.relay.plan_module(optimised, target, executor=executor, time_limit=3)
+    config = mo.relay.usmp_config() if executor == "aot" else {}
+    with tvm.transform.PassContext(opt_level=3, config=config):
+        factory = relay.build(planned_mod, target=target, params=kept, **given)
+    if executor == "aot":
+        assert workspace_nbytes(factory) == planned.plan.arena_nbytes
+    assert same(outputs_of(factory, inputs_of(mod, params), executor), expected(mod, params, executor))
+
+
+def test_budget_is_kept_by_recomputation():
+    mod, params = unet()
+    built = mo.relay.build(mod, params=params, executor="aot", budget="75%", time_limit=5)
+    plan = built.planned.plan
+    assert len(built.planned.schedule) > len(built.planned.extraction.graph.ops)
+    assert workspace_nbytes(built.factory) == plan.arena_nbytes <= plan.budget_nbytes
+    assert plan.cost > plan.base_cost
+    assert same(outputs_of(built.factory, inputs_of(mod, params), "aot"), expected(mod, params, "aot"))
+
+
+@pytest.mark.parametrize("executor", ["graph", "vm"])
+def test_recomputation_on_executors_without_an_arena(executor):
+    mod, params = unet()
+    built = mo.relay.build(mod, params=params, executor=executor, budget="80%", time_limit=5)
+    assert len(built.planned.schedule) > len(built.planned.extraction.graph.ops)
+    assert same(outputs_of(built.factory, inputs_of(mod, params), executor), expected(mod, params, executor))
+
+
+@pytest.mark.parametrize(("budget", "message"), [("5%", "cannot be met"), ("-1", "expected"), ("many", "expected")])
+def test_errors_of_the_planner_come_out_of_relay_build(budget, message):
+    mod, params = two_branches()
+    plan = mo.relay.MemoryPlan(budget=budget, time_limit=2)
+    context = tvm.transform.PassContext(opt_level=3, instruments=[plan])
+    with context, pytest.raises(mo.BudgetError, match=message) as error:
+        relay.build(mod, mo.relay.default_target(), params=params)
+    assert "\n" not in str(error.value)
+
+
+def test_control_flow_is_left_alone_with_a_note():
+    mod, params = branch_on_value()
+    built = mo.relay.build(mod, params=params, executor="vm", time_limit=2)
+    assert built.planned is None
+    assert "it contains an If" in built.notes[0]
+    assert same(outputs_of(built.factory, inputs_of(mod, params), "vm"), expected(mod, params, "vm"))
+
+
+def test_strict_and_budgets_refuse_what_cannot_be_planned():
+    mod, params = branch_on_value()
+    for options in ({"strict": True}, {"budget": "50%"}):
+        with pytest.raises(mo.MemoptError, match="cannot be planned: it contains an If"):
+            mo.relay.build(mod, params=params, executor="vm", **options)
+
+
+def test_scratch_of_a_shared_kernel_has_one_address():
+    mod, params = repeated_block()
+    built = mo.relay.build(mod, params=params, executor="aot", time_limit=3)
+    check(built.planned.graph, built.planned.plan)
+    assert same(outputs_of(built.factory, inputs_of(mod, params), "aot"), expected(mod, params, "aot"))
+
+
+def test_module_survives_export(tmp_path):
+    mod, params = tuples()
+    built = mo.relay.build(mod, params=params, time_limit=2)
+    path = tmp_path / "module.so"
+    built.factory.export_library(str(path))
+    assert same(outputs_of(tvm.runtime.load_module(str(path)), inputs_of(mod, params)), expected(mod, params, "graph"))

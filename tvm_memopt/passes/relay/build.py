@@ -1,0 +1,200 @@
+"""Targets, pass contexts and builds for Relay-era TVM."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+from tvm import relay
+from tvm.relay.backend import Executor, Runtime
+
+from tvm_memopt.errors import MemoptError
+from tvm_memopt.passes.relay import usmp
+from tvm_memopt.passes.relay.emit import let_chain, replace_function
+from tvm_memopt.passes.relay.instrument import MemoryPlan
+from tvm_memopt.passes.relay.kernels import fresh_context
+from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, plan_function
+from tvm_memopt.passes.relay.program import UnsupportedFunctionError
+from tvm_memopt.passes.relay.storage import StorageReport, assign_storage
+
+_log = logging.getLogger("tvm_memopt")
+EXECUTORS = ("graph", "aot", "vm")
+_ALIAS_ANALYSIS = "-enable-tbaa"
+ALIGNMENT = 64
+
+
+def default_target(cpu: str | None = None, triple: str | None = None) -> Any:
+    """An LLVM target whose code is right with the hhb-tvm wheel.
+
+    The wheel's code generator marks a vector load at a variable address as if its base were 0, so LLVM's type-based
+    alias analysis may move it past the stores that feed it; it is turned off. A bare ``llvm`` means RISC-V there, so
+    the triple is always given. ``cpu`` is ``x86-64-v2`` by default on x86-64: with AVX2 the wheel's aligned loads fail
+    on memory that is aligned to 16 bytes only. ``triple``: by default this machine's.
+    """
+    machine = os.uname().machine
+    triple = triple or f"{machine}-linux-gnu"
+    cpu = cpu or ("x86-64-v2" if triple.startswith("x86_64") else None)
+    text = f"llvm -mtriple={triple}" + (f" -mcpu={cpu}" if cpu else "") + f" -cl-opt={_ALIAS_ANALYSIS}:bool=false"
+    return tvm.target.Target(text, host=text)
+
+
+def make_target(target: Any = None) -> Any:
+    """A TVM target; None for default_target. Warns about a target whose code the hhb-tvm wheel may miscompile.
+
+    Raises MemoptError if TVM does not know it.
+    """
+    if target is None:
+        return default_target()
+    try:
+        made = target if isinstance(target, tvm.target.Target) else tvm.target.Target(target, host=target)
+    except (ValueError, tvm.TVMError) as error:
+        last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise MemoptError(f"target {target!r} is unknown to TVM: {last[:160]}") from None
+    if may_miscompile(made):
+        warnings.warn(
+            f"target {made}: without -cl-opt={_ALIAS_ANALYSIS}:bool=false the code generator of the hhb-tvm wheel can "
+            "compute wrong values in vector code, silently: add the option, or use mo.relay.default_target()",
+            stacklevel=2,
+        )
+    return made
+
+
+def may_miscompile(target: Any) -> bool:
+    """Whether ``target`` is LLVM without the option that turns type-based alias analysis off."""
+    options = [str(option) for option in target.attrs.get("cl-opt", ())]
+    return str(target.kind.name) == "llvm" and not any(option.startswith(_ALIAS_ANALYSIS) for option in options)
+
+
+def aot_executor(alignment: int = ALIGNMENT, interface: str = "packed", *, link_params: bool = True) -> Any:
+    """The ahead-of-time executor with linked parameters and pools aligned to ``alignment`` bytes."""
+    return Executor(
+        "aot",
+        {
+            "interface-api": interface,
+            "unpacked-api": interface == "c",
+            "link-params": link_params,
+            "workspace-byte-alignment": alignment,
+            "constant-byte-alignment": alignment,
+        },
+    )
+
+
+def usmp_config(*, workspace_io: bool = False) -> dict[str, Any]:
+    """The pass configuration that gives the ahead-of-time executor the plan's addresses.
+
+    TVM's static memory planner calls the project's algorithm, and a pass corrects the sizes of vector buffers, which
+    TVM 0.16 undercounts. ``workspace_io``: inputs and outputs lie in the pool too, which TVM allows with
+    ``aot_executor(interface="c")`` alone.
+    """
+    usmp.register_algorithm()
+    return {
+        "tir.usmp.enable": True,
+        "tir.usmp.custom_algorithm": usmp.ALGORITHM,
+        "tir.usmp.use_workspace_io": workspace_io,
+        "tir.add_lower_pass": [(3, usmp.scalar_extents)],
+    }
+
+
+@dataclass(frozen=True)
+class RelayBuild:
+    """A built module with its plan.
+
+    ``factory``: what ``relay.build`` returned, or the executable of the virtual machine. ``planned``: None where
+    nothing could be planned. ``pools``: of the ahead-of-time executor. ``storage``: of the graph executor.
+    """
+
+    factory: Any
+    executor: str
+    planned: RelayPlan | None
+    pools: usmp.PoolReport | None
+    storage: StorageReport | None
+    notes: tuple[str, ...]
+
+
+def build(
+    mod: Any,
+    target: Any = None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    executor: str = "graph",
+    opt_level: int = 3,
+    config: Mapping[str, Any] | None = None,
+    instruments: Sequence[Any] = (),
+    **options: Any,
+) -> RelayBuild:
+    """Build ``mod`` with its memory planned, for the ``"graph"``, ``"aot"`` or ``"vm"`` executor.
+
+    ``config``, ``instruments``: added to those of the pass context. The other keyword arguments are those of
+    RelayOptions. Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
+    """
+    if executor not in EXECUTORS:
+        raise MemoptError(f"executor {executor!r} is unknown, expected one of {', '.join(EXECUTORS)}")
+    chosen, plan = make_target(target), MemoryPlan(**options)
+    merged = {**(usmp_config() if executor == "aot" else {}), **(config or {})}
+    with tvm.transform.PassContext(opt_level=opt_level, config=merged, instruments=[*instruments, plan]):
+        factory = _build(mod, chosen, params, executor)
+    notes, storage = list(plan.notes), None
+    if executor == "graph" and plan.planned is not None:
+        request = plan.options.request(plan.planned.graph)
+        factory, storage = assign_storage(
+            factory, time_limit=request.time_limit, seed=request.seed, threads=request.threads
+        )
+        notes += storage_notes(plan.planned, storage)
+    return RelayBuild(factory, executor, plan.planned, plan.pools, storage, tuple(notes))
+
+
+def build_unmodified(mod: Any, target: Any, params: Mapping[str, Any] | None, *, executor: str = "graph") -> Any:
+    """TVM's own build of ``mod`` for the same target."""
+    with tvm.transform.PassContext(opt_level=3):
+        return _build(mod, make_target(target), params, executor)
+
+
+def _build(mod: Any, target: Any, params: Mapping[str, Any] | None, executor: str) -> Any:
+    if executor == "vm":
+        return relay.vm.compile(mod, target=target, params=params)
+    given: dict[str, Any] = {}
+    if executor == "aot":
+        given = {"executor": aot_executor(), "runtime": Runtime("cpp")}
+    return relay.build(mod, target=target, params=params, **given)
+
+
+def storage_notes(planned: RelayPlan, storage: StorageReport) -> list[str]:
+    """What the graph executor's lack of offsets costs."""
+    extra = storage.nbytes - planned.plan.arena_nbytes
+    if extra <= 0:
+        return []
+    return [
+        f"the graph executor has no offsets: its storages hold {storage.nbytes} bytes, {extra} more than the plan's "
+        "arena; the ahead-of-time executor reaches the plan"
+    ]
+
+
+def plan_module(
+    mod: Any, target: Any = None, *, executor: str = "graph", **options: Any
+) -> tuple[Any, RelayPlan | None]:
+    """Plan a module that ``relay.optimize`` returned, between it and ``relay.build``.
+
+    Returns the module, a new one, and the plan of its main function, or None with a logged reason if it cannot be
+    planned. The keyword arguments are those of RelayOptions. Optimise with the configuration
+    ``{"relay.FuseOps.link_params": True}`` for the ahead-of-time executor.
+    """
+    chosen, chosen_options = make_target(target), RelayOptions(**options)
+    changed = tvm.IRModule(dict(mod.functions.items()), mod.type_definitions, attrs=mod.attrs)
+    added = {"tir.add_lower_pass": usmp_config()["tir.add_lower_pass"]} if executor == "aot" else {}
+    with fresh_context(added), chosen:
+        try:
+            planned = plan_function(changed["main"], chosen, executor, chosen_options, alignment=ALIGNMENT)
+        except UnsupportedFunctionError as reason:
+            if chosen_options.strict or chosen_options.budget is not None:
+                raise MemoptError(f"function 'main' cannot be planned: {reason}") from None
+            _log.info("function main: left as it is: %s", reason)
+            return changed, None
+        replace_function(changed, "main", let_chain(planned.extraction.program, planned.schedule), chosen)
+    usmp.register_algorithm()
+    usmp.expect(planned, chosen_options)
+    return changed, planned

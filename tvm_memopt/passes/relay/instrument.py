@@ -1,0 +1,122 @@
+"""The pass instrument that plans memory inside a plain ``relay.build``."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import tvm
+from tvm.ir.instrument import pass_instrument
+
+from tvm_memopt.errors import MemoptError
+from tvm_memopt.graph import Graph, Plan
+from tvm_memopt.passes.relay import usmp
+from tvm_memopt.passes.relay.emit import let_chain, replace_function
+from tvm_memopt.passes.relay.kernels import fresh_context
+from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, log_plan, plan_function
+from tvm_memopt.passes.relay.program import UnsupportedFunctionError
+
+_log = logging.getLogger("tvm_memopt")
+_AFTER = "AnnotateMemoryScope"  # the last pass on Relay before lowering, for all three executors
+
+
+@pass_instrument
+class MemoryPlan:
+    """Plan the memory of the module that is being built, after TVM has fused it.
+
+    ``with tvm.transform.PassContext(opt_level=3, instruments=[MemoryPlan(budget="80%")]): relay.build(...)``. The
+    keyword arguments are those of RelayOptions. For addresses from the plan, the context needs ``config=usmp_config()``
+    and the build the ahead-of-time executor.
+
+    After the build: ``plan``, ``graph``, ``planned`` (all None where nothing could be planned), ``notes``, and
+    ``pools``, what the ahead-of-time executor placed. Errors of the planner come out of ``relay.build``.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.options = RelayOptions(**options)
+        self.planned: RelayPlan | None = None
+        self.pools: usmp.PoolReport | None = None
+        self.notes: list[str] = []
+        self._busy = False
+        usmp.register_algorithm()
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of the last function that was built, with the notes."""
+        return replace(self.planned.plan, notes=tuple(self.notes)) if self.planned else None
+
+    @property
+    def graph(self) -> Graph | None:
+        """The graph that the plan belongs to."""
+        return self.planned.graph if self.planned else None
+
+    def run_after_pass(self, mod: Any, info: Any) -> None:
+        """Called by TVM after each pass."""
+        if info.name != _AFTER or self._busy:
+            return
+        self._busy = True
+        try:
+            with fresh_context():
+                self._plan(mod)
+        finally:
+            self._busy = False
+
+    def _plan(self, mod: Any) -> None:
+        self.planned, self.pools, self.notes = None, None, []
+        name = "main"
+        try:
+            function = mod[name]
+            executor = executor_of(mod, function)
+            target = target_of(function)
+            planned = plan_function(
+                function, target, executor, self.options, alignment=alignment_of(mod) if executor == "aot" else 64
+            )
+        except UnsupportedFunctionError as reason:
+            if self.options.strict or self.options.budget is not None:
+                raise MemoptError(f"function {name!r} cannot be planned: {reason}") from None
+            self._note(f"function {name}: left as it is: {reason}")
+            usmp.expect(None, self.options, self._placed)
+            return
+        log_plan(name, planned)
+        for note in planned.extraction.notes:
+            self._note(note)
+        replace_function(mod, name, let_chain(planned.extraction.program, planned.schedule), target)
+        self.planned = planned
+        usmp.expect(planned, self.options, self._placed)
+
+    def _placed(self, report: usmp.PoolReport, sizes: dict[str, int]) -> None:
+        self.pools = report
+        if self.planned is None:
+            return
+        if report.method == "pools":
+            self._note("the buffers lie in several pools: the plan's addresses are those of one pool")
+            return
+        self.planned = usmp.placed_plan(self.planned, report, sizes)
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        _log.info("%s", text)
+
+
+def executor_of(mod: Any, function: Any) -> str:
+    """``"graph"``, ``"aot"`` or ``"vm"``."""
+    for attributes in (function.attrs, mod.attrs):
+        if attributes is not None and "executor" in attributes.keys():  # noqa: SIM118  an attribute map is no dict
+            return str(attributes["executor"].name)
+    return "vm"
+
+
+def alignment_of(mod: Any) -> int:
+    """The alignment of the ahead-of-time executor's workspace, in bytes."""
+    executor = mod.attrs["executor"] if mod.attrs is not None and "executor" in mod.attrs.keys() else None  # noqa: SIM118
+    options = executor.attrs if executor is not None else {}
+    return int(options["workspace-byte-alignment"]) if "workspace-byte-alignment" in options.keys() else 16  # noqa: SIM118
+
+
+def target_of(function: Any) -> Any:
+    """The target that a function is compiled for. Raises MemoptError if it has none."""
+    target = function.virtual_device_.target or tvm.target.Target.current(allow_none=True)
+    if target is None:
+        raise MemoptError("the module has no target: call relay.build(mod, target=...) or use `with target:`")
+    return target

@@ -1,0 +1,345 @@
+"""The plan as an algorithm of TVM's Unified Static Memory Planner (USMP), for the ahead-of-time executor.
+
+USMP hands over every buffer with those that are alive beside it: tensors between kernels (``sid_…``), scratch of
+kernels, constants. A kernel that several calls share has its scratch at one address for all of them.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import tvm
+from tvm import tir
+from tvm.tir.usmp.utils import PoolAllocation
+
+from tvm_memopt.errors import BudgetError, MemoptError, NoPlanError
+from tvm_memopt.graph import Allocation, Plan, align_up, find_violations, lifetimes
+from tvm_memopt.passes.relay.kernels import LANES_PASS
+from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan
+from tvm_memopt.solvers import Deadline
+from tvm_memopt.solvers.layout.conflicts import ConflictBlocks, place_conflicts, place_in_pools
+
+ALGORITHM = "memopt"
+_RIVALS = ("greedy_by_size", "greedy_by_conflicts", "hill_climb")
+_STATE = threading.local()
+
+
+@dataclass
+class PoolReport:
+    """What the last run of the algorithm placed.
+
+    ``pools``: bytes of each pool. ``places``: pool and offset of each buffer by USMP's name. ``method``: what found the
+    placement. ``bound_nbytes``: lower bound on a single workspace pool.
+    """
+
+    pools: dict[str, int]
+    places: dict[str, tuple[str, int]]
+    method: str
+    bound_nbytes: int
+
+
+def expect(planned: RelayPlan | None, options: RelayOptions, on_placed: Any = None) -> None:
+    """Keep a plan for the next run of the algorithm in this thread.
+
+    ``on_placed``: called with its PoolReport and the bytes of the workspace's buffers by name.
+    """
+    _STATE.pending = (planned, options, on_placed)
+
+
+def register_algorithm() -> None:
+    """Register the algorithm by name. Calling it again changes nothing."""
+    tvm.register_func(f"tir.usmp.algo.{ALGORITHM}", place_buffers, override=True)
+
+
+@tir.transform.prim_func_pass(opt_level=0, name=LANES_PASS)
+def scalar_extents(func: Any, _mod: Any, _context: Any) -> Any:
+    """Write vector lanes into the extents of allocations: USMP of TVM 0.16 computes sizes without the lanes."""
+
+    def post(node: Any) -> Any:
+        lanes = tvm.DataType(str(node.dtype)).lanes
+        if lanes == 1 or not node.extents:
+            return None
+        extents = [node.extents[0] * lanes, *node.extents[1:]]
+        return tir.Allocate(node.buffer_var, node.dtype, extents, node.condition, node.body, node.annotations)
+
+    return func.with_body(tir.stmt_functor.ir_transform(func.body, None, post, ["tir.Allocate"]))
+
+
+def place_buffers(buffers: Any, _pressure: Any) -> dict[Any, Any]:
+    """Place all buffers of USMP. Returns the pool and offset of each.
+
+    Raises BudgetError if the buffers do not fit the pools, NoPlanError if they exceed the budget.
+    """
+    planned, options, on_placed = getattr(_STATE, "pending", (None, RelayOptions(), None))
+    _STATE.pending = (None, RelayOptions(), None)
+    everything = list(buffers)
+    constants = [b for b in everything if _is_constant(b)]
+    workspace = [b for b in everything if not _is_constant(b)]
+    placed: dict[str, tuple[Any, int]] = {}
+    placed.update(_stack(constants))
+    method, bound = "none", 0
+    if workspace:
+        found, method, bound = _place_workspace(workspace, options, planned)
+        placed.update(found)
+    report = _report(everything, placed, method, bound)
+    _require_budget(report, workspace, planned)
+    if on_placed is not None:
+        on_placed(report, {b.name_hint: int(b.size_bytes) for b in workspace})
+    return {b: PoolAllocation(placed[b.name_hint][0], placed[b.name_hint][1]) for b in everything}
+
+
+def _is_constant(buffer: Any) -> bool:
+    return type(buffer.pool_candidates[0]).__name__ == "ConstantPoolInfo"
+
+
+def _capacity(pool: Any) -> int | None:
+    hint = int(pool.size_hint_bytes)
+    return hint if hint > 0 else None
+
+
+def _stack(constants: Sequence[Any]) -> dict[str, tuple[Any, int]]:
+    """Constants one after another, in the first of their pools that has room."""
+    ends: dict[str, int] = {}
+    placed = {}
+    for buffer in sorted(constants, key=lambda b: (-int(b.size_bytes), b.name_hint)):
+        for pool in buffer.pool_candidates:
+            offset = align_up(ends.get(pool.pool_name, 0), int(buffer.alignment))
+            capacity, end = _capacity(pool), offset + int(buffer.size_bytes)
+            if capacity is None or end <= capacity:
+                ends[pool.pool_name] = end
+                placed[buffer.name_hint] = (pool, offset)
+                break
+        else:
+            raise BudgetError(_does_not_fit(buffer, "constant"))
+    return placed
+
+
+def _does_not_fit(buffer: Any, what: str) -> str:
+    pools = ", ".join(f"{p.pool_name} ({_capacity(p) or 'unlimited'} bytes)" for p in buffer.pool_candidates)
+    return (
+        f"the {what} {buffer.name_hint} of {int(buffer.size_bytes)} bytes fits none of its pools {pools}: "
+        "give a larger pool or a smaller model"
+    )
+
+
+def _place_workspace(
+    buffers: Sequence[Any], options: RelayOptions, planned: RelayPlan | None
+) -> tuple[dict[str, tuple[Any, int]], str, int]:
+    blocks = _blocks(buffers)
+    pools = {p.pool_name: p for b in buffers for p in b.pool_candidates}
+    first = buffers[0].pool_candidates[0]
+    common = all(b.pool_candidates[0].pool_name == first.pool_name for b in buffers)
+    deadline = Deadline(options.time_limit)
+    offsets, method, bound = _place_single(buffers, blocks, options, deadline, planned)
+    capacity = _capacity(first)
+    if common and (capacity is None or blocks.arena(offsets) <= capacity):
+        return {b.name_hint: (first, o) for b, o in zip(buffers, offsets, strict=True)}, method, bound
+    names = list(pools)
+    candidates = [[names.index(p.pool_name) for p in b.pool_candidates] for b in buffers]
+    found = place_in_pools(blocks, candidates, [_capacity(pools[name]) for name in names])
+    if found is None:
+        sizes = ", ".join(f"{n} of {_capacity(pools[n]) or 'unlimited'} bytes" for n in names)
+        raise BudgetError(
+            f"the workspace does not fit the pools {sizes}: one pool alone would need {blocks.arena(offsets)} bytes; "
+            "give larger pools or a budget"
+        )
+    return {b.name_hint: (pools[names[p]], o) for b, (p, o) in zip(buffers, found, strict=True)}, "pools", bound
+
+
+def _blocks(buffers: Sequence[Any]) -> ConflictBlocks:
+    index = {b.name_hint: i for i, b in enumerate(buffers)}
+    conflicts: list[set[int]] = [set() for _ in buffers]
+    for i, buffer in enumerate(buffers):
+        for other in buffer.conflicts:
+            j = index.get(other.name_hint)
+            if j is not None and j != i:
+                conflicts[i].add(j)
+                conflicts[j].add(i)
+    return ConflictBlocks(
+        tuple(int(b.size_bytes) for b in buffers),
+        tuple(int(b.alignment) for b in buffers),
+        tuple(tuple(sorted(c)) for c in conflicts),
+    )
+
+
+def _place_single(
+    buffers: Sequence[Any],
+    blocks: ConflictBlocks,
+    options: RelayOptions,
+    deadline: Deadline,
+    planned: RelayPlan | None,
+) -> tuple[list[int], str, int]:
+    """Offsets in one pool without a limit: the plan's own, or better ones of the search or of TVM's algorithms."""
+    starts: list[list[int]] = []
+    own = _planned_offsets(buffers, planned)
+    if own is not None and not blocks.overlaps(own):
+        starts.append(own)
+    threads = options.request(planned.extraction.graph).threads if planned else 1
+    found, bound = place_conflicts(blocks, deadline, seed=options.seed, threads=threads, starts=starts)
+    method = "plan" if starts and blocks.arena(starts[0]) == blocks.arena(found) else "conflicts"
+    if blocks.arena(found) > bound:
+        for name in _RIVALS:
+            theirs = _rival_offsets(buffers, name)
+            if not blocks.overlaps(theirs) and blocks.arena(theirs) < blocks.arena(found):
+                found, method = theirs, name
+    return found, method, bound
+
+
+def _rival_offsets(buffers: Sequence[Any], name: str) -> list[int]:
+    pressure = sum(int(b.size_bytes) for b in buffers)
+    result = tvm.get_global_func(f"tir.usmp.algo.{name}")(list(buffers), pressure)
+    offsets = {buffer.name_hint: int(place.byte_offset) for buffer, place in result.items()}
+    return [offsets[b.name_hint] for b in buffers]
+
+
+def _planned_offsets(buffers: Sequence[Any], planned: RelayPlan | None) -> list[int] | None:
+    """The plan's offset of each buffer, or None where the scratch of a shared kernel has several."""
+    if planned is None or planned.stages is None:
+        return None
+    names = buffer_tensors([b.name_hint for b in buffers], [int(b.size_bytes) for b in buffers], planned)
+    if names is None:
+        return None
+    instances = _instances(planned, names)
+    return None if instances is None else [instances[b.name_hint] for b in buffers]
+
+
+def _instances(planned: RelayPlan, names: Mapping[str, list[tuple[int, int]]]) -> dict[str, int] | None:
+    """One offset for each USMP buffer from the allocations of its (tensor, run) pairs."""
+    runs: dict[int, list[Allocation]] = {}
+    for allocation in planned.plan.allocations:
+        if allocation.tensor is not None:
+            runs.setdefault(allocation.tensor, []).append(allocation)
+    offsets = {}
+    for name, members in names.items():
+        found = {runs[tensor][run].offset for tensor, run in members}
+        if len(found) != 1:
+            return None
+        offsets[name] = found.pop()
+    return offsets
+
+
+def buffer_tensors(
+    names: Sequence[str], sizes: Sequence[int], planned: RelayPlan
+) -> dict[str, list[tuple[int, int]]] | None:
+    """For each USMP buffer, its (tensor, run) pairs in the plan's graph, or None if the names do not match.
+
+    TVM numbers the tensors between kernels in the order of the calls, and names a second scratch buffer ``data_pad``
+    ``data_pad2``.
+    """
+    tensors, scratch = _expected(planned)
+    size_of = dict(zip(names, sizes, strict=True))
+    numbered = sorted((int(m[1]), n) for n in names if (m := re.fullmatch(r"sid_(\d+)", n)))
+    if [size_of[n] for _, n in numbered] != [nbytes for _, nbytes in tensors]:
+        return None
+    found = {name: [pair] for (_, name), (pair, _) in zip(numbered, tensors, strict=True)}
+    for base in {base for base, _, _ in scratch}:
+        mine = [(pair, nbytes) for b, pair, nbytes in scratch if b == base]
+        theirs = [n for n in names if n == base or re.fullmatch(re.escape(base) + r"\d+", n)]
+        theirs = sorted((n for n in theirs if n not in found), key=lambda n: (len(n), n))
+        if not _share(found, mine, theirs, size_of):
+            return None
+    return found if set(found) == set(names) else None
+
+
+def _share(
+    found: dict[str, list[tuple[int, int]]],
+    mine: Sequence[tuple[tuple[int, int], int]],
+    theirs: Sequence[str],
+    size_of: Mapping[str, int],
+) -> bool:
+    """Give each scratch of the plan a buffer of USMP of its name and size, in order. Shared kernels have fewer."""
+    by_size: dict[int, list[str]] = {}
+    for name in theirs:
+        by_size.setdefault(size_of[name], []).append(name)
+    wanted: dict[int, list[tuple[int, int]]] = {}
+    for pair, nbytes in mine:
+        wanted.setdefault(nbytes, []).append(pair)
+    if set(by_size) != set(wanted):
+        return False
+    for nbytes, pairs in wanted.items():
+        buffers = by_size[nbytes]
+        if len(buffers) == len(pairs):
+            for name, pair in zip(buffers, pairs, strict=True):
+                found[name] = [pair]
+        elif len(buffers) == 1:
+            found[buffers[0]] = list(pairs)
+        else:
+            return False
+    return True
+
+
+def _expected(planned: RelayPlan) -> tuple[list[Any], list[Any]]:
+    """The plan's tensors between kernels, and its scratch as (name, (tensor, run), bytes), in order of the calls."""
+    assert planned.stages is not None
+    graph = planned.stages.graph
+    runs: dict[int, int] = {}
+    tensors, scratch = [], []
+    for op_id in planned.schedule:
+        run = runs.get(op_id, 0)
+        runs[op_id] = run + 1
+        for tensor in planned.extraction.graph.ops[op_id].outputs:
+            if graph.planned[tensor]:
+                tensors.append(((tensor, run), graph.tensors[tensor].nbytes))
+        facts = planned.extraction.facts[op_id]
+        for tensor, buffer in zip(
+            planned.stages.scratch_of.get(op_id, ()), facts.scratch if facts else (), strict=True
+        ):
+            scratch.append((buffer.name, (tensor, run), buffer.nbytes))
+    return tensors, scratch
+
+
+def _report(buffers: Sequence[Any], placed: Mapping[str, tuple[Any, int]], method: str, bound: int) -> PoolReport:
+    pools: dict[str, int] = {}
+    places = {}
+    for buffer in buffers:
+        pool, offset = placed[buffer.name_hint]
+        pools[pool.pool_name] = max(pools.get(pool.pool_name, 0), offset + int(buffer.size_bytes))
+        places[buffer.name_hint] = (str(pool.pool_name), offset)
+    return PoolReport(pools, places, method, bound)
+
+
+def _require_budget(report: PoolReport, workspace: Sequence[Any], planned: RelayPlan | None) -> None:
+    budget = planned.plan.budget_nbytes if planned else None
+    used = sum(report.pools[name] for name in {report.places[b.name_hint][0] for b in workspace})
+    if budget is not None and used > budget:
+        raise NoPlanError(
+            f"no placement within the budget of {budget} bytes was found in the time limit: the workspace pools have "
+            f"{used} bytes; kernels that several calls share keep their scratch at one address"
+        )
+
+
+def placed_plan(planned: RelayPlan, report: PoolReport, sizes: Mapping[str, int]) -> RelayPlan:
+    """The plan with the addresses that the pool really has. Raises MemoptError if a buffer is not part of the plan."""
+    names = [n for n, (pool, _) in report.places.items() if n in sizes]
+    found = buffer_tensors(names, [sizes[n] for n in names], planned)
+    if found is None or planned.stages is None:
+        raise MemoptError("the buffers of TVM's memory planner do not match the plan")
+    offset_of = {pair: report.places[name][1] for name, pairs in found.items() for pair in pairs}
+    lives = lifetimes(planned.stages.graph, planned.stages.schedule)
+    runs: dict[int, int] = {}
+    allocations = []
+    for buffer in lives.buffers:
+        assert buffer.tensor is not None
+        run = runs.get(buffer.tensor, 0)
+        runs[buffer.tensor] = run + 1
+        offset = offset_of[buffer.tensor, run]
+        allocations.append(Allocation(buffer.tensor, buffer.first, buffer.last, offset, buffer.nbytes))
+    arena = max((a.end for a in allocations), default=0)
+    plan = replace(
+        planned.plan, allocations=tuple(allocations), arena_nbytes=arena, status=_status(planned.plan, arena)
+    )
+    plan = replace(plan, solver={**plan.solver, "layout_method": report.method})
+    violations = find_violations(planned.stages.graph, plan)
+    if violations:
+        raise MemoptError(f"the placement of TVM's buffers is no valid plan: {violations[0]}")
+    return replace(planned, plan=plan)
+
+
+def _status(plan: Plan, arena: int) -> Any:
+    if plan.budget_nbytes is None:
+        return "optimal" if arena == plan.lower_bound_nbytes else "feasible"
+    return plan.status
