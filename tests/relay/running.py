@@ -52,4 +52,6 @@ def workspace_nbytes(factory):
 
 
 def same(ours, theirs):
-    return len(ours) == len(theirs) and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(ours, theirs))
+    """Whether the results are equal bit for bit, NaN included."""
+    pairs = zip(ours, theirs, strict=False)
+    return len(ours) == len(theirs) and all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)

@@ -138,14 +138,13 @@ def build(
     merged = {**(usmp_config() if executor == "aot" else {}), **(config or {})}
     with tvm.transform.PassContext(opt_level=opt_level, config=merged, instruments=[*instruments, plan]):
         factory = _build(mod, chosen, params, executor)
-    notes, storage = list(plan.notes), None
+    storage = None
     if executor == "graph" and plan.planned is not None:
         request = plan.options.request(plan.planned.graph)
         factory, storage = assign_storage(
             factory, time_limit=request.time_limit, seed=request.seed, threads=request.threads
         )
-        notes += storage_notes(plan.planned, storage)
-    return RelayBuild(factory, executor, plan.planned, plan.pools, storage, tuple(notes))
+    return RelayBuild(factory, executor, plan.planned, plan.pools, storage, tuple(plan.notes))
 
 
 def build_unmodified(mod: Any, target: Any, params: Mapping[str, Any] | None, *, executor: str = "graph") -> Any:
@@ -161,17 +160,6 @@ def _build(mod: Any, target: Any, params: Mapping[str, Any] | None, executor: st
     if executor == "aot":
         given = {"executor": aot_executor(), "runtime": Runtime("cpp")}
     return relay.build(mod, target=target, params=params, **given)
-
-
-def storage_notes(planned: RelayPlan, storage: StorageReport) -> list[str]:
-    """What the graph executor's lack of offsets costs."""
-    extra = storage.nbytes - planned.plan.arena_nbytes
-    if extra <= 0:
-        return []
-    return [
-        f"the graph executor has no offsets: its storages hold {storage.nbytes} bytes, {extra} more than the plan's "
-        "arena; the ahead-of-time executor reaches the plan"
-    ]
 
 
 def plan_module(

@@ -83,6 +83,11 @@ class MemoryPlan:
             self._note(note)
         replace_function(mod, name, let_chain(planned.extraction.program, planned.schedule), target)
         self.planned = planned
+        if planned.storage_nbytes is not None:
+            self._note(
+                f"the graph executor has no offsets: assign_storage gives its storages {planned.storage_nbytes} bytes "
+                f"for an arena of {planned.plan.arena_nbytes}; the ahead-of-time executor reaches the arena"
+            )
         usmp.expect(planned, self.options, self._placed)
 
     def _placed(self, report: usmp.PoolReport, sizes: dict[str, int]) -> None:

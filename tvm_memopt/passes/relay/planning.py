@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tvm_memopt.errors import InfeasibleBudgetError, MemoptError, NoPlanError
-from tvm_memopt.graph import Graph, Plan, check, given_order, parse_budget
+from tvm_memopt.graph import Graph, Plan, check, given_order, lifetimes, parse_budget
 from tvm_memopt.passes.relay.extract import RelayExtraction, extract_function
 from tvm_memopt.passes.relay.kernels import KernelFacts, KernelReader, measured_seconds
 from tvm_memopt.passes.relay.program import UnsupportedFunctionError, parse_function
 from tvm_memopt.passes.relay.stages import StageGraph, stage_graph
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
+from tvm_memopt.solvers.layout.bins import assign_bins, bins_nbytes
+from tvm_memopt.solvers.layout.conflicts import ConflictBlocks
 from tvm_memopt.solvers.portfolio.verdict import budget_message
 
 _log = logging.getLogger("tvm_memopt")
@@ -54,6 +56,7 @@ class RelayPlan:
     ``graph``, ``plan``: at the level of calls for the graph executor and the virtual machine; for the ahead-of-time
     executor at the level of kernel statements, whose addresses are those of the workspace pool. ``schedule``: the order
     of the function's calls. ``extraction``: the function's graph and calls. ``stages``: the statements.
+    ``storage_nbytes``: what the graph executor's storages need in this order, as assign_storage assigns them.
     """
 
     graph: Graph
@@ -62,6 +65,7 @@ class RelayPlan:
     extraction: RelayExtraction
     stages: StageGraph | None
     executor: str
+    storage_nbytes: int | None = None
 
 
 def plan_function(function: Any, target: Any, executor: str, options: RelayOptions, *, alignment: int) -> RelayPlan:
@@ -85,7 +89,9 @@ def plan_function(function: Any, target: Any, executor: str, options: RelayOptio
     )
     if executor == "aot":
         return _plan_statements(extraction, options)
-    plan = _searched(extraction.graph, options, 1.0)
+    if executor == "graph":
+        return _plan_storages(extraction, options)
+    plan = _searched(extraction.graph, options, 1.0, addresses=False)
     _require_budget(extraction.graph, plan)
     return RelayPlan(extraction.graph, plan, plan.schedule, extraction, None, executor)
 
@@ -110,13 +116,15 @@ def triple_of(target: Any) -> str:
     return str(target.attrs.get("mtriple", "")) or os.uname().machine
 
 
-def _searched(graph: Graph, options: RelayOptions, share: float) -> Plan:
-    """The plan of the search, or the given plan if it fits the graph."""
+def _searched(graph: Graph, options: RelayOptions, share: float, *, addresses: bool = True) -> Plan:
+    """The plan of the search, or the given plan if it fits the graph. ``addresses``: search for those too."""
     if options.plan is not None:
         return _followed(graph, options.plan)
     request = options.request(graph)
     if share < 1.0 and request.budget_nbytes is not None:
         request = replace(request, budget_nbytes=max(1, int(request.budget_nbytes * share)))
+    if not addresses:
+        request = replace(request, disabled=request.disabled | {"boosting", "cp-sat", "joint"})
     plan = solve(graph, request)
     check(graph, plan)
     return plan
@@ -149,6 +157,40 @@ def _plan_statements(extraction: RelayExtraction, options: RelayOptions) -> Rela
             break
     _require_budget(best.graph, best.plan)
     return best
+
+
+def _plan_storages(extraction: RelayExtraction, options: RelayOptions) -> RelayPlan:
+    """The best of the searched and the given order for an executor whose storages have no offsets."""
+    graph = extraction.graph
+    budget = options.request(graph).budget_nbytes
+    candidates: list[RelayPlan] = []
+    for share in _TIGHTER if budget is not None else (1.0,):
+        found = _searched(graph, options, share, addresses=False)
+        if found.status == "infeasible":
+            _require_budget(graph, found)
+        orders = [found.schedule] if options.plan or budget is not None else [found.schedule, given_order(graph)]
+        for order in dict.fromkeys(orders):
+            request = replace(options.request(graph), budget_nbytes=None)
+            plan = found if order == found.schedule else plan_for_order(graph, order, request, Deadline(1.0))
+            nbytes = storage_nbytes(graph, order, options)
+            candidates.append(RelayPlan(graph, plan, tuple(order), extraction, None, "graph", nbytes))
+        best = min(candidates, key=lambda c: c.storage_nbytes or 0)
+        if budget is None or (best.storage_nbytes or 0) <= budget:
+            return best
+    raise NoPlanError(
+        f"function {graph.name!r}: no plan within the budget of {budget} bytes was found in the time limit: the graph "
+        f"executor's storages need at least {best.storage_nbytes} bytes; it has no offsets, which the ahead-of-time "
+        "executor has"
+    )
+
+
+def storage_nbytes(graph: Graph, schedule: Sequence[int], options: RelayOptions) -> int:
+    """Bytes of storages without offsets that hold the tensors of a schedule."""
+    buffers = lifetimes(graph, schedule).buffers
+    blocks = ConflictBlocks.of_intervals([b.nbytes for b in buffers], [(b.first, b.last) for b in buffers])
+    request = options.request(graph)
+    bins, _ = assign_bins(blocks, Deadline(options.time_limit / 4), seed=options.seed, threads=request.threads)
+    return bins_nbytes(blocks, bins)
 
 
 def place_statements(

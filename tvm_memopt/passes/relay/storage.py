@@ -55,7 +55,7 @@ def assign_storage(
     tensors = _tensors(graph)
     movable = [t for t in tensors if not t.fixed]
     ids = graph["attrs"]["storage_id"][1]
-    blocks = _blocks(movable)
+    blocks = ConflictBlocks.of_intervals([t.nbytes for t in movable], [(t.first, t.last) for t in movable])
     start = [ids[t.entries[0]] for t in movable]
     bins, bound = assign_bins(blocks, Deadline(time_limit), seed=seed, threads=threads, start=start)
     fixed = {ids[e] for t in tensors if t.fixed for e in t.entries}
@@ -102,18 +102,6 @@ def _tensors(graph: dict[str, Any]) -> list[_Tensors]:
 def _nbytes(shape: list[int], dtype: str) -> int:
     kind = tvm.DataType(dtype)
     return int(math.prod(shape) * ((kind.bits * kind.lanes + 7) // 8))
-
-
-def _blocks(tensors: list[_Tensors]) -> ConflictBlocks:
-    """Two tensors conflict if a node runs during both lifetimes."""
-    conflicts: list[list[int]] = [[] for _ in tensors]
-    for i, one in enumerate(tensors):
-        for j, other in enumerate(tensors[:i]):
-            if one.first <= other.last and other.first <= one.last:
-                conflicts[i].append(j)
-                conflicts[j].append(i)
-    sizes = tuple(t.nbytes for t in tensors)
-    return ConflictBlocks(sizes, (1,) * len(tensors), tuple(tuple(sorted(c)) for c in conflicts))
 
 
 def _peak(tensors: list[_Tensors]) -> int:

@@ -30,6 +30,17 @@ class ConflictBlocks:
     alignments: tuple[int, ...]
     conflicts: tuple[tuple[int, ...], ...]
 
+    @staticmethod
+    def of_intervals(nbytes: Sequence[int], spans: Sequence[tuple[int, int]]) -> ConflictBlocks:
+        """Blocks without alignment that conflict where their inclusive spans of steps overlap. O(blocks²)."""
+        conflicts: list[list[int]] = [[] for _ in nbytes]
+        for i, (first, last) in enumerate(spans):
+            for j in range(i):
+                if first <= spans[j][1] and spans[j][0] <= last:
+                    conflicts[i].append(j)
+                    conflicts[j].append(i)
+        return ConflictBlocks(tuple(nbytes), (1,) * len(nbytes), tuple(tuple(sorted(c)) for c in conflicts))
+
     def __len__(self) -> int:
         return len(self.nbytes)
 
