@@ -15,7 +15,11 @@ SOURCES = sorted((ROOT / "tvm_memopt").rglob("*.py"))
 PUBLIC = {
     "tvm_memopt": """
         BudgetError FrontendError Graph GraphError InfeasibleBudgetError MemoptError NoPlanError Plan PlanError
-        Request check cost_model extract import_model optimize pipeline register_pipeline solve
+        Request check cost_model extract import_model optimize pipeline register_pipeline relay solve
+    """,
+    "tvm_memopt.relay": """
+        MemoryPlan RelayBuild RelayOptions RelayPlan StorageReport aot_executor assign_storage build build_unmodified
+        default_target make_target plan_module usmp_config
     """,
     "tvm_memopt.solvers": """
         Deadline METHODS ORDERINGS Placement Progress Request SWITCHES beam_search place plan_for_order solve

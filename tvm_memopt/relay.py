@@ -18,8 +18,8 @@ _HOMES = {
     "assign_storage": "tvm_memopt.passes.relay.storage",
     "build": "tvm_memopt.passes.relay.build",
     "build_unmodified": "tvm_memopt.passes.relay.build",
-    "default_target": "tvm_memopt.passes.relay.build",
-    "make_target": "tvm_memopt.passes.relay.build",
+    "default_target": "tvm_memopt.passes.relay.targets",
+    "make_target": "tvm_memopt.passes.relay.targets",
     "plan_module": "tvm_memopt.passes.relay.build",
     "usmp_config": "tvm_memopt.passes.relay.build",
 }

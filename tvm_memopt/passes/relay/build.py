@@ -1,12 +1,10 @@
-"""Targets, pass contexts and builds for Relay-era TVM."""
+"""Pass contexts and builds for Relay-era TVM."""
 
 from __future__ import annotations
 
 import logging
-import os
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tvm
@@ -15,59 +13,18 @@ from tvm.relay.backend import Executor, Runtime
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.relay import usmp
+from tvm_memopt.passes.relay.buffer_names import annotated, kernel_groups
 from tvm_memopt.passes.relay.emit import let_chain, replace_function
 from tvm_memopt.passes.relay.instrument import MemoryPlan
 from tvm_memopt.passes.relay.kernels import fresh_context
 from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, plan_function
 from tvm_memopt.passes.relay.program import UnsupportedFunctionError
 from tvm_memopt.passes.relay.storage import StorageReport, assign_storage
+from tvm_memopt.passes.relay.targets import assumes_no_aliases, make_target
 
 _log = logging.getLogger("tvm_memopt")
 EXECUTORS = ("graph", "aot", "vm")
-_ALIAS_ANALYSIS = "-enable-tbaa"
 ALIGNMENT = 64
-
-
-def default_target(cpu: str | None = None, triple: str | None = None) -> Any:
-    """An LLVM target whose code is right with the hhb-tvm wheel.
-
-    The wheel's code generator marks a vector load at a variable address as if its base were 0, so LLVM's type-based
-    alias analysis may move it past the stores that feed it; it is turned off. A bare ``llvm`` means RISC-V there, so
-    the triple is always given. ``cpu`` is ``x86-64-v2`` by default on x86-64: with AVX2 the wheel's aligned loads fail
-    on memory that is aligned to 16 bytes only. ``triple``: by default this machine's.
-    """
-    machine = os.uname().machine
-    triple = triple or f"{machine}-linux-gnu"
-    cpu = cpu or ("x86-64-v2" if triple.startswith("x86_64") else None)
-    text = f"llvm -mtriple={triple}" + (f" -mcpu={cpu}" if cpu else "") + f" -cl-opt={_ALIAS_ANALYSIS}:bool=false"
-    return tvm.target.Target(text, host=text)
-
-
-def make_target(target: Any = None) -> Any:
-    """A TVM target; None for default_target. Warns about a target whose code the hhb-tvm wheel may miscompile.
-
-    Raises MemoptError if TVM does not know it.
-    """
-    if target is None:
-        return default_target()
-    try:
-        made = target if isinstance(target, tvm.target.Target) else tvm.target.Target(target, host=target)
-    except (ValueError, tvm.TVMError) as error:
-        last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise MemoptError(f"target {target!r} is unknown to TVM: {last[:160]}") from None
-    if may_miscompile(made):
-        warnings.warn(
-            f"target {made}: without -cl-opt={_ALIAS_ANALYSIS}:bool=false the code generator of the hhb-tvm wheel can "
-            "compute wrong values in vector code, silently: add the option, or use mo.relay.default_target()",
-            stacklevel=2,
-        )
-    return made
-
-
-def may_miscompile(target: Any) -> bool:
-    """Whether ``target`` is LLVM without the option that turns type-based alias analysis off."""
-    options = [str(option) for option in target.attrs.get("cl-opt", ())]
-    return str(target.kind.name) == "llvm" and not any(option.startswith(_ALIAS_ANALYSIS) for option in options)
 
 
 def aot_executor(alignment: int = ALIGNMENT, interface: str = "packed", *, link_params: bool = True) -> Any:
@@ -176,13 +133,22 @@ def plan_module(
     added = {"tir.add_lower_pass": usmp_config()["tir.add_lower_pass"]} if executor == "aot" else {}
     with fresh_context(added), chosen:
         try:
-            planned = plan_function(changed["main"], chosen, executor, chosen_options, alignment=ALIGNMENT)
+            planned = plan_function(
+                changed["main"],
+                chosen,
+                executor,
+                chosen_options,
+                alignment=ALIGNMENT,
+                overwrite=assumes_no_aliases(chosen),
+            )
         except UnsupportedFunctionError as reason:
             if chosen_options.strict or chosen_options.budget is not None:
                 raise MemoptError(f"function 'main' cannot be planned: {reason}") from None
             _log.info("function main: left as it is: %s", reason)
             return changed, None
         replace_function(changed, "main", let_chain(planned.extraction.program, planned.schedule), chosen)
+        if executor == "aot":
+            planned = replace(planned, groups=kernel_groups(annotated(changed)["main"]))
     usmp.register_algorithm()
     usmp.expect(planned, chosen_options)
     return changed, planned

@@ -8,7 +8,7 @@ from typing import Any
 import tvm
 from tvm import relay
 
-from tvm_memopt.passes.relay.program import RelayProgram, identity
+from tvm_memopt.passes.relay.program import RelayProgram, identity, is_annotation
 
 
 def let_chain(program: RelayProgram, schedule: Sequence[int]) -> Any:
@@ -44,6 +44,10 @@ def _with_variables(expression: Any, bound: dict[int, Any], program: RelayProgra
         expression = program.definitions[identity(expression)]
     if identity(expression) in bound:
         return bound[identity(expression)]
+    if is_annotation(expression):
+        return relay.Call(
+            expression.op, [_with_variables(expression.args[0], bound, program)], expression.attrs, expression.type_args
+        )
     if isinstance(expression, relay.Tuple):
         return relay.Tuple([_with_variables(part, bound, program) for part in expression.fields])
     if isinstance(expression, relay.TupleGetItem):

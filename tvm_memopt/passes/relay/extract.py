@@ -143,10 +143,10 @@ def _workspace(builder: _Builder, inputs: list[int], outputs: list[int], kernel:
 
 
 def _inplace(builder: _Builder, inputs: list[int], outputs: list[int], kernel: KernelFacts) -> list[tuple[int, int]]:
-    """Pairs of tensors of which the input is read for the last time before the output is written."""
+    """Pairs of tensors of which the output may take the address of the input."""
     if len(inputs) + len(outputs) != len(kernel.spans):
         return []
-    allowed = set(kernel.disjoint_pairs(len(inputs)))
+    allowed = set(kernel.inplace_pairs(len(inputs)))
     found = []
     for tensor in dict.fromkeys(inputs):
         positions = [i for i, t in enumerate(inputs) if _root(builder, t) == _root(builder, tensor)]

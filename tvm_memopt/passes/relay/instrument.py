@@ -12,10 +12,12 @@ from tvm.ir.instrument import pass_instrument
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, Plan
 from tvm_memopt.passes.relay import usmp
+from tvm_memopt.passes.relay.buffer_names import kernel_groups, placed_plan
 from tvm_memopt.passes.relay.emit import let_chain, replace_function
 from tvm_memopt.passes.relay.kernels import fresh_context
 from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, log_plan, plan_function
 from tvm_memopt.passes.relay.program import UnsupportedFunctionError
+from tvm_memopt.passes.relay.targets import assumes_no_aliases
 
 _log = logging.getLogger("tvm_memopt")
 _AFTER = "AnnotateMemoryScope"  # the last pass on Relay before lowering, for all three executors
@@ -53,6 +55,8 @@ class MemoryPlan:
 
     def run_after_pass(self, mod: Any, info: Any) -> None:
         """Called by TVM after each pass."""
+        if info.name == "AnnotateUsedMemory" and self.planned is not None and self.planned.executor == "aot":
+            self._expect(replace(self.planned, groups=kernel_groups(mod["main"])))
         if info.name != _AFTER or self._busy:
             return
         self._busy = True
@@ -70,7 +74,12 @@ class MemoryPlan:
             executor = executor_of(mod, function)
             target = target_of(function)
             planned = plan_function(
-                function, target, executor, self.options, alignment=alignment_of(mod) if executor == "aot" else 64
+                function,
+                target,
+                executor,
+                self.options,
+                alignment=alignment_of(mod) if executor == "aot" else 64,
+                overwrite=assumes_no_aliases(target) and interface_of(mod) == "packed",
             )
         except UnsupportedFunctionError as reason:
             if self.options.strict or self.options.budget is not None:
@@ -82,12 +91,15 @@ class MemoryPlan:
         for note in planned.extraction.notes:
             self._note(note)
         replace_function(mod, name, let_chain(planned.extraction.program, planned.schedule), target)
-        self.planned = planned
+        self._expect(planned)
         if planned.storage_nbytes is not None:
             self._note(
                 f"the graph executor has no offsets: assign_storage gives its storages {planned.storage_nbytes} bytes "
                 f"for an arena of {planned.plan.arena_nbytes}; the ahead-of-time executor reaches the arena"
             )
+
+    def _expect(self, planned: RelayPlan) -> None:
+        self.planned = planned
         usmp.expect(planned, self.options, self._placed)
 
     def _placed(self, report: usmp.PoolReport, sizes: dict[str, int]) -> None:
@@ -97,7 +109,7 @@ class MemoryPlan:
         if report.method == "pools":
             self._note("the buffers lie in several pools: the plan's addresses are those of one pool")
             return
-        self.planned = usmp.placed_plan(self.planned, report, sizes)
+        self.planned = placed_plan(self.planned, report.places, sizes, report.method)
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
@@ -114,9 +126,20 @@ def executor_of(mod: Any, function: Any) -> str:
 
 def alignment_of(mod: Any) -> int:
     """The alignment of the ahead-of-time executor's workspace, in bytes."""
-    executor = mod.attrs["executor"] if mod.attrs is not None and "executor" in mod.attrs.keys() else None  # noqa: SIM118
-    options = executor.attrs if executor is not None else {}
-    return int(options["workspace-byte-alignment"]) if "workspace-byte-alignment" in options.keys() else 16  # noqa: SIM118
+    return int(_executor_option(mod, "workspace-byte-alignment", 16))
+
+
+def interface_of(mod: Any) -> str:
+    """The interface of the ahead-of-time executor: ``"packed"`` or ``"c"``."""
+    return str(_executor_option(mod, "interface-api", "packed"))
+
+
+def _executor_option(mod: Any, name: str, default: Any) -> Any:
+    attributes = mod.attrs
+    if attributes is None or "executor" not in attributes.keys():  # noqa: SIM118  an attribute map is no dict
+        return default
+    options = attributes["executor"].attrs
+    return options[name] if name in options.keys() else default  # noqa: SIM118
 
 
 def target_of(function: Any) -> Any:

@@ -17,6 +17,7 @@ import tvm
 from tvm import tir
 from tvm.relay.backend import te_compiler
 
+from tvm_memopt.passes.relay.overwrites import overwritten
 from tvm_memopt.passes.relay.program import identity
 from tvm_memopt.targets.profile import profile_for_triple
 
@@ -41,6 +42,8 @@ class KernelFacts:
 
     ``spans``: for each parameter, inputs first, the statements of its first and last access. Unused parameters have
     the span of the whole kernel. ``scratch``: its buffers in the order of allocation. ``statements``: their number.
+    ``overwrites``: pairs of buffers, parameters first and then scratch, of which the second may take the address of the
+    first: the statement of the first's last access reads each element before it writes that of the second.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -49,6 +52,7 @@ class KernelFacts:
     flops: float
     nbytes: int
     func: Any = None
+    overwrites: tuple[tuple[int, int], ...] = ()
 
     def workspace_nbytes(self, inputs: Sequence[int], outputs: Sequence[int]) -> int:
         """Bytes that one call needs beside its tensors, for a graph whose ops hold all their tensors at once.
@@ -57,15 +61,20 @@ class KernelFacts:
         are taken where all inputs stay alive and where all die; the larger need of both counts.
         """
         sizes = [*inputs, *outputs]
-        stay = [(0, last) if i < len(inputs) else (first, last) for i, (first, last) in enumerate(self.spans)]
         whole = [(0, self.statements - 1) if i < len(inputs) else span for i, span in enumerate(self.spans)]
+        dying = [(0, last) if i < len(inputs) else (first, last) for i, (first, last) in enumerate(self.spans)]
         shared, taken = 0, set[int]()
-        for source, target in sorted(self.disjoint_pairs(len(inputs)), key=lambda p: -min(inputs[p[0]], outputs[p[1]])):
-            if source not in taken and ~target not in taken:
-                taken |= {source, ~target}
-                shared += min(inputs[source], outputs[target])
+        for source, target in sorted(
+            self.inplace_pairs(len(inputs)), key=lambda pair: -min(inputs[pair[0]], outputs[pair[1]])
+        ):
+            if source in taken or ~target in taken:
+                continue
+            taken |= {source, ~target}
+            shared += min(inputs[source], outputs[target])
+            if (source, target + len(inputs)) in self.overwrites:
+                dying[source] = (0, dying[source][1] - 1)
         held = sum(sizes)
-        return max(0, self._peak(sizes, whole) - held, self._peak(sizes, stay) - (held - shared))
+        return max(0, self._peak(sizes, whole) - held, self._peak(sizes, dying) - (held - shared))
 
     def _peak(self, sizes: Sequence[int], spans: Sequence[tuple[int, int]]) -> int:
         change = [0] * (self.statements + 1)
@@ -74,14 +83,23 @@ class KernelFacts:
             *((-(-s.nbytes // 64) * 64, (s.first, s.last)) for s in self.scratch),
         ]
         for nbytes, (first, last) in blocks:
-            change[first] += nbytes
-            change[last + 1] -= nbytes
+            if first <= last:
+                change[first] += nbytes
+                change[last + 1] -= nbytes
         return max(accumulate(change))
 
-    def disjoint_pairs(self, inputs: int) -> list[tuple[int, int]]:
-        """(input, output) positions where the last access of the input precedes the first access of the output."""
+    def inplace_pairs(self, inputs: int) -> list[tuple[int, int]]:
+        """(input, output) positions where the output may take the input's address.
+
+        The last access of the input precedes the first access of the output, or the kernel overwrites it in step.
+        """
         outputs = range(inputs, len(self.spans))
-        return [(i, o - inputs) for i in range(inputs) for o in outputs if self.spans[i][1] < self.spans[o][0]]
+        return [
+            (i, o - inputs)
+            for i in range(inputs)
+            for o in outputs
+            if self.spans[i][1] < self.spans[o][0] or (i, o) in self.overwrites
+        ]
 
     def seconds(self, triple: str) -> float:
         """The roofline estimate of one call on a device with this triple."""
@@ -89,10 +107,10 @@ class KernelFacts:
 
 
 class KernelReader:
-    """Lower fused functions for a target and read their facts, once for each structure."""
+    """Lower fused functions for a target and read their facts. ``overwrites``: see read_kernel."""
 
-    def __init__(self, target: Any) -> None:
-        self.target = target
+    def __init__(self, target: Any, *, overwrites: bool = False) -> None:
+        self.target, self.overwrites = target, overwrites
         self.lanes_in_extents = lanes_in_extents()
         self._facts: dict[int, KernelFacts] = {}
 
@@ -109,7 +127,7 @@ class KernelReader:
         if len(funcs) != 1:  # a fused function of no operator at all
             count = len(function.params) + 1
             return KernelFacts(((0, 0),) * count, (), 1, 0.0, 0)
-        return read_kernel(funcs[0], lanes_in_extents=self.lanes_in_extents)
+        return read_kernel(funcs[0], lanes_in_extents=self.lanes_in_extents, overwrites=self.overwrites)
 
 
 def fresh_context(added: Mapping[str, Any] | None = None) -> Any:
@@ -132,10 +150,11 @@ def lanes_in_extents() -> bool:
     return any(entry[1].info.name == LANES_PASS for entry in added)
 
 
-def read_kernel(func: Any, *, lanes_in_extents: bool = False) -> KernelFacts:
+def read_kernel(func: Any, *, lanes_in_extents: bool = False, overwrites: bool = False) -> KernelFacts:
     """Facts of a lowered PrimFunc. O(nodes).
 
-    ``lanes_in_extents``: whether the extents of allocations count scalars, not vectors.
+    ``lanes_in_extents``: whether the extents of allocations count scalars, not vectors. ``overwrites``: look for
+    buffers that may be overwritten element by element.
     """
     reader = _StatementReader(lanes_in_extents)
     reader.visit(func.body)
@@ -148,7 +167,24 @@ def read_kernel(func: Any, *, lanes_in_extents: bool = False) -> KernelFacts:
         if key in reader.spans
     )
     nbytes = sum(_buffer_nbytes(b) for b in buffers)
-    return KernelFacts(spans, scratch, max(reader.count, 1), _flops(func), nbytes, func)
+    variables = [b.data for b in buffers] + [reader.variables[key] for key in reader.allocated if key in reader.spans]
+    every = [*spans, *((s.first, s.last) for s in scratch)]
+    pairs = _overwrites(reader.units, variables, every, len(buffers)) if overwrites else ()
+    return KernelFacts(spans, scratch, max(reader.count, 1), _flops(func), nbytes, func, pairs)
+
+
+def _overwrites(
+    units: Sequence[Any], variables: Sequence[Any], spans: Sequence[tuple[int, int]], parameters: int
+) -> tuple[tuple[int, int], ...]:
+    """Pairs of buffers whose statements of last and first access are one, which goes element by element."""
+    found = []
+    for statement, unit in enumerate(units):
+        sources = [i for i, (first, last) in enumerate(spans) if last == statement and (i < parameters or first < last)]
+        targets = [i for i, (first, _) in enumerate(spans) if first == statement]
+        if sources and targets:
+            pairs = overwritten(unit, [variables[i] for i in sources], [variables[i] for i in targets])
+            found += [(sources[s], targets[t]) for s, t in pairs if sources[s] != targets[t]]
+    return tuple(found)
 
 
 class _StatementReader:
@@ -159,6 +195,8 @@ class _StatementReader:
         self.count = 0
         self.spans: dict[int, tuple[int, int]] = {}
         self.allocated: dict[int, tuple[str, int, int]] = {}
+        self.variables: dict[int, Any] = {}
+        self.units: list[Any] = []
 
     def visit(self, statement: Any) -> None:
         while True:
@@ -175,6 +213,7 @@ class _StatementReader:
                 statement = statement.seq[-1]
             else:
                 self._access(statement)
+                self.units.append(statement)
                 self.count += 1
                 return
 
@@ -185,6 +224,7 @@ class _StatementReader:
         count = math.prod(int(extent) for extent in node.extents)
         counted = count * ((dtype.bits + 7) // 8)
         nbytes = counted if self.lanes_in_extents else counted * dtype.lanes
+        self.variables[identity(node.buffer_var)] = node.buffer_var
         self.allocated[identity(node.buffer_var)] = (node.buffer_var.name, nbytes, counted)
 
     def _access(self, node: Any) -> None:

@@ -56,6 +56,7 @@ class RelayPlan:
     ``graph``, ``plan``: at the level of calls for the graph executor and the virtual machine; for the ahead-of-time
     executor at the level of kernel statements, whose addresses are those of the workspace pool. ``schedule``: the order
     of the function's calls. ``extraction``: the function's graph and calls. ``stages``: the statements.
+    ``groups``: for each call of the schedule the number of its kernel, equal where calls share one.
     ``storage_nbytes``: what the graph executor's storages need in this order, as assign_storage assigns them.
     """
 
@@ -66,18 +67,22 @@ class RelayPlan:
     stages: StageGraph | None
     executor: str
     storage_nbytes: int | None = None
+    groups: tuple[int, ...] | None = None
 
 
-def plan_function(function: Any, target: Any, executor: str, options: RelayOptions, *, alignment: int) -> RelayPlan:
+def plan_function(
+    function: Any, target: Any, executor: str, options: RelayOptions, *, alignment: int, overwrite: bool = False
+) -> RelayPlan:
     """Search for the plan of a fused function.
 
-    ``executor``: ``"graph"``, ``"aot"`` or ``"vm"``. Raises UnsupportedFunctionError for a function that cannot be
-    planned, InfeasibleBudgetError or NoPlanError if the budget is not met.
+    ``executor``: ``"graph"``, ``"aot"`` or ``"vm"``. ``overwrite``: kernels may get one address for two
+    buffers, which needs a code generator that assumes nothing about aliases. Raises UnsupportedFunctionError for a
+    function that cannot be planned, InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
     program = parse_function(function)
     if not program.calls:
         raise UnsupportedFunctionError("it calls no kernel")
-    reader = KernelReader(target)
+    reader = KernelReader(target, overwrites=executor == "aot" and options.inplace and overwrite)
     extraction = extract_function(
         program,
         reader,

@@ -136,7 +136,9 @@ class _Parser:
         return self.known[identity(body)]
 
     def _finish(self, node: Any) -> None:
-        if isinstance(node, relay.Call):
+        if is_annotation(node):
+            self.known[identity(node)] = self.known[identity(node.args[0])]
+        elif isinstance(node, relay.Call):
             self._call(node)
         elif isinstance(node, relay.Tuple):
             self.known[identity(node)] = tuple(v for f in node.fields for v in self.known[identity(f)])
@@ -170,6 +172,11 @@ class _Parser:
         view = "relay.reshape_only" in has and len(inputs) == len(outputs) == 1
         kernel = "Primitive" in has and "Compiler" not in has
         self.calls.append(RelayCall(node, _name(callee), inputs, outputs, view, kernel))
+
+
+def is_annotation(node: Any) -> bool:
+    """Whether ``node`` only says on which device its argument lies."""
+    return isinstance(node, relay.Call) and isinstance(node.op, tvm.ir.Op) and node.op.name == "on_device"
 
 
 def _children(node: Any) -> list[Any]:

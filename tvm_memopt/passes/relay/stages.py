@@ -52,11 +52,16 @@ def stage_graph(extraction: RelayExtraction, schedule: Sequence[int]) -> StageGr
 
 
 def _statements(
-    op: Op, facts: KernelFacts, inputs: Sequence[int], scratch: Sequence[int], tensors: list[Tensor]
+    op: Op,
+    facts: KernelFacts,
+    inputs: Sequence[int],
+    scratch: Sequence[int],
+    tensors: list[Tensor],
 ) -> list[Op]:
     """One op for each statement. A tensor of no bytes orders it after the statement before."""
     spans = [*zip((*inputs, *op.outputs), facts.spans, strict=True)]
     spans += [(tensor, (s.first, s.last)) for tensor, s in zip(scratch, facts.scratch, strict=True)]
+    pairs = [(spans[s], spans[t]) for s, t in facts.overwrites]
     read = set(inputs)
     ops, token = [], None
     for statement in range(facts.statements):
@@ -70,5 +75,11 @@ def _statements(
             tensors.append(Tensor(f"{op.name}.statement_{statement}", 0, arena=False))
             made.append(token)
         cost = op.cost if statement == 0 else 0.0
-        ops.append(Op(op.name, tuple(dict.fromkeys(used)), tuple(dict.fromkeys(made)), cost, 0, op.recomputable))
+        shared = tuple(
+            (source, target)
+            for (source, (_, end)), (target, _) in pairs
+            if end == statement and source in used and target in made and inputs.count(source) <= 1
+        )
+        reads, writes = tuple(dict.fromkeys(used)), tuple(dict.fromkeys(made))
+        ops.append(Op(op.name, reads, writes, cost, 0, op.recomputable, shared))
     return ops

@@ -6,22 +6,22 @@ kernels, constants. A kernel that several calls share has its scratch at one add
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import tvm
 from tvm import tir
 from tvm.tir.usmp.utils import PoolAllocation
 
-from tvm_memopt.errors import BudgetError, MemoptError, NoPlanError
-from tvm_memopt.graph import Allocation, Plan, align_up, find_violations, lifetimes
+from tvm_memopt.errors import BudgetError, NoPlanError
+from tvm_memopt.graph import Allocation, align_up
+from tvm_memopt.passes.relay.buffer_names import buffer_tensors, merged_buffers
 from tvm_memopt.passes.relay.kernels import LANES_PASS
 from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan
 from tvm_memopt.solvers import Deadline
-from tvm_memopt.solvers.layout.conflicts import ConflictBlocks, place_conflicts, place_in_pools
+from tvm_memopt.solvers.layout.conflicts import ConflictBlocks, merged_blocks, place_conflicts, place_in_pools
 
 ALGORITHM = "memopt"
 _RIVALS = ("greedy_by_size", "greedy_by_conflicts", "hill_climb")
@@ -174,19 +174,24 @@ def _place_single(
     planned: RelayPlan | None,
 ) -> tuple[list[int], str, int]:
     """Offsets in one pool without a limit: the plan's own, or better ones of the search or of TVM's algorithms."""
+    names = buffer_tensors({b.name_hint: int(b.size_bytes) for b in buffers}, planned) if planned else None
+    merges = merged_buffers(names, planned) if names is not None and planned is not None else []
+    index = {b.name_hint: i for i, b in enumerate(buffers)}
+    groups = merged_blocks(blocks, [(index[s], index[t]) for s, t in merges])
     starts: list[list[int]] = []
-    own = _planned_offsets(buffers, planned)
-    if own is not None and not blocks.overlaps(own):
-        starts.append(own)
+    own = _planned_offsets(buffers, names, planned)
+    if own is not None and (start := groups.offsets_of_groups(own)) is not None:
+        starts.append(start)
     threads = options.request(planned.extraction.graph).threads if planned else 1
-    found, bound = place_conflicts(blocks, deadline, seed=options.seed, threads=threads, starts=starts)
-    method = "plan" if starts and blocks.arena(starts[0]) == blocks.arena(found) else "conflicts"
-    if blocks.arena(found) > bound:
+    found, bound = place_conflicts(groups.blocks, deadline, seed=options.seed, threads=threads, starts=starts)
+    method = "plan" if starts and groups.blocks.arena(starts[0]) == groups.blocks.arena(found) else "conflicts"
+    offsets = groups.offsets_of_blocks(found)
+    if blocks.arena(offsets) > bound:
         for name in _RIVALS:
             theirs = _rival_offsets(buffers, name)
-            if not blocks.overlaps(theirs) and blocks.arena(theirs) < blocks.arena(found):
-                found, method = theirs, name
-    return found, method, bound
+            if not blocks.overlaps(theirs) and blocks.arena(theirs) < blocks.arena(offsets):
+                offsets, method = theirs, name
+    return offsets, method, bound
 
 
 def _rival_offsets(buffers: Sequence[Any], name: str) -> list[int]:
@@ -196,12 +201,11 @@ def _rival_offsets(buffers: Sequence[Any], name: str) -> list[int]:
     return [offsets[b.name_hint] for b in buffers]
 
 
-def _planned_offsets(buffers: Sequence[Any], planned: RelayPlan | None) -> list[int] | None:
+def _planned_offsets(
+    buffers: Sequence[Any], names: Mapping[str, list[tuple[int, int]]] | None, planned: RelayPlan | None
+) -> list[int] | None:
     """The plan's offset of each buffer, or None where the scratch of a shared kernel has several."""
-    if planned is None or planned.stages is None:
-        return None
-    names = buffer_tensors([b.name_hint for b in buffers], [int(b.size_bytes) for b in buffers], planned)
-    if names is None:
+    if planned is None or names is None:
         return None
     instances = _instances(planned, names)
     return None if instances is None else [instances[b.name_hint] for b in buffers]
@@ -222,76 +226,6 @@ def _instances(planned: RelayPlan, names: Mapping[str, list[tuple[int, int]]]) -
     return offsets
 
 
-def buffer_tensors(
-    names: Sequence[str], sizes: Sequence[int], planned: RelayPlan
-) -> dict[str, list[tuple[int, int]]] | None:
-    """For each USMP buffer, its (tensor, run) pairs in the plan's graph, or None if the names do not match.
-
-    TVM numbers the tensors between kernels in the order of the calls, and names a second scratch buffer ``data_pad``
-    ``data_pad2``.
-    """
-    tensors, scratch = _expected(planned)
-    size_of = dict(zip(names, sizes, strict=True))
-    numbered = sorted((int(m[1]), n) for n in names if (m := re.fullmatch(r"sid_(\d+)", n)))
-    if [size_of[n] for _, n in numbered] != [nbytes for _, nbytes in tensors]:
-        return None
-    found = {name: [pair] for (_, name), (pair, _) in zip(numbered, tensors, strict=True)}
-    for base in {base for base, _, _ in scratch}:
-        mine = [(pair, nbytes) for b, pair, nbytes in scratch if b == base]
-        theirs = [n for n in names if n == base or re.fullmatch(re.escape(base) + r"\d+", n)]
-        theirs = sorted((n for n in theirs if n not in found), key=lambda n: (len(n), n))
-        if not _share(found, mine, theirs, size_of):
-            return None
-    return found if set(found) == set(names) else None
-
-
-def _share(
-    found: dict[str, list[tuple[int, int]]],
-    mine: Sequence[tuple[tuple[int, int], int]],
-    theirs: Sequence[str],
-    size_of: Mapping[str, int],
-) -> bool:
-    """Give each scratch of the plan a buffer of USMP of its name and size, in order. Shared kernels have fewer."""
-    by_size: dict[int, list[str]] = {}
-    for name in theirs:
-        by_size.setdefault(size_of[name], []).append(name)
-    wanted: dict[int, list[tuple[int, int]]] = {}
-    for pair, nbytes in mine:
-        wanted.setdefault(nbytes, []).append(pair)
-    if set(by_size) != set(wanted):
-        return False
-    for nbytes, pairs in wanted.items():
-        buffers = by_size[nbytes]
-        if len(buffers) == len(pairs):
-            for name, pair in zip(buffers, pairs, strict=True):
-                found[name] = [pair]
-        elif len(buffers) == 1:
-            found[buffers[0]] = list(pairs)
-        else:
-            return False
-    return True
-
-
-def _expected(planned: RelayPlan) -> tuple[list[Any], list[Any]]:
-    """The plan's tensors between kernels, and its scratch as (name, (tensor, run), bytes), in order of the calls."""
-    assert planned.stages is not None
-    graph = planned.stages.graph
-    runs: dict[int, int] = {}
-    tensors, scratch = [], []
-    for op_id in planned.schedule:
-        run = runs.get(op_id, 0)
-        runs[op_id] = run + 1
-        for tensor in planned.extraction.graph.ops[op_id].outputs:
-            if graph.planned[tensor]:
-                tensors.append(((tensor, run), graph.tensors[tensor].nbytes))
-        facts = planned.extraction.facts[op_id]
-        for tensor, buffer in zip(
-            planned.stages.scratch_of.get(op_id, ()), facts.scratch if facts else (), strict=True
-        ):
-            scratch.append((buffer.name, (tensor, run), buffer.nbytes))
-    return tensors, scratch
-
-
 def _report(buffers: Sequence[Any], placed: Mapping[str, tuple[Any, int]], method: str, bound: int) -> PoolReport:
     pools: dict[str, int] = {}
     places = {}
@@ -310,36 +244,3 @@ def _require_budget(report: PoolReport, workspace: Sequence[Any], planned: Relay
             f"no placement within the budget of {budget} bytes was found in the time limit: the workspace pools have "
             f"{used} bytes; kernels that several calls share keep their scratch at one address"
         )
-
-
-def placed_plan(planned: RelayPlan, report: PoolReport, sizes: Mapping[str, int]) -> RelayPlan:
-    """The plan with the addresses that the pool really has. Raises MemoptError if a buffer is not part of the plan."""
-    names = [n for n, (pool, _) in report.places.items() if n in sizes]
-    found = buffer_tensors(names, [sizes[n] for n in names], planned)
-    if found is None or planned.stages is None:
-        raise MemoptError("the buffers of TVM's memory planner do not match the plan")
-    offset_of = {pair: report.places[name][1] for name, pairs in found.items() for pair in pairs}
-    lives = lifetimes(planned.stages.graph, planned.stages.schedule)
-    runs: dict[int, int] = {}
-    allocations = []
-    for buffer in lives.buffers:
-        assert buffer.tensor is not None
-        run = runs.get(buffer.tensor, 0)
-        runs[buffer.tensor] = run + 1
-        offset = offset_of[buffer.tensor, run]
-        allocations.append(Allocation(buffer.tensor, buffer.first, buffer.last, offset, buffer.nbytes))
-    arena = max((a.end for a in allocations), default=0)
-    plan = replace(
-        planned.plan, allocations=tuple(allocations), arena_nbytes=arena, status=_status(planned.plan, arena)
-    )
-    plan = replace(plan, solver={**plan.solver, "layout_method": report.method})
-    violations = find_violations(planned.stages.graph, plan)
-    if violations:
-        raise MemoptError(f"the placement of TVM's buffers is no valid plan: {violations[0]}")
-    return replace(planned, plan=plan)
-
-
-def _status(plan: Plan, arena: int) -> Any:
-    if plan.budget_nbytes is None:
-        return "optimal" if arena == plan.lower_bound_nbytes else "feasible"
-    return plan.status

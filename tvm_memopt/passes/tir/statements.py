@@ -14,6 +14,8 @@ from tvm import sym, tirx
 from tvm.ir import Var
 from tvm.ir.expr import TensorLoad
 
+from tvm_memopt.passes.injective import is_injective
+
 STACK_NBYTES = 1023  # TVM puts constant-size buffers up to this size on the stack
 
 
@@ -215,12 +217,7 @@ def _is_injective(index: tvm.ir.Expr, loops: list[tirx.For]) -> bool:
             if not (isinstance(coefficient, tirx.IntImm) and isinstance(loop.extent, tirx.IntImm)):
                 return False
             terms.append((int(coefficient), int(loop.extent)))
-    reach = 0
-    for stride, extent in sorted(t for t in terms if t[1] > 1):
-        if stride <= reach:
-            return False
-        reach += stride * (extent - 1)
-    return True
+    return is_injective(terms)
 
 
 def _depends_only_on(index: tvm.ir.Expr, variables: list[Var]) -> bool:

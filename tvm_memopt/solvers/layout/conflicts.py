@@ -58,6 +58,57 @@ class ConflictBlocks:
         ]
 
 
+@dataclass(frozen=True)
+class MergedBlocks:
+    """Blocks of which some share an address: groups, each as large as its largest member.
+
+    ``group_of``: the group of each original block.
+    """
+
+    blocks: ConflictBlocks
+    original: ConflictBlocks
+    group_of: tuple[int, ...]
+
+    def offsets_of_blocks(self, offsets: Sequence[int]) -> list[int]:
+        """The offset of each original block."""
+        return [offsets[group] for group in self.group_of]
+
+    def offsets_of_groups(self, offsets: Sequence[int]) -> list[int] | None:
+        """The offset of each group in a placement of the original blocks; None if it is no valid one of the groups."""
+        found: dict[int, int] = {}
+        for block, group in enumerate(self.group_of):
+            if found.setdefault(group, offsets[block]) != offsets[block]:
+                return None
+        placed = [found[group] for group in range(len(self.blocks))]
+        return None if self.blocks.overlaps(placed) else placed
+
+
+def merged_blocks(blocks: ConflictBlocks, pairs: Iterable[tuple[int, int]]) -> MergedBlocks:
+    """Merge the conflicting blocks of each pair, which may share one address.
+
+    A pair is left out if it would merge two conflicting blocks that are not a pair.
+    """
+    allowed = {frozenset(pair) for pair in pairs}
+    members = {block: {block} for block in range(len(blocks))}
+    conflicts = [set(others) for others in blocks.conflicts]
+    for one, other in sorted(tuple(sorted(pair)) for pair in allowed if len(pair) == 2):
+        first, second = members[one], members[other]
+        if first is second:
+            continue
+        if all(b not in conflicts[a] or frozenset((a, b)) in allowed for a in first for b in second):
+            union = first | second
+            members.update(dict.fromkeys(union, union))
+    groups = list({id(group): group for group in members.values()}.values())
+    group_of = {block: number for number, group in enumerate(groups) for block in group}
+    between = [{group_of[o] for b in group for o in conflicts[b]} - {n} for n, group in enumerate(groups)]
+    merged = ConflictBlocks(
+        tuple(max(blocks.nbytes[b] for b in group) for group in groups),
+        tuple(max(blocks.alignments[b] for b in group) for group in groups),
+        tuple(tuple(sorted(others)) for others in between),
+    )
+    return MergedBlocks(merged, blocks, tuple(group_of[b] for b in range(len(blocks))))
+
+
 def first_fit(blocks: ConflictBlocks, order: Iterable[int]) -> list[int]:
     """Place each block at the lowest offset free of its conflicts that were placed before. O(blocks × degree log)."""
     offsets = [-1] * len(blocks)
