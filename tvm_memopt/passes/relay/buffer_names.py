@@ -15,7 +15,7 @@ import tvm
 from tvm import relay
 
 from tvm_memopt.errors import MemoptError
-from tvm_memopt.graph import Allocation, Plan, find_violations, lifetimes
+from tvm_memopt.graph import Allocation, Buffer, Plan, find_violations, lifetimes
 from tvm_memopt.passes.relay.planning import RelayPlan
 from tvm_memopt.passes.relay.program import identity, is_annotation
 
@@ -30,8 +30,9 @@ def kernel_groups(function: Any) -> tuple[int, ...]:
     body, count = function.body, 0
     while isinstance(body, relay.Let):
         bound[identity(body.var)] = body.value
-        if isinstance(body.value, relay.Call) and not is_annotation(body.value):
-            callee = bound.get(identity(body.value.op), body.value.op)
+        value = body.value.args[0] if is_annotation(body.value) else body.value
+        if isinstance(value, relay.Call):
+            callee = bound.get(identity(value.op), value.op)
             bucket = buckets.setdefault(tvm.ir.structural_hash(callee), [])
             group = next((g for other, g in bucket if tvm.ir.structural_equal(other, callee)), None)
             if group is None:
@@ -74,19 +75,35 @@ def buffer_tensors(sizes: Mapping[str, int], planned: RelayPlan) -> dict[str, li
 
 
 def merged_buffers(found: Mapping[str, list[Run]], planned: RelayPlan) -> list[tuple[str, str]]:
-    """Pairs of USMP buffers that conflict in one statement only and share an address there in the plan."""
+    """Pairs of USMP buffers that share an address in the plan, and may share it at every call of their kernels."""
     assert planned.stages is not None
     name_of = {run: name for name, runs in found.items() for run in runs}
     lives = lifetimes(planned.stages.graph, planned.stages.schedule)
     counts: dict[int | None, int] = {}
-    names = []
-    for buffer in lives.buffers:
+    instances: dict[str, list[int]] = {}
+    names: list[str | None] = []
+    for index, buffer in enumerate(lives.buffers):
         run = counts.get(buffer.tensor, 0)
         counts[buffer.tensor] = run + 1
-        names.append(name_of.get((buffer.tensor, run)) if buffer.tensor is not None else None)
+        name = name_of.get((buffer.tensor, run)) if buffer.tensor is not None else None
+        names.append(name)
+        instances.setdefault(name or "", []).append(index)
     offsets = [a.offset for a in planned.plan.allocations]
-    pairs = [(names[s], names[t]) for s, t in lives.inplace if offsets[s] == offsets[t]]
-    return [(s, t) for s, t in pairs if s is not None and t is not None and s != t]
+    allowed = set(lives.inplace)
+    together = {(names[s], names[t]) for s, t in lives.inplace if offsets[s] == offsets[t]}
+    return [
+        (source, target)
+        for source, target in sorted((s, t) for s, t in together if s is not None and t is not None and s != t)
+        if all(
+            (i, j) in allowed or (j, i) in allowed or not _overlap(lives.buffers[i], lives.buffers[j])
+            for i in instances[source]
+            for j in instances[target]
+        )
+    ]
+
+
+def _overlap(one: Buffer, other: Buffer) -> bool:
+    return one.first <= other.last and other.first <= one.last
 
 
 def _expected(planned: RelayPlan) -> tuple[list[tuple[Run, int]], list[tuple[str, list[Run], int]]]:

@@ -27,21 +27,16 @@ def let_chain(program: RelayProgram, schedule: Sequence[int]) -> Any:
         bindings.append((variable, relay.Call(callee, arguments, call.attrs, call.type_args)))
         bound[identity(call)] = variable
     function = program.function
-    body = _with_variables(_result(function.body), bound, program)
+    body = _with_variables(function.body, bound, program)
     for variable, value in reversed(bindings):
         body = relay.Let(variable, value, body)
     return relay.Function(function.params, body, function.ret_type, function.type_params, function.attrs)
 
 
-def _result(body: Any) -> Any:
-    while isinstance(body, relay.Let):
-        body = body.body
-    return body
-
-
 def _with_variables(expression: Any, bound: dict[int, Any], program: RelayProgram) -> Any:
-    while identity(expression) in program.definitions:
-        expression = program.definitions[identity(expression)]
+    while isinstance(expression, relay.Let) or identity(expression) in program.definitions:
+        inner = isinstance(expression, relay.Let)
+        expression = expression.body if inner else program.definitions[identity(expression)]
     if identity(expression) in bound:
         return bound[identity(expression)]
     if is_annotation(expression):

@@ -10,8 +10,8 @@ import tvm
 from tvm import relay
 
 from tvm_memopt.graph import Graph, Op, Tensor
-from tvm_memopt.passes.relay.kernels import KernelFacts, KernelReader
-from tvm_memopt.passes.relay.program import RelayCall, RelayProgram, Value, leaf_types
+from tvm_memopt.passes.relay.kernels import NEVER, KernelFacts, KernelReader
+from tvm_memopt.passes.relay.program import RelayCall, RelayProgram, Value, identity, leaf_types
 
 Key = tuple[int, int]
 CallSeconds = Callable[[KernelFacts], float]
@@ -108,6 +108,7 @@ def _add_call(
     inplace: bool,
 ) -> None:
     inputs = [builder.tensor_of[value.key] for value in call.inputs]
+    read = _read(call, inputs, kernel)
     number = len(builder.ops)
     if call.view:
         base = builder.tensors[inputs[0]]
@@ -123,7 +124,7 @@ def _add_call(
     builder.ops.append(
         Op(
             f"{call.name}_{number}",
-            tuple(dict.fromkeys(inputs)),
+            tuple(dict.fromkeys(read)),
             tuple(outputs),
             seconds(kernel) if kernel else 0.0,
             _workspace(builder, inputs, outputs, kernel) if kernel and workspace else 0,
@@ -131,6 +132,16 @@ def _add_call(
             inplace=tuple(_inplace(builder, inputs, outputs, kernel)) if kernel and inplace else (),
         )
     )
+
+
+def _read(call: RelayCall, inputs: list[int], kernel: KernelFacts | None) -> list[int]:
+    """The tensors that a call reads, and those that it only names if nothing else orders it after their producers."""
+    if kernel is None or len(inputs) + len(call.outputs) != len(kernel.spans):
+        return inputs
+    touched = [span != NEVER for span in kernel.spans[: len(inputs)]]
+    makers = [identity(value.node) for value in call.inputs]
+    ordered = {maker for maker, is_read in zip(makers, touched, strict=True) if is_read}
+    return [t for t, maker, is_read in zip(inputs, makers, touched, strict=True) if is_read or maker not in ordered]
 
 
 def _workspace(builder: _Builder, inputs: list[int], outputs: list[int], kernel: KernelFacts) -> int:

@@ -21,6 +21,9 @@ from tvm_memopt.passes.relay.overwrites import overwritten
 from tvm_memopt.passes.relay.program import identity
 from tvm_memopt.targets.profile import profile_for_triple
 
+NEVER = (0, -1)
+"""The span of a parameter that the kernel does not touch, such as a field of a tuple that only others read."""
+
 
 @dataclass(frozen=True)
 class Scratch:
@@ -40,10 +43,10 @@ class Scratch:
 class KernelFacts:
     """Accesses and work of one kernel.
 
-    ``spans``: for each parameter, inputs first, the statements of its first and last access. Unused parameters have
-    the span of the whole kernel. ``scratch``: its buffers in the order of allocation. ``statements``: their number.
-    ``overwrites``: pairs of buffers, parameters first and then scratch, of which the second may take the address of the
-    first: the statement of the first's last access reads each element before it writes that of the second.
+    ``spans``: for each parameter, inputs first, the statements of its first and last access, NEVER if it has none.
+    ``scratch``: its buffers in the order of allocation. ``statements``: their number. ``overwrites``: pairs of buffers,
+    parameters first and then scratch, of which the second may take the address of the first: the statement of the
+    first's last access reads each element before it writes that of the second.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -98,7 +101,7 @@ class KernelFacts:
             (i, o - inputs)
             for i in range(inputs)
             for o in outputs
-            if self.spans[i][1] < self.spans[o][0] or (i, o) in self.overwrites
+            if self.spans[i] != NEVER and (self.spans[i][1] < self.spans[o][0] or (i, o) in self.overwrites)
         ]
 
     def seconds(self, triple: str) -> float:
@@ -159,8 +162,7 @@ def read_kernel(func: Any, *, lanes_in_extents: bool = False, overwrites: bool =
     reader = _StatementReader(lanes_in_extents)
     reader.visit(func.body)
     buffers = [func.buffer_map[p] for p in func.params if p in func.buffer_map]
-    last = max(reader.count - 1, 0)
-    spans = tuple(reader.spans.get(identity(b.data), (0, last)) for b in buffers)
+    spans = tuple(reader.spans.get(identity(b.data), NEVER) for b in buffers)
     scratch = tuple(
         Scratch(name, nbytes, counted, *reader.spans[key])
         for key, (name, nbytes, counted) in reader.allocated.items()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tvm_memopt.graph import Graph, Op, Tensor
 from tvm_memopt.passes.relay.extract import RelayExtraction
-from tvm_memopt.passes.relay.kernels import KernelFacts
+from tvm_memopt.passes.relay.kernels import NEVER, KernelFacts
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ def _statements(
     tensors: list[Tensor],
 ) -> list[Op]:
     """One op for each statement. A tensor of no bytes orders it after the statement before."""
-    spans = [*zip((*inputs, *op.outputs), facts.spans, strict=True)]
+    whole = (0, facts.statements - 1)
+    written = [whole if span == NEVER else span for span in facts.spans[len(inputs) :]]
+    spans = [*zip((*inputs, *op.outputs), (*facts.spans[: len(inputs)], *written), strict=True)]
     spans += [(tensor, (s.first, s.last)) for tensor, s in zip(scratch, facts.scratch, strict=True)]
     pairs = [(spans[s], spans[t]) for s, t in facts.overwrites]
     read = set(inputs)

@@ -173,19 +173,28 @@ def _place_single(
     deadline: Deadline,
     planned: RelayPlan | None,
 ) -> tuple[list[int], str, int]:
-    """Offsets in one pool without a limit: the plan's own, or better ones of the search or of TVM's algorithms."""
+    """Offsets in one pool without a limit: the plan's own, or better ones of the search or of TVM's algorithms.
+
+    The search runs with the buffers merged that share an address in the plan, and without.
+    """
     names = buffer_tensors({b.name_hint: int(b.size_bytes) for b in buffers}, planned) if planned else None
     merges = merged_buffers(names, planned) if names is not None and planned is not None else []
     index = {b.name_hint: i for i, b in enumerate(buffers)}
-    groups = merged_blocks(blocks, [(index[s], index[t]) for s, t in merges])
-    starts: list[list[int]] = []
     own = _planned_offsets(buffers, names, planned)
-    if own is not None and (start := groups.offsets_of_groups(own)) is not None:
-        starts.append(start)
     threads = options.request(planned.extraction.graph).threads if planned else 1
-    found, bound = place_conflicts(groups.blocks, deadline, seed=options.seed, threads=threads, starts=starts)
-    method = "plan" if starts and groups.blocks.arena(starts[0]) == groups.blocks.arena(found) else "conflicts"
-    offsets = groups.offsets_of_blocks(found)
+    attempts = [[(index[s], index[t]) for s, t in merges], []] if merges else [[]]
+    offsets, method, bound = None, "plan", 0
+    for number, pairs in enumerate(attempts):
+        groups = merged_blocks(blocks, pairs)
+        start = groups.offsets_of_groups(own) if own is not None else None
+        share = deadline.within(deadline.remaining / (len(attempts) - number))
+        starts = [] if start is None else [start]
+        found, low = place_conflicts(groups.blocks, share, seed=options.seed, threads=threads, starts=starts)
+        placed = groups.offsets_of_blocks(found)
+        bound = low if number == 0 else min(low, bound)
+        if offsets is None or blocks.arena(placed) < blocks.arena(offsets):
+            offsets, method = placed, "plan" if own == placed else "conflicts"
+    assert offsets is not None
     if blocks.arena(offsets) > bound:
         for name in _RIVALS:
             theirs = _rival_offsets(buffers, name)

@@ -15,6 +15,7 @@ from tvm_memopt.solvers.layout.gaps import lowest_fit
 from tvm_memopt.solvers.request import Deadline
 
 _STALE_ROUNDS = 400  # first-fit rounds without improvement before the annealing ends
+_RESTARTS = 8
 _MOST_PAIRS = 4000  # conflicts that the exact model takes
 
 
@@ -159,7 +160,12 @@ def place_conflicts(
         if blocks.arena(best) <= bound or deadline.passed:
             return best, bound
     assert best is not None
-    best = _annealed(blocks, best, bound, deadline, random.Random(seed))
+    rng = random.Random(seed)
+    half = deadline.within(deadline.remaining / 2)
+    for start in [best, *(first_fit(blocks, order) for order in orders), *([best] * _RESTARTS)]:
+        best = min(best, _annealed(blocks, start, bound, half, rng), key=blocks.arena)
+        if blocks.arena(best) <= bound or half.passed:
+            break
     pairs = sum(map(len, blocks.conflicts)) // 2
     if blocks.arena(best) > bound and pairs <= _MOST_PAIRS and not deadline.passed:
         best, bound = _exact(blocks, best, bound, deadline, seed, threads)
@@ -181,7 +187,10 @@ def _orders(blocks: ConflictBlocks) -> list[list[int]]:
 def _annealed(
     blocks: ConflictBlocks, start: list[int], bound: int, deadline: Deadline, rng: random.Random
 ) -> list[int]:
-    """Change the order of first fit: a block at the top, or one that conflicts with it, moves forward."""
+    """Change the order of first fit: a block at the top, or one that conflicts with it, moves forward.
+
+    Ends after _STALE_ROUNDS rounds without improvement.
+    """
     order = sorted(range(len(blocks)), key=lambda i: start[i])
     best = start
     current, current_arena = order, blocks.arena(first_fit(blocks, order))
