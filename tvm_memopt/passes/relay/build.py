@@ -137,7 +137,7 @@ def build(
     chosen, plan = make_target(target), MemoryPlan(**options)
     merged = {**(usmp_config() if executor == "aot" else {}), **(config or {})}
     with tvm.transform.PassContext(opt_level=opt_level, config=merged, instruments=[*instruments, plan]):
-        factory = _build(mod, chosen, params, executor)
+        factory = build_for(mod, chosen, params, executor)
     storage = None
     if executor == "graph" and plan.planned is not None:
         request = plan.options.request(plan.planned.graph)
@@ -150,10 +150,11 @@ def build(
 def build_unmodified(mod: Any, target: Any, params: Mapping[str, Any] | None, *, executor: str = "graph") -> Any:
     """TVM's own build of ``mod`` for the same target."""
     with tvm.transform.PassContext(opt_level=3):
-        return _build(mod, make_target(target), params, executor)
+        return build_for(mod, make_target(target), params, executor)
 
 
-def _build(mod: Any, target: Any, params: Mapping[str, Any] | None, executor: str) -> Any:
+def build_for(mod: Any, target: Any, params: Mapping[str, Any] | None, executor: str) -> Any:
+    """TVM's build for one executor in the current pass context, with this package's executor options."""
     if executor == "vm":
         return relay.vm.compile(mod, target=target, params=params)
     given: dict[str, Any] = {}

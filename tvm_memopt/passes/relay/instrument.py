@@ -18,7 +18,7 @@ from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, log_plan, 
 from tvm_memopt.passes.relay.program import UnsupportedFunctionError
 
 _log = logging.getLogger("tvm_memopt")
-_AFTER = "AnnotateMemoryScope"  # the last pass on Relay before lowering, for all three executors
+PLANNED_AFTER = "AnnotateMemoryScope"  # the last pass on Relay before lowering, for all three executors
 
 
 @pass_instrument
@@ -53,7 +53,7 @@ class MemoryPlan:
 
     def run_after_pass(self, mod: Any, info: Any) -> None:
         """Called by TVM after each pass."""
-        if info.name != _AFTER or self._busy:
+        if info.name != PLANNED_AFTER or self._busy:
             return
         self._busy = True
         try:
@@ -83,7 +83,7 @@ class MemoryPlan:
             self._note(note)
         replace_function(mod, name, let_chain(planned.extraction.program, planned.schedule), target)
         self.planned = planned
-        if planned.storage_nbytes is not None:
+        if planned.storage_nbytes is not None and planned.storage_nbytes > planned.plan.arena_nbytes:
             self._note(
                 f"the graph executor has no offsets: assign_storage gives its storages {planned.storage_nbytes} bytes "
                 f"for an arena of {planned.plan.arena_nbytes}; the ahead-of-time executor reaches the arena"

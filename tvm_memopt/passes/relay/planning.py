@@ -74,11 +74,25 @@ def plan_function(function: Any, target: Any, executor: str, options: RelayOptio
     ``executor``: ``"graph"``, ``"aot"`` or ``"vm"``. Raises UnsupportedFunctionError for a function that cannot be
     planned, InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
+    extraction = extract_calls(function, target, executor, options, alignment=alignment)
+    if executor == "aot":
+        return _plan_statements(extraction, options)
+    if executor == "graph":
+        return _plan_storages(extraction, options)
+    plan = _searched(extraction.graph, options, 1.0, addresses=False)
+    _require_budget(extraction.graph, plan)
+    return RelayPlan(extraction.graph, plan, plan.schedule, extraction, None, executor)
+
+
+def extract_calls(
+    function: Any, target: Any, executor: str, options: RelayOptions, *, alignment: int
+) -> RelayExtraction:
+    """The graph of a fused function's calls, as plan_function searches it. Raises UnsupportedFunctionError."""
     program = parse_function(function)
     if not program.calls:
         raise UnsupportedFunctionError("it calls no kernel")
     reader = KernelReader(target)
-    extraction = extract_function(
+    return extract_function(
         program,
         reader,
         _seconds_of(target, options),
@@ -87,13 +101,15 @@ def plan_function(function: Any, target: Any, executor: str, options: RelayOptio
         workspace=executor == "aot",
         inplace=options.inplace and executor == "aot",
     )
-    if executor == "aot":
-        return _plan_statements(extraction, options)
-    if executor == "graph":
-        return _plan_storages(extraction, options)
-    plan = _searched(extraction.graph, options, 1.0, addresses=False)
-    _require_budget(extraction.graph, plan)
-    return RelayPlan(extraction.graph, plan, plan.schedule, extraction, None, executor)
+
+
+def call_plan(planned: RelayPlan, options: RelayOptions) -> Plan:
+    """The plan at the level of calls, which RelayOptions(plan=...) follows."""
+    if planned.stages is None:
+        return planned.plan
+    graph = planned.extraction.graph
+    request = replace(options.request(graph), budget_nbytes=None)
+    return plan_for_order(graph, planned.schedule, request, Deadline(options.time_limit))
 
 
 def _seconds_of(target: Any, options: RelayOptions) -> Any:
@@ -223,4 +239,13 @@ def log_plan(name: str, planned: RelayPlan) -> None:
     )  # fmt: skip
 
 
-__all__ = ["RelayOptions", "RelayPlan", "log_plan", "place_statements", "plan_function", "triple_of"]
+__all__ = [
+    "RelayOptions",
+    "RelayPlan",
+    "call_plan",
+    "extract_calls",
+    "log_plan",
+    "place_statements",
+    "plan_function",
+    "triple_of",
+]
