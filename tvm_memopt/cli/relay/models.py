@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tvm_memopt.cli.console import note, print_notes, stage
@@ -20,20 +19,19 @@ _T = TypeVar("_T")
 
 def relay_target(text: str) -> Any:
     """A target by name or JSON. ``llvm`` is this machine, with the options that TVM 0.16 needs for right code."""
-    from tvm_memopt.passes.relay.build import default_target, make_target
+    from tvm_memopt.passes.relay.build import default_target, make_target, may_miscompile
 
-    with _warnings_as_notes():
-        return default_target() if text == "llvm" else make_target(text)
-
-
-@contextmanager
-def _warnings_as_notes() -> Iterator[None]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        if issubclass(warning.category, UserWarning):
-            note(f"tvm-memopt: warning: {warning.message}")
+    if text == "llvm":
+        return default_target()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        target = make_target(text)
+    if may_miscompile(target):
+        note(
+            f"tvm-memopt: warning: target {target}: the code generator of TVM 0.16 (hhb-tvm) can compute wrong values "
+            "in its vector code: add -cl-opt=-enable-tbaa:bool=false, or leave --target out"
+        )
+    return target
 
 
 def import_for_relay(path: str, shapes: Sequence[str], override_shapes: Sequence[str], executor: str) -> Any:

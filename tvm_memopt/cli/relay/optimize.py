@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from tvm_memopt.cli.check import invalid_plan
 from tvm_memopt.cli.console import emit, note, print_notes, stage
-from tvm_memopt.cli.files import removed_on_failure
+from tvm_memopt.cli.files import check_output, removed_on_failure
 from tvm_memopt.cli.frontend import DEFAULT_EXECUTOR
 from tvm_memopt.cli.relay.measured import RelayComparison, compare_with_unmodified, memory_text
 from tvm_memopt.cli.relay.models import built as built_by_tvm
 from tvm_memopt.cli.relay.models import import_for_relay, relay_target
 from tvm_memopt.cli.summaries import note_interrupted, plan_summary, plan_text
-from tvm_memopt.errors import MemoptError, PlanError
+from tvm_memopt.errors import BudgetError, MemoptError, PlanError
 from tvm_memopt.graph import Plan, read_plan, write_plan
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def optimize_with_relay(arguments: Arguments, outputs: list[Path]) -> None:
     from tvm_memopt.passes.relay.module_file import sidecar_path
     from tvm_memopt.targets.toolchain import linker_for
 
-    a, executor = arguments, arguments.executor or DEFAULT_EXECUTOR
+    a, executor, beside = arguments, arguments.executor or DEFAULT_EXECUTOR, sidecar_path(arguments.output)
+    check_output(str(beside), a.model)
+    if a.plan_file and Path(a.plan_file).absolute() == beside.absolute():
+        raise MemoptError(f"{a.plan_file}: is the file that describes the module; name another one for the plan")
     if a.report_dir:
         from tvm_memopt.report.chart import load_matplotlib
 
@@ -56,7 +59,7 @@ def optimize_with_relay(arguments: Arguments, outputs: list[Path]) -> None:
     mod = import_for_relay(a.model, a.shapes, a.override_shapes, executor)
     inputs = describe_relay_inputs(mod)
     made = _Made(_build(a, mod, target, executor, plan), mod, target, inputs)
-    with removed_on_failure([*outputs, sidecar_path(a.output)]):
+    with removed_on_failure([*outputs, beside]):
         _write(a, made, linker, plan)
 
 
@@ -85,9 +88,11 @@ def _plan_errors_named(a: Arguments, plan: Plan | None) -> Iterator[None]:
     """Report a given plan that does not fit under its file's name."""
     try:
         yield
-    except PlanError as error:
-        if plan is None or a.plan_file is None:
+    except MemoptError as error:
+        if plan is None or a.plan_file is None or isinstance(error, BudgetError):
             raise
+        if not isinstance(error, PlanError):
+            raise MemoptError(f"{a.plan_file}: {error}") from None
         advice = "delete the file to have a new plan written there"
         raise invalid_plan(a.plan_file, a.model, error.violations, advice) from None
 
