@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import tvm
@@ -18,7 +18,7 @@ from tvm_memopt.passes.relay import usmp
 from tvm_memopt.passes.relay.emit import let_chain, replace_function
 from tvm_memopt.passes.relay.instrument import MemoryPlan
 from tvm_memopt.passes.relay.kernels import fresh_context
-from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, plan_function
+from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, call_plan, plan_function
 from tvm_memopt.passes.relay.program import UnsupportedFunctionError
 from tvm_memopt.passes.relay.storage import StorageReport, assign_storage
 
@@ -138,6 +138,8 @@ def build(
     merged = {**(usmp_config() if executor == "aot" else {}), **(config or {})}
     with tvm.transform.PassContext(opt_level=opt_level, config=merged, instruments=[*instruments, plan]):
         factory = build_for(mod, chosen, params, executor)
+    if executor == "aot" and plan.pools is not None and len(plan.pools.pools) == 1 and not config:
+        factory, plan = _without_pools(mod, chosen, params, plan, opt_level, instruments)
     storage = None
     if executor == "graph" and plan.planned is not None:
         request = plan.options.request(plan.planned.graph)
@@ -145,6 +147,32 @@ def build(
             factory, time_limit=request.time_limit, seed=request.seed, threads=request.threads
         )
     return RelayBuild(factory, executor, plan.planned, plan.pools, storage, tuple(plan.notes))
+
+
+def _without_pools(
+    mod: Any,
+    target: Any,
+    params: Mapping[str, Any] | None,
+    plan: MemoryPlan,
+    opt_level: int,
+    instruments: Sequence[Any],
+) -> tuple[Any, MemoryPlan]:
+    """Build in the order of ``plan``, without TVM's static memory planner.
+
+    The ahead-of-time executor of TVM 0.16 passes wrong arguments to a module that has a workspace but no constants, or
+    the reverse: its runs end in an error.
+    """
+    given = plan.options if plan.planned is None else replace(plan.options, plan=call_plan(plan.planned, plan.options))
+    ordered = MemoryPlan(**{one.name: getattr(given, one.name) for one in fields(given) if one.name != "budget"})
+    with tvm.transform.PassContext(opt_level=opt_level, instruments=[*instruments, ordered]):
+        factory = build_for(mod, target, params, "aot")
+    usmp.expect(None, RelayOptions())
+    if plan.pools is not None and any("const" not in name for name in plan.pools.pools):
+        ordered.notes.append(
+            "the plan's order is kept, not its addresses: TVM 0.16 cannot run a module that has a workspace pool and "
+            "no constants, so its kernels allocate when they run"
+        )
+    return factory, ordered
 
 
 def build_unmodified(mod: Any, target: Any, params: Mapping[str, Any] | None, *, executor: str = "graph") -> Any:

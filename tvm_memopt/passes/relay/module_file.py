@@ -84,13 +84,16 @@ def memory_of(built: RelayBuild) -> dict[str, int]:
 
 
 def memory_unmodified(factory: Any, executor: str) -> dict[str, int]:
-    """Bytes of TVM's own build by kind, as TVM counts them. Its ahead-of-time executor has no pools."""
+    """Bytes of TVM's own build by kind. Its ahead-of-time executor has no pools, but an estimate of what it needs.
+
+    The estimate includes the outputs, and leaves out the lanes of vector buffers.
+    """
     if executor == "graph":
         return {"storages": stated_nbytes(factory)}
     if executor == "vm":
         return {}
     sizes = factory.function_metadata["__tvm_main__"].workspace_sizes
-    return {"global_workspace": max((int(size) for size in sizes.values()), default=0)}
+    return {"workspace_estimate": max((int(size) for size in sizes.values()), default=0)}
 
 
 def read_sidecar(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tvm_memopt.errors import InfeasibleBudgetError, MemoptError, NoPlanError
 from tvm_memopt.graph import Graph, Plan, check, given_order, lifetimes, parse_budget
 from tvm_memopt.passes.relay.extract import RelayExtraction, extract_function
 from tvm_memopt.passes.relay.kernels import KernelFacts, KernelReader, measured_seconds
-from tvm_memopt.passes.relay.program import UnsupportedFunctionError, parse_function
+from tvm_memopt.passes.relay.program import UnsupportedFunctionError, parse_function, with_copied_inputs
 from tvm_memopt.passes.relay.stages import StageGraph, stage_graph
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 from tvm_memopt.solvers.layout.bins import assign_bins, bins_nbytes
@@ -91,6 +91,8 @@ def extract_calls(
     program = parse_function(function)
     if not program.calls:
         raise UnsupportedFunctionError("it calls no kernel")
+    if executor == "aot":
+        program = with_copied_inputs(program)
     reader = KernelReader(target)
     return extract_function(
         program,
