@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SHOWN = {
     "global_workspace": "workspace",
     "global_const_workspace": "constants",
+    "workspace_estimate": "TVM's estimate (outputs included, vector lanes not)",
     "storages": "storages",
 }
 
@@ -55,8 +56,7 @@ class RelayComparison:
         wall = self.times.wall_seconds
         own = f"time a call (median): {wall['planned'].median * 1e3:.3f} ms"
         if self.unmodified is not None:
-            lanes = " (as TVM counts it, without vector lanes)" if "global_workspace" in self.unmodified else ""
-            lines.append(f"unmodified: {memory_text(self.unmodified)}{lanes}")
+            lines.append(f"unmodified: {memory_text(self.unmodified)}")
             ratio = self.times.wall_ratio["planned"]
             own += (
                 f", unmodified {wall['unmodified'].median * 1e3:.3f} ms, ratio {ratio.median:.3f} "
@@ -71,7 +71,7 @@ class RelayComparison:
 def memory_text(memory: Mapping[str, int]) -> str:
     """Bytes by kind as text."""
     if not memory:
-        return "the executor states no sizes"
+        return "no pools or storages of known size"
     return ", ".join(f"{_SHOWN.get(kind, kind)} {nbytes:,} bytes" for kind, nbytes in memory.items())
 
 

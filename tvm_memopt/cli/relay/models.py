@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tvm_memopt.cli.console import note, print_notes, stage
@@ -73,13 +75,21 @@ def relay_graph_of_model(path: str, options: Lowering) -> Graph:
     return graph
 
 
+def _tvm_quiet() -> AbstractContextManager[None]:
+    """Discard what TVM prints below Python, unless the package's own log is wanted, which goes to the same place."""
+    from tvm_memopt.native_output import native_stderr_discarded
+
+    verbose = logging.getLogger("tvm_memopt").isEnabledFor(logging.INFO)
+    return nullcontext() if verbose else native_stderr_discarded()
+
+
 def built(path: str, executor: str, build: Callable[[], _T]) -> _T:
     """Run one of TVM's builds. Its failure becomes a line that names the model and the executor."""
     from tvm_memopt.runtime.loading import last_line
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # make_target has said it already
+        with _tvm_quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # relay_target has said it already
             return build()
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise MemoptError(

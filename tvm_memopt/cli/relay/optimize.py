@@ -133,8 +133,6 @@ def _report(a: Arguments, build: RelayBuild, comparison: RelayComparison | None)
     wall = {} if comparison is None else comparison.times.wall_seconds
     seconds = {name: float(one.median) for name, one in wall.items()}
     before = build.storage.given_nbytes if build.storage is not None else None
-    if before is None and comparison is not None and comparison.unmodified:
-        before = comparison.unmodified.get("global_workspace")
     after = build.storage.nbytes if build.storage is not None else build.planned.plan.arena_nbytes
     context = ReportContext(
         baseline=BuildFigures(planned_nbytes=before, seconds=seconds.get("unmodified")),
