@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.running import Result
+from tests.cli.running import Result, run_command
 from tests.cli.small_models import two_branches
 from tvm_memopt.cli.main import main
 from tvm_memopt.errors import MemoptError
@@ -21,15 +22,7 @@ FIVE_BUFFERS = Path(__file__).parents[2] / "docs" / "five_buffers.json"
 def command(capfd: pytest.CaptureFixture[str]) -> Command:
     """The command in this process; native code's own output is caught too."""
 
-    def run(*arguments: object) -> Result:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        found = capfd.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Result(ended.value.code, found.out, found.err)
-
-    return run
+    return partial(run_command, capfd)
 
 
 def _quietly(*arguments: object) -> None:

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from tvm_memopt.cli.main import main
+
 PREFIX = "tvm-memopt: error: "
 
 
@@ -16,6 +20,16 @@ class Result:
     status: int
     out: str
     err: str
+
+
+def run_command(capfd: pytest.CaptureFixture[str], *arguments: object) -> Result:
+    """Run the command in this process; native code's own output is caught too."""
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    found = capfd.readouterr()
+    assert isinstance(ended.value.code, int)
+    return Result(ended.value.code, found.out, found.err)
 
 
 def assert_refused(result: Result, *words: str, status: int = 2) -> None:

@@ -69,6 +69,17 @@ def repeated_block():
     return weighted(relay.nn.global_avg_pool2d(data))
 
 
+def view_of_input():
+    """The ahead-of-time executor copies a reshaped input."""
+    return weighted(relay.nn.softmax(relay.nn.dense(relay.reshape(image(), (1, -1)), relay.var("d_w", shape=(4, 768)))))
+
+
+def no_constants():
+    """A reshape between two kernels that have scratch but no weights."""
+    soft = relay.nn.softmax(relay.var("x", shape=(1, 8, 64)))
+    return weighted(relay.nn.softmax(relay.reshape(soft, (1, 4, 128))))
+
+
 def branch_on_value():
     """An If in the middle."""
     made = conv(image(), 8, "a")

@@ -11,7 +11,7 @@ from tvm import relay
 from tvm.relay.backend import Runtime
 
 import tvm_memopt as mo
-from tests.relay.networks import NETWORKS, branch_on_value, two_branches
+from tests.relay.networks import NETWORKS, branch_on_value, no_constants, two_branches, view_of_input
 from tests.relay.running import inputs_of, outputs_of, same, workspace_nbytes
 from tvm_memopt.graph import check, given_order, peak_live
 
@@ -36,6 +36,23 @@ def test_outputs_equal_those_of_the_unmodified_build(name, executor):
     check(built.planned.graph, built.planned.plan)
     if executor == "aot":
         assert workspace_nbytes(built.factory) == built.planned.plan.arena_nbytes
+
+
+def test_reshaped_input_has_a_place_in_the_pool():
+    mod, params = view_of_input()
+    expected = outputs_of(mo.relay.build_unmodified(mod, None, params), inputs_of(mod, params))
+    built = mo.relay.build(mod, params=params, executor="aot", time_limit=2)
+    assert workspace_nbytes(built.factory) == built.planned.plan.arena_nbytes >= 4 * 768
+    assert same(outputs_of(built.factory, inputs_of(mod, params), "aot"), expected)
+
+
+def test_module_without_constants_keeps_the_order_alone():
+    mod, params = no_constants()
+    expected = outputs_of(mo.relay.build_unmodified(mod, None, params), inputs_of(mod, params))
+    built = mo.relay.build(mod, params=params, executor="aot", time_limit=2)
+    assert built.pools is None
+    assert "the plan's order is kept, not its addresses" in built.notes[-1]
+    assert same(outputs_of(built.factory, inputs_of(mod, params), "aot"), expected)
 
 
 @pytest.mark.parametrize("name", ["two_branches", "unet", "repeated_block"])

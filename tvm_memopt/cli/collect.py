@@ -81,6 +81,9 @@ def command(
     if (tracker is None) != (key is None):
         raise MemoptError("--tracker and --key belong together: give both or neither")
     check_output_folder(out)
+    from tvm_memopt.passes.versions import require_relax
+
+    require_relax()
     from tvm_memopt.cost_model.data.collecting import Orders, collect
 
     chosen = tuning_target(target, cores=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import click
@@ -34,6 +34,12 @@ def printing() -> Iterator[None]:
 def note(message: str) -> None:
     """Print a line on stderr."""
     click.echo(message, err=True)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print the notes of a plan on stderr."""
+    for text in notes:
+        note(text)
 
 
 def set_up_logging(verbosity: int) -> None:

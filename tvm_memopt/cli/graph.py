@@ -9,7 +9,15 @@ import click
 from tvm_memopt.cli.console import emit
 from tvm_memopt.cli.files import check_output
 from tvm_memopt.cli.models import Lowering, graph_of_model
-from tvm_memopt.cli.options import function_option, json_option, kernel_options, shape_option, target_option
+from tvm_memopt.cli.options import (
+    executor_option,
+    frontend_option,
+    function_option,
+    json_option,
+    kernel_options,
+    shape_option,
+    target_option,
+)
 from tvm_memopt.graph import Graph, given_order, peak_live, working_set_bound, write_graph
 
 
@@ -20,16 +28,20 @@ from tvm_memopt.graph import Graph, given_order, peak_live, working_set_bound, w
 @target_option
 @function_option
 @kernel_options
+@frontend_option
+@executor_option
 @json_option
 def command(model: str, output: str, as_json: bool, **options: Any) -> None:
     """Lower MODEL as TVM does and write its operators, tensors, sizes and costs as memopt-graph/1.
+
+    With Relay, the operators are the calls of fused functions, with the scratch of their kernels as workspace.
 
     \b
     Example:
       tvm-memopt graph model.onnx -o graph.json --shape input=1,3,224,224
     """
     check_output(output, model)
-    graph = graph_of_model(model, Lowering(**options))
+    graph = graph_of_model(model, Lowering(**options), ("output", "as_json"))
     write_graph(graph, output)
     emit(as_json, summary(graph), f"{output}: {describe(graph)}")
 

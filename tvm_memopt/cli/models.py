@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tvm_memopt.cli.console import note, stage
+from tvm_memopt.cli.console import print_notes, stage
+from tvm_memopt.cli.frontend import choose_frontend
 from tvm_memopt.errors import FrontendError, MemoptError
 from tvm_memopt.graph import Graph, read_graph
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     import tvm
 
     from tvm_memopt.passes.relax.planning import KernelCosts
+
+
+_RELAY_LOWERING = ("shapes", "override_shapes", "target", "no_inplace", "measure_costs", "executor")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Lowering:
     measure_costs: bool
     predict_costs: str | None = None
     override_shapes: tuple[str, ...] = ()
+    frontend: str | None = None
+    executor: str | None = None
 
 
 def read_graph_if_given(path: str) -> Graph | None:
@@ -48,8 +54,15 @@ def import_for_command(path: str, shapes: Sequence[str], override_shapes: Sequen
         return import_model(path, parse_shapes(shapes), parse_shapes(override_shapes))
 
 
-def graph_of_model(path: str, options: Lowering) -> Graph:
-    """The graph of a model's function after lowering. Prints its notes on stderr."""
+def graph_of_model(path: str, options: Lowering, relay_options: Collection[str] = ()) -> Graph:
+    """The graph of a model's function after lowering, by Relax or Relay. Prints its notes on stderr.
+
+    ``relay_options``: names of the command's own parameters that do not depend on the front end.
+    """
+    if choose_frontend(options.frontend, {*_RELAY_LOWERING, *relay_options}) == "relay":
+        from tvm_memopt.cli.relay.models import relay_graph_of_model
+
+        return relay_graph_of_model(path, options)
     from tvm_memopt.passes.compile import lower, make_target, skipped_notes
 
     chosen = make_target(options.target)
@@ -100,9 +113,3 @@ def choose_function(
     why = f": {skipped[wanted]}" if skipped and wanted in skipped else ""
     names = ", ".join(functions) or "none"
     raise MemoptError(f"{path}: has no function {wanted!r} that can be planned{why}; those that can: {names}")
-
-
-def print_notes(notes: Iterable[str]) -> None:
-    """Print the notes of a plan on stderr."""
-    for text in notes:
-        note(text)

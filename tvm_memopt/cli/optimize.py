@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tvm_memopt.cli.check import invalid_plan
-from tvm_memopt.cli.console import emit, note, stage
+from tvm_memopt.cli.console import emit, note, print_notes, stage
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
-from tvm_memopt.cli.models import import_for_command, kernel_costs, print_notes
+from tvm_memopt.cli.frontend import choose_frontend
+from tvm_memopt.cli.models import import_for_command, kernel_costs
 from tvm_memopt.cli.options import (
+    executor_option,
+    frontend_option,
     json_option,
     kernel_options,
     search_options,
@@ -25,7 +28,8 @@ from tvm_memopt.cli.options import (
     strict_option,
     target_option,
 )
-from tvm_memopt.cli.plan import make_request, note_interrupted, plan_summary, plan_text
+from tvm_memopt.cli.plan import make_request
+from tvm_memopt.cli.summaries import note_interrupted, plan_summary, plan_text
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
 from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget, read_plan, write_plan
 
@@ -39,6 +43,10 @@ if TYPE_CHECKING:
     from tvm_memopt.passes.relax.planning import KernelCosts, PlanOptions
     from tvm_memopt.runtime import Spread
 
+RELAY_SERVED = (
+    "output", "plan_file", "report_dir", "measure", "cc", "executor", "budget", "time_limit", "threads", "seed",
+    "shapes", "override_shapes", "target", "no_inplace", "measure_costs", "strict", "as_json",
+)  # fmt: skip
 _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.png")
 
 
@@ -61,22 +69,34 @@ _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.p
 @target_option
 @kernel_options
 @strict_option
+@frontend_option
+@executor_option
 @json_option
 def command(**arguments: Any) -> None:
     """Plan the memory of MODEL and compile it to a shared library that uses exactly the plan's arena.
 
-    Ctrl-C ends the search and compiles the best plan so far. If anything fails, no new file is left behind.
+    Ctrl-C ends the search and compiles the best plan so far. If anything fails, no new file is left behind. With
+    Relay, MODULE.so.json is written too: `tvm-memopt run` reads it.
 
     \b
     Examples:
       tvm-memopt optimize model.onnx -o model.so --shape input=1,3,224,224
       tvm-memopt optimize model.tflite -o model.so --budget 192KiB --report report/
+      tvm-memopt optimize model.onnx -o model.so --frontend relay --executor graph
     """
-    _Optimization(_Arguments(**arguments)).run()
+    given = Arguments(**arguments)
+    optimization = _Optimization(given)
+    optimization.check()
+    if choose_frontend(given.frontend, RELAY_SERVED) == "relay":
+        from tvm_memopt.cli.relay.optimize import optimize_with_relay
+
+        optimize_with_relay(given, optimization.outputs())
+    else:
+        optimization.run()
 
 
 @dataclass(frozen=True)
-class _Arguments:
+class Arguments:
     """The command's arguments and options."""
 
     model: str
@@ -100,12 +120,14 @@ class _Arguments:
     predict_costs: str | None
     strict: bool
     as_json: bool
+    frontend: str | None
+    executor: str | None
 
 
 class _Optimization:
     """One call of the command. Its stages share the arguments."""
 
-    def __init__(self, arguments: _Arguments) -> None:
+    def __init__(self, arguments: Arguments) -> None:
         self.arguments = arguments
         self.model, self.output = arguments.model, arguments.output
         self.plan_file = arguments.plan_file or None
@@ -113,16 +135,20 @@ class _Optimization:
         self.plan: Plan | None = None
         self.costs: KernelCosts | None = None
 
-    def run(self) -> None:
+    def check(self) -> None:
+        """Raise MemoptError for arguments and output files that are wrong for every front end."""
         self._check_arguments()
         self._check_outputs()
+
+    def run(self) -> None:
+        """Plan and compile with Relax."""
         if self.plan_file is not None and Path(self.plan_file).exists():
             self.plan = read_plan(self.plan_file)
         target = self._target()
         self.costs = kernel_costs(self.arguments.predict_costs, self.arguments.measure_costs, target)
         mod = import_for_command(self.model, self.arguments.shapes, self.arguments.override_shapes)
         build = self._build(mod, target)
-        with removed_on_failure(self._outputs()):
+        with removed_on_failure(self.outputs()):
             self._write(mod, target, build)
 
     def _check_arguments(self) -> None:
@@ -197,7 +223,8 @@ class _Optimization:
             advice = "delete the file to have a new plan written there"
             raise invalid_plan(self.plan_file, self.model, error.violations, advice) from None
 
-    def _outputs(self) -> list[Path]:
+    def outputs(self) -> list[Path]:
+        """The files and folders that the command writes."""
         folder = [] if self.report_dir is None else [Path(self.report_dir)]
         files = [self.output] if self.plan_file is None else [self.output, self.plan_file]
         return [*map(Path, files), *folder, *(f / name for f in folder for name in _REPORT_FILES)]

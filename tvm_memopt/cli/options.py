@@ -7,6 +7,8 @@ from typing import Protocol, TypeVar
 
 import click
 
+from tvm_memopt.cli.frontend import DEFAULT_EXECUTOR, RELAY_EXECUTORS
+
 _F = TypeVar("_F", bound=Callable[..., object])
 
 
@@ -36,7 +38,8 @@ shape_option = _stack(
 
 target_option = click.option(
     "--target", default="llvm", show_default=True, metavar="T",
-    help='TVM target: a name, or JSON such as \'{"kind": "llvm", "mtriple": "aarch64-linux-gnu"}\'.',
+    help='TVM target: a name, or JSON such as \'{"kind": "llvm", "mtriple": "aarch64-linux-gnu"}\'. '
+    "llvm is this machine.",
 )  # fmt: skip
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout instead of text.")
@@ -44,6 +47,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 function_option = click.option(
     "--function", metavar="NAME", help="Function of a Relax module; default: main, or the only one."
 )
+
+frontend_option = click.option(
+    "--frontend", type=click.Choice(["relax", "relay"]),
+    help="Which of TVM's front ends to use: relax, or relay for TVM 0.19 and earlier; default: what is installed.",
+)  # fmt: skip
+
+executor_option = click.option(
+    "--executor", type=click.Choice(RELAY_EXECUTORS),
+    help=f"With Relay: the executor to plan for; default: {DEFAULT_EXECUTOR}.",
+)  # fmt: skip
 
 search_options = _stack(
     click.option("--budget", metavar="80%|192KiB|BYTES", help="Limit on the arena; default: the smallest found."),

@@ -12,6 +12,8 @@ from tvm_memopt.cli.console import emit, note, search_progress
 from tvm_memopt.cli.files import check_output
 from tvm_memopt.cli.models import Lowering, graph_of_model, read_graph_if_given
 from tvm_memopt.cli.options import (
+    executor_option,
+    frontend_option,
     function_option,
     json_option,
     kernel_options,
@@ -19,9 +21,12 @@ from tvm_memopt.cli.options import (
     shape_option,
     target_option,
 )
+from tvm_memopt.cli.summaries import note_interrupted, plan_summary, plan_text
 from tvm_memopt.errors import InfeasibleBudgetError, NoPlanError
 from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget, write_plan
 from tvm_memopt.solvers.request import Request
+
+_RELAY_OPTIONS = ("output", "budget", "time_limit", "threads", "seed", "method", "as_json")
 
 
 @click.command("plan")
@@ -39,6 +44,8 @@ from tvm_memopt.solvers.request import Request
 @target_option
 @function_option
 @kernel_options
+@frontend_option
+@executor_option
 @json_option
 def command(
     source: str, output: str, budget: str | None, time_limit: float, threads: int | None, seed: int, method: str,
@@ -63,7 +70,7 @@ def command(
     check_output(output, source)
     graph = read_graph_if_given(source)
     if graph is None:
-        graph = graph_of_model(source, Lowering(**options))
+        graph = graph_of_model(source, Lowering(**options), _RELAY_OPTIONS)
     else:
         note_ignored_options(source)
     if budget is not None:
@@ -93,39 +100,6 @@ def note_ignored_options(source: str) -> None:
     ]
     if given:
         note(f"{source}: is a graph already: {', '.join(given)} have no effect")
-
-
-def note_interrupted(plan: Plan) -> None:
-    """Note on stderr if Ctrl-C ended the search."""
-    if plan.solver.get("interrupted"):
-        note("interrupted: this is the best plan so far")
-
-
-def plan_summary(graph: Graph, plan: Plan) -> dict[str, object]:
-    """Figures of a plan, for JSON output."""
-    keys = (
-        "arena_nbytes", "peak_live_nbytes", "lower_bound_nbytes", "budget_nbytes", "cost", "base_cost", "status",
-    )  # fmt: skip
-    figures = {key: getattr(plan, key) for key in keys}
-    return {"graph": graph.name, "steps": len(plan.schedule), **figures, "solver": dict(plan.solver)}
-
-
-def plan_text(plan: Plan) -> str:
-    """Figures of a plan as one line of text."""
-    bound = plan.lower_bound_nbytes
-    gap = (
-        ""
-        if bound is None
-        else f", bound {bound:,}" + ("" if bound == plan.arena_nbytes else f" (gap {plan.gap_nbytes:,})")
-    )
-    given = plan.solver.get("given_order_peak_nbytes")
-    before = f" (given order's peak {given:,})" if given is not None else ""
-    asked = f", budget {plan.budget_nbytes:,}" if plan.budget_nbytes is not None else ""
-    repeats = plan.cost > plan.base_cost
-    again = f", {100 * (plan.cost / plan.base_cost - 1):.2f} % extra time" if repeats and plan.base_cost else ""
-    seconds = plan.solver.get("seconds")
-    took = f", {seconds:.2f} s" if isinstance(seconds, float) else ""
-    return f"arena {plan.arena_nbytes:,} bytes{before}{gap}{asked}{again}, {plan.status}{took}"
 
 
 def raise_for_budget(graph: Graph, plan: Plan) -> None:

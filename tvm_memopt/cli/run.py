@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tvm_memopt.cli.console import emit, stage
-from tvm_memopt.cli.options import json_option
+from tvm_memopt.cli.frontend import choose_frontend
+from tvm_memopt.cli.options import frontend_option, json_option
 from tvm_memopt.errors import FrontendError, MemoptError
 
 if TYPE_CHECKING:
@@ -23,12 +25,16 @@ if TYPE_CHECKING:
 @click.option("--against", metavar="MODEL", help="Build this model unmodified and run both, interleaved.")
 @click.option("--repeats", type=click.IntRange(min=1), default=20, show_default=True, help="Timed calls of each build.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random inputs.")
+@frontend_option
 @json_option
-def command(module: str, against: str | None, repeats: int, seed: int, as_json: bool) -> None:
+def command(
+    module: str, against: str | None, repeats: int, seed: int, frontend: str | None, as_json: bool
+) -> None:  # fmt: skip
     """Run MODULE.so on random inputs and report what the runtime really allocated.
 
     The allocator is interposed below TVM, so the figures do not depend on the plan. With --against, outputs are
-    compared bit for bit, and the two builds are timed in alternation.
+    compared bit for bit, and the two builds are timed in alternation. For a module made with Relay, the figures are
+    those that its executor states.
 
     \b
     Example:
@@ -39,7 +45,13 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
     from tvm_memopt.runtime.loading import existing_file
 
     existing_file(module)
+    if _frontend_of(module, frontend) == "relay":
+        from tvm_memopt.cli.relay.run import run_relay
+
+        run_relay(module, against, repeats, seed, as_json)
+        return
     from tvm_memopt.cli.measured import compare, text
+    from tvm_memopt.frontends.inputs import described_arrays
     from tvm_memopt.passes.build import build_unmodified, read_metadata
     from tvm_memopt.runtime.loading import load_machine
 
@@ -50,7 +62,7 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
     arena_nbytes = main["plan"]["arena_nbytes"]
     position = main.get("arena_position", 0) if main.get("beside_arena", False) else None
     if against is None:
-        inputs, other = _inputs_of(document["inputs"], seed), None
+        inputs, other = described_arrays(document["inputs"], seed), None
     else:
         from tvm_memopt.passes.compile import make_target
 
@@ -70,6 +82,13 @@ def command(module: str, against: str | None, repeats: int, seed: int, as_json: 
     emit(as_json, comparison.document(), text(comparison))
     if comparison.outputs_equal is False:
         raise click.exceptions.Exit(1)
+
+
+def _frontend_of(module: str, asked: str | None) -> str:
+    """The front end that made a module: a module of Relay has a JSON file beside it."""
+    if asked is None and Path(f"{module}.json").is_file():
+        asked = "relay"
+    return choose_frontend(asked, ("against", "repeats", "seed", "as_json"))
 
 
 def _model_and_inputs(
@@ -94,10 +113,3 @@ def _model_and_inputs(
 
 def _show(inputs: dict[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name}={','.join(map(str, shape))}" for name, shape in inputs.items()) or "none"
-
-
-def _inputs_of(inputs: Sequence[InputDocument], seed: int) -> list[np.ndarray]:
-    from tvm_memopt.frontends.inputs import ModelInput, random_arrays
-
-    wanted = [ModelInput(v["name"], tuple(v["shape"]), v["dtype"]) for v in inputs]
-    return random_arrays(wanted, seed, {v["name"]: v["limit"] for v in inputs})

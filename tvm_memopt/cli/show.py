@@ -32,7 +32,7 @@ def command(plan_file: str, graph_file: str, output: str | None, as_json: bool) 
       tvm-memopt show plan.json --graph graph.json
       tvm-memopt show plan.json --graph graph.json -o chart.svg
     """
-    from tvm_memopt.cli.plan import plan_summary
+    from tvm_memopt.cli.summaries import plan_summary
     from tvm_memopt.report import print_chart, write_buffers_csv, write_chart, write_trace
 
     if output is not None:

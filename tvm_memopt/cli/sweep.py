@@ -13,12 +13,22 @@ from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.cli.console import emit, note, search_progress
 from tvm_memopt.cli.files import check_output
 from tvm_memopt.cli.models import Lowering, graph_of_model, read_graph_if_given
-from tvm_memopt.cli.options import function_option, json_option, kernel_options, shape_option, target_option
-from tvm_memopt.cli.plan import make_request, note_ignored_options, plan_summary
+from tvm_memopt.cli.options import (
+    executor_option,
+    frontend_option,
+    function_option,
+    json_option,
+    kernel_options,
+    shape_option,
+    target_option,
+)
+from tvm_memopt.cli.plan import make_request, note_ignored_options
+from tvm_memopt.cli.summaries import plan_summary
 from tvm_memopt.errors import BudgetError, NoPlanError
 from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget
 
 _WIDTHS = (26, 15, 6, 10, 9, 10, 7)
+_RELAY_OPTIONS = ("budgets", "output", "plot", "time_limit", "threads", "seed", "as_json")
 DEFAULT_BUDGETS = "100%,90%,80%,70%,60%,50%,40%"
 
 
@@ -39,6 +49,8 @@ DEFAULT_BUDGETS = "100%,90%,80%,70%,60%,50%,40%"
 @target_option
 @function_option
 @kernel_options
+@frontend_option
+@executor_option
 @json_option
 def command(
     source: str, budgets: str, output: str | None, plot: str | None, time_limit: float, threads: int | None, seed: int,
@@ -60,7 +72,7 @@ def command(
     _check_files(source, output, plot)
     graph = read_graph_if_given(source)
     if graph is None:
-        graph = graph_of_model(source, Lowering(**options))
+        graph = graph_of_model(source, Lowering(**options), _RELAY_OPTIONS)
     else:
         note_ignored_options(source)
     with search_progress() as progress:

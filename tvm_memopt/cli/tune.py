@@ -11,7 +11,7 @@ import click
 from tvm_memopt.cli.console import emit, note, stage
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
 from tvm_memopt.cli.models import import_for_command
-from tvm_memopt.cli.options import json_option, shape_option
+from tvm_memopt.cli.options import frontend_option, json_option, shape_option
 from tvm_memopt.errors import MemoptError
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 @click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds for the plan.")
 @click.option("--measure", is_flag=True, help="Compare outputs, memory and time with the default build.")
 @shape_option
+@frontend_option
 @json_option
-def command(**arguments: Any) -> None:
+def command(frontend: str | None, **arguments: Any) -> None:
     """Search fast schedules for the kernels of MODEL, then compile it with a memory plan.
 
     A kernel that no schedule makes faster stays unchanged. Ctrl-C ends the search and compiles the best schedules so
@@ -58,7 +59,21 @@ def command(**arguments: Any) -> None:
       tvm-memopt tune model.onnx -o model.so --work-dir tuning --trials 512
       tvm-memopt tune model.onnx -o model.so --work-dir tuning --cost-model xgb --measure
     """
+    _require_relax(frontend)
     _tune(_Arguments(**arguments))
+
+
+def _require_relax(frontend: str | None) -> None:
+    """Raise MemoptError for Relay, whose tuner is another."""
+    from tvm_memopt.passes.versions import has_relax, has_relay, require_one_tvm, require_relax
+
+    require_one_tvm()
+    if frontend == "relay" or (frontend is None and has_relay() and not has_relax()):
+        raise MemoptError(
+            "this command tunes with MetaSchedule, which Relay lacks: in a script, use TVM's auto_scheduler within "
+            "`with mo.relay.default_cost_model(): ...`, then `tvm-memopt optimize --frontend relay`"
+        )
+    require_relax()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import tvm
     from tvm import relax
 
-_INTEGER_LIMIT = 8
+INTEGER_LIMIT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,19 @@ def random_arrays(wanted: Sequence[ModelInput], seed: int, limits: Mapping[str, 
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    return [_random_array(generator, one, limits.get(one.name, _INTEGER_LIMIT)) for one in wanted]
+    return [_random_array(generator, one, limits.get(one.name, INTEGER_LIMIT)) for one in wanted]
+
+
+def described_arrays(documents: Sequence[InputDocument], seed: int) -> list[numpy.ndarray]:
+    """As random_inputs, for inputs that describe_inputs described."""
+    wanted = [ModelInput(v["name"], tuple(v["shape"]), v["dtype"]) for v in documents]
+    return random_arrays(wanted, seed, {v["name"]: v["limit"] for v in documents})
 
 
 def integer_limits(mod: tvm.IRModule) -> dict[str, int]:
     """For each input of ``main``, the limit that its integers must stay below to be safe as indices."""
     rows = index_limits(main_function(mod))
-    return {one.name: min(rows.get(one.name, _INTEGER_LIMIT), _INTEGER_LIMIT) for one in model_inputs(mod)}
+    return {one.name: min(rows.get(one.name, INTEGER_LIMIT), INTEGER_LIMIT) for one in model_inputs(mod)}
 
 
 def describe_inputs(mod: tvm.IRModule) -> list[InputDocument]:

@@ -33,13 +33,18 @@ class _Operator:
 
 def read_model(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tvm.IRModule:
     """Import the first subgraph. Shapes are fixed in the file, so ``shapes`` may only replace dimensions of -1."""
+    model, shape_by_input = read_flatbuffer(path, shapes)
+    return run_importer(lambda: _convert(model, shape_by_input), lambda error: explain_failure(error, model))
+
+
+def read_flatbuffer(path: Path, shapes: Mapping[str, Sequence[Dim]]) -> tuple[tflite.Model, dict[str, tuple[int, ...]]]:
+    """The model in a file, and the full shape of each input."""
     tflite = require("tflite", _INSTALL)
     buffer = path.read_bytes()
     if buffer[4:8] != b"TFL3":
         raise FrontendError("not a TFLite model: the identifier 'TFL3' is missing")
     model = tflite.Model.GetRootAs(buffer, 0)
-    shape_by_input = run_importer(lambda: _input_shapes(model, shapes), _unreadable)
-    return run_importer(lambda: _convert(model, shape_by_input), lambda error: _explain(error, model))
+    return model, run_importer(lambda: _input_shapes(model, shapes), _unreadable)
 
 
 def _input_shapes(model: tflite.Model, shapes: Mapping[str, Sequence[Dim]]) -> dict[str, tuple[int, ...]]:
@@ -79,14 +84,15 @@ def _without_copied_weights(mod: tvm.IRModule) -> tvm.IRModule:
     return mod
 
 
-def _explain(error: Exception, model: tflite.Model) -> str:
+def explain_failure(error: Exception, model: tflite.Model) -> str:
+    """One line for a failure of TVM's importer, with the operators at fault where they are known."""
     name = "TVM's TFLite importer"
     if named := set(_QUOTED.findall(str(error))):
         places = [operator.place for operator in _operators(model) if operator.name in named]
         if places:
             kind = "quantised " if "quantized" in str(error) or "quantization" in str(error) else ""
             return f"{name} does not support {kind}{show_places(places)}"
-    for function in ("convert_op_to_relax", "check_unsupported_ops"):
+    for function in ("convert_op_to_relax", "convert_op_to_relay", "check_unsupported_ops"):
         index = locals_where(error, function).get("op_idx")
         if index is not None and (at := _operator_at(model, index)):
             return f"{name} failed on {show_places([at.place])}: {reason(error)}"

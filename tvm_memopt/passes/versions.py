@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from tvm_memopt.errors import MemoptError
 
@@ -13,19 +14,25 @@ _RELAY_WHEEL = "hhb-tvm"
 
 def has_relay() -> bool:
     """Whether the installed TVM has Relay."""
-    return _finds("tvm.relay")
+    return _has("relay")
 
 
 def has_relax() -> bool:
     """Whether the installed TVM has Relax and the TIR of TVM 0.20 or later."""
-    return _finds("tvm.relax") and _finds("tvm.tirx")
+    return _has("relax") and _has("tirx")
 
 
-def _finds(name: str) -> bool:
+def _has(package: str) -> bool:
+    """Whether the installed TVM has a subpackage. Found by its folder, without importing TVM."""
+    return any(Path(folder, package).is_dir() for folder in _tvm_folders())
+
+
+def _tvm_folders() -> list[str]:
     try:
-        return importlib.util.find_spec(name) is not None
+        spec = importlib.util.find_spec("tvm")
     except (ImportError, ValueError):
-        return False
+        return []
+    return [] if spec is None else list(spec.submodule_search_locations or ())
 
 
 def require_relay() -> None:
@@ -41,7 +48,7 @@ def require_relax() -> None:
     if not has_relax():
         raise MemoptError(
             f"Relax is missing: {_found()}, expected apache-tvm 0.27 or later: pip install 'tvm-memopt[tvm]' in an "
-            "environment of its own, or use tvm_memopt.relay here"
+            f"environment of its own{_or_relay()}"
         )
 
 
@@ -64,10 +71,14 @@ def _version(name: str) -> str | None:
 
 
 def _found() -> str:
-    if not _finds("tvm"):
+    if not _tvm_folders():
         return "no TVM is installed"
     installed = [f"{name} {found}" for name in (_RELAX_WHEEL, _RELAY_WHEEL) if (found := _version(name))]
     return f"{installed[0]} is installed" if installed else "another TVM is installed"
+
+
+def _or_relay() -> str:
+    return ", or use Relay here: --frontend relay, tvm_memopt.relay" if has_relay() else ""
 
 
 def _advice() -> str:

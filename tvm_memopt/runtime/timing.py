@@ -59,6 +59,11 @@ def compare_times(
         raise MemoptError(f"cannot compare {names} with {reference} over {repeats} rounds: expected 1 or more of each")
     of = inputs if isinstance(inputs, Mapping) else dict.fromkeys(modules, inputs)
     calls = {name: _caller(module, of[name], function) for name, module in modules.items()}
+    return interleaved(calls, repeats, reference)
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int, reference: str) -> TimeComparison:
+    """Time every call once per round, in alternating order. The ratios are to the call named ``reference``."""
     wall, cpu = _interleave(calls, repeats)
     return TimeComparison(
         baseline=reference,

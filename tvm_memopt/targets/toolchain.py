@@ -32,7 +32,10 @@ def linker_for(target: tvm.target.Target, cc: str | None = None) -> Callable[...
 
 
 def _linker(compiler: str) -> Callable[..., object]:
-    from tvm.support import cc as tvm_cc
+    try:
+        from tvm.support import cc as tvm_cc
+    except ImportError:  # TVM 0.19 and earlier
+        from tvm.contrib import cc as tvm_cc
 
     linker: Callable[..., object] = tvm_cc.cross_compiler(compiler)
     return linker

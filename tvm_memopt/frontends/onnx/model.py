@@ -98,7 +98,7 @@ def _convert(model: onnx.ModelProto) -> tvm.IRModule:
 
     ready = run_importer(lambda: rewrite(model), lambda error: f"rewriting its operators failed: {reason(error)}")
     onnx_file.blank_empty_resize_inputs(ready)
-    return run_importer(lambda: from_onnx(ready), lambda error: _explain(error, ready))
+    return run_importer(lambda: from_onnx(ready), lambda error: explain_failure(error, ready))
 
 
 def _count_unknown(mod: tvm.IRModule, symbolic: frozenset[str]) -> int:
@@ -120,7 +120,8 @@ def _known(type_: relax.TensorType, symbolic: frozenset[str]) -> bool:
     return dims is not None and all(variables_in(dim) <= symbolic for dim in dims)
 
 
-def _explain(error: Exception, model: onnx.ModelProto) -> str:
+def explain_failure(error: Exception, model: onnx.ModelProto) -> str:
+    """One line for a failure of TVM's importer, with the nodes at fault where they are known."""
     if found := _UNSUPPORTED.search(str(error)):
         named = set((found[1] or found[2]).split(", "))
         places = [onnx_file.place(node) for node in onnx_file.nodes(model) if node.op_type in named]

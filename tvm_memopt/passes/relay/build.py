@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import tvm
@@ -17,7 +17,7 @@ from tvm_memopt.passes.relay.buffer_names import annotated, kernel_groups
 from tvm_memopt.passes.relay.emit import let_chain, replace_function
 from tvm_memopt.passes.relay.instrument import MemoryPlan
 from tvm_memopt.passes.relay.kernels import fresh_context
-from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, plan_function
+from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, call_plan, plan_function
 from tvm_memopt.passes.relay.program import UnsupportedFunctionError
 from tvm_memopt.passes.relay.storage import StorageReport, assign_storage
 from tvm_memopt.passes.relay.targets import assumes_no_aliases, make_target
@@ -94,7 +94,9 @@ def build(
     chosen, plan = make_target(target), MemoryPlan(**options)
     merged = {**(usmp_config() if executor == "aot" else {}), **(config or {})}
     with tvm.transform.PassContext(opt_level=opt_level, config=merged, instruments=[*instruments, plan]):
-        factory = _build(mod, chosen, params, executor)
+        factory = build_for(mod, chosen, params, executor)
+    if executor == "aot" and plan.pools is not None and len(plan.pools.pools) == 1 and not config:
+        factory, plan = _without_pools(mod, chosen, params, plan, opt_level, instruments)
     storage = None
     if executor == "graph" and plan.planned is not None:
         request = plan.options.request(plan.planned.graph)
@@ -104,13 +106,40 @@ def build(
     return RelayBuild(factory, executor, plan.planned, plan.pools, storage, tuple(plan.notes))
 
 
+def _without_pools(
+    mod: Any,
+    target: Any,
+    params: Mapping[str, Any] | None,
+    plan: MemoryPlan,
+    opt_level: int,
+    instruments: Sequence[Any],
+) -> tuple[Any, MemoryPlan]:
+    """Build in the order of ``plan``, without TVM's static memory planner.
+
+    The ahead-of-time executor of TVM 0.16 passes wrong arguments to a module that has a workspace but no constants, or
+    the reverse: its runs end in an error.
+    """
+    given = plan.options if plan.planned is None else replace(plan.options, plan=call_plan(plan.planned, plan.options))
+    ordered = MemoryPlan(**{one.name: getattr(given, one.name) for one in fields(given) if one.name != "budget"})
+    with tvm.transform.PassContext(opt_level=opt_level, instruments=[*instruments, ordered]):
+        factory = build_for(mod, target, params, "aot")
+    usmp.expect(None, RelayOptions())
+    if plan.pools is not None and any("const" not in name for name in plan.pools.pools):
+        ordered.notes.append(
+            "the plan's order is kept, not its addresses: TVM 0.16 cannot run a module that has a workspace pool and "
+            "no constants, so its kernels allocate when they run"
+        )
+    return factory, ordered
+
+
 def build_unmodified(mod: Any, target: Any, params: Mapping[str, Any] | None, *, executor: str = "graph") -> Any:
     """TVM's own build of ``mod`` for the same target."""
     with tvm.transform.PassContext(opt_level=3):
-        return _build(mod, make_target(target), params, executor)
+        return build_for(mod, make_target(target), params, executor)
 
 
-def _build(mod: Any, target: Any, params: Mapping[str, Any] | None, executor: str) -> Any:
+def build_for(mod: Any, target: Any, params: Mapping[str, Any] | None, executor: str) -> Any:
+    """TVM's build for one executor in the current pass context, with this package's executor options."""
     if executor == "vm":
         return relay.vm.compile(mod, target=target, params=params)
     given: dict[str, Any] = {}

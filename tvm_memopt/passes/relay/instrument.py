@@ -20,7 +20,7 @@ from tvm_memopt.passes.relay.program import UnsupportedFunctionError
 from tvm_memopt.passes.relay.targets import assumes_no_aliases
 
 _log = logging.getLogger("tvm_memopt")
-_AFTER = "AnnotateMemoryScope"  # the last pass on Relay before lowering, for all three executors
+PLANNED_AFTER = "AnnotateMemoryScope"  # the last pass on Relay before lowering, for all three executors
 
 
 @pass_instrument
@@ -57,7 +57,7 @@ class MemoryPlan:
         """Called by TVM after each pass."""
         if info.name == "AnnotateUsedMemory" and self.planned is not None and self.planned.executor == "aot":
             self._expect(replace(self.planned, groups=kernel_groups(mod["main"])))
-        if info.name != _AFTER or self._busy:
+        if info.name != PLANNED_AFTER or self._busy:
             return
         self._busy = True
         try:
@@ -79,7 +79,7 @@ class MemoryPlan:
                 executor,
                 self.options,
                 alignment=alignment_of(mod) if executor == "aot" else 64,
-                overwrite=assumes_no_aliases(target) and interface_of(mod) == "packed",
+                overwrite=may_overwrite(mod, target),
             )
         except UnsupportedFunctionError as reason:
             if self.options.strict or self.options.budget is not None:
@@ -92,7 +92,7 @@ class MemoryPlan:
             self._note(note)
         replace_function(mod, name, let_chain(planned.extraction.program, planned.schedule), target)
         self._expect(planned)
-        if planned.storage_nbytes is not None:
+        if planned.storage_nbytes is not None and planned.storage_nbytes > planned.plan.arena_nbytes:
             self._note(
                 f"the graph executor has no offsets: assign_storage gives its storages {planned.storage_nbytes} bytes "
                 f"for an arena of {planned.plan.arena_nbytes}; the ahead-of-time executor reaches the arena"
@@ -129,9 +129,12 @@ def alignment_of(mod: Any) -> int:
     return int(_executor_option(mod, "workspace-byte-alignment", 16))
 
 
-def interface_of(mod: Any) -> str:
-    """The interface of the ahead-of-time executor: ``"packed"`` or ``"c"``."""
-    return str(_executor_option(mod, "interface-api", "packed"))
+def may_overwrite(mod: Any, target: Any) -> bool:
+    """Whether two buffers of a kernel may share memory: its code must assume nothing about aliases.
+
+    Kernels with the interface ``"c"`` take raw pointers, which TVM declares to be apart.
+    """
+    return assumes_no_aliases(target) and str(_executor_option(mod, "interface-api", "packed")) == "packed"
 
 
 def _executor_option(mod: Any, name: str, default: Any) -> Any:

@@ -11,7 +11,7 @@ from tvm_memopt.errors import InfeasibleBudgetError, MemoptError, NoPlanError
 from tvm_memopt.graph import Graph, Plan, check, given_order, lifetimes, parse_budget
 from tvm_memopt.passes.relay.extract import RelayExtraction, extract_function
 from tvm_memopt.passes.relay.kernels import KernelFacts, KernelReader, measured_seconds
-from tvm_memopt.passes.relay.program import UnsupportedFunctionError, parse_function
+from tvm_memopt.passes.relay.program import UnsupportedFunctionError, parse_function, with_copied_inputs
 from tvm_memopt.passes.relay.stages import StageGraph, stage_graph
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 from tvm_memopt.solvers.layout.bins import assign_bins, bins_nbytes
@@ -79,11 +79,27 @@ def plan_function(
     buffers, which needs a code generator that assumes nothing about aliases. Raises UnsupportedFunctionError for a
     function that cannot be planned, InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
+    extraction = extract_calls(function, target, executor, options, alignment=alignment, overwrite=overwrite)
+    if executor == "aot":
+        return _plan_statements(extraction, options)
+    if executor == "graph":
+        return _plan_storages(extraction, options)
+    plan = _searched(extraction.graph, options, 1.0, addresses=False)
+    _require_budget(extraction.graph, plan)
+    return RelayPlan(extraction.graph, plan, plan.schedule, extraction, None, executor)
+
+
+def extract_calls(
+    function: Any, target: Any, executor: str, options: RelayOptions, *, alignment: int, overwrite: bool = False
+) -> RelayExtraction:
+    """The graph of a fused function's calls, as plan_function searches it. Raises UnsupportedFunctionError."""
     program = parse_function(function)
     if not program.calls:
         raise UnsupportedFunctionError("it calls no kernel")
+    if executor == "aot":
+        program = with_copied_inputs(program)
     reader = KernelReader(target, overwrites=executor == "aot" and options.inplace and overwrite)
-    extraction = extract_function(
+    return extract_function(
         program,
         reader,
         _seconds_of(target, options),
@@ -92,13 +108,15 @@ def plan_function(
         workspace=executor == "aot",
         inplace=options.inplace and executor == "aot",
     )
-    if executor == "aot":
-        return _plan_statements(extraction, options)
-    if executor == "graph":
-        return _plan_storages(extraction, options)
-    plan = _searched(extraction.graph, options, 1.0, addresses=False)
-    _require_budget(extraction.graph, plan)
-    return RelayPlan(extraction.graph, plan, plan.schedule, extraction, None, executor)
+
+
+def call_plan(planned: RelayPlan, options: RelayOptions) -> Plan:
+    """The plan at the level of calls, which RelayOptions(plan=...) follows."""
+    if planned.stages is None:
+        return planned.plan
+    graph = planned.extraction.graph
+    request = replace(options.request(graph), budget_nbytes=None)
+    return plan_for_order(graph, planned.schedule, request, Deadline(options.time_limit))
 
 
 def _seconds_of(target: Any, options: RelayOptions) -> Any:
@@ -228,4 +246,13 @@ def log_plan(name: str, planned: RelayPlan) -> None:
     )  # fmt: skip
 
 
-__all__ = ["RelayOptions", "RelayPlan", "log_plan", "place_statements", "plan_function", "triple_of"]
+__all__ = [
+    "RelayOptions",
+    "RelayPlan",
+    "call_plan",
+    "extract_calls",
+    "log_plan",
+    "place_statements",
+    "plan_function",
+    "triple_of",
+]

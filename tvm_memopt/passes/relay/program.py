@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tvm
@@ -75,6 +75,8 @@ def type_nbytes(tensor_type: Any) -> int:
     """Size of a tensor type in bytes. Raises UnsupportedFunctionError if a dimension is known only at run time."""
     count = 1
     for extent in tensor_type.shape:
+        if isinstance(extent, tvm.tir.Any):
+            raise UnsupportedFunctionError("a tensor has a dimension that is known only at run time")
         if not isinstance(extent, tvm.tir.IntImm):
             raise UnsupportedFunctionError(f"a tensor has the dimension {extent}, known only at run time")
         count *= int(extent)
@@ -103,6 +105,17 @@ def parse_function(function: Any) -> RelayProgram:
     return RelayProgram(
         function, tuple(parser.calls), tuple(results), tuple(parser.constants), parser.values, parser.definitions
     )
+
+
+def with_copied_inputs(program: RelayProgram) -> RelayProgram:
+    """The program as the ahead-of-time executor runs it: reshapes of inputs and constants are kernels that copy."""
+    calls = tuple(
+        replace(call, view=False)
+        if call.view and isinstance(call.inputs[0].node, (relay.Var, relay.Constant))
+        else call
+        for call in program.calls
+    )
+    return replace(program, calls=calls)
 
 
 class _Parser:

@@ -77,6 +77,18 @@ def assign_storage(
     return changed, report
 
 
+def stated_nbytes(factory: Any) -> int:
+    """Bytes of the storages of a graph executor factory, without inputs and parameters."""
+    graph = json.loads(factory.get_graph_json())
+    ids = graph["attrs"]["storage_id"][1]
+    largest: dict[int, int] = {}
+    for tensors in _tensors(graph):
+        if not tensors.fixed:
+            number = ids[tensors.entries[0]]
+            largest[number] = max(largest.get(number, 0), tensors.nbytes)
+    return sum(largest.values())
+
+
 def _tensors(graph: dict[str, Any]) -> list[_Tensors]:
     nodes, pointer = graph["nodes"], graph["node_row_ptr"]
     shapes, types = graph["attrs"]["shape"][1], graph["attrs"]["dltype"][1]
