@@ -33,7 +33,7 @@ def search(
     task: auto_scheduler.SearchTask, name: str, seed: int, trials: int, per_round: int, population: int
 ) -> dict[str, Any]:
     """Records as text, seconds of all that ran, and the model's seconds in predictions and updates."""
-    np.random.seed(seed)  # noqa: NPY002  # from which XGBModel draws its scores before it has learned
+    np.random.seed(seed)  # from which XGBModel draws its scores before it has learned
     model = make_model(name, seed, per_round)
     spent: dict[str, float] = {"predict": 0.0, "update": 0.0}
     counts = {"predict": 0, "update": 0}

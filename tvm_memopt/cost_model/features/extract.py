@@ -2,7 +2,8 @@
 
 The scheduled module is read without lowering it. The effects of lowering are accounted for: buffers shrink to the
 size of one realisation, and initialisations are separate stores. A schedule of the Relay-era TVM is read after the step
-that makes loops of it, where what the blocks of a module tell is found from the indices. Any change of a column needs a new FEATURE_VERSION.
+that makes loops of it, where what the blocks of a module tell is found from the indices. Any change of a column needs a
+new FEATURE_VERSION.
 """
 
 from __future__ import annotations

@@ -95,7 +95,8 @@ class GCNModel(PythonBasedModel):  # type: ignore[misc]
 
     def update_from_file(self, file_name: FilePath, n_lines: int | None = None) -> None:
         """Learn from the records of a log file, from all or the first ``n_lines``."""
-        self.update(*auto_scheduler.RecordReader(str(file_name)).read_lines(n_lines))
+        inputs, results = auto_scheduler.RecordReader(str(file_name)).read_lines(n_lines)
+        self.update([auto_scheduler.measure.recover_measure_input(one, rebuild_state=True) for one in inputs], results)
 
     def predict(self, task: auto_scheduler.SearchTask, states: Sequence[auto_scheduler.State]) -> np.ndarray:
         """Scores, float64 [states]. Higher is better, and -inf a state that cannot be lowered."""
