@@ -23,7 +23,6 @@ from tvm_memopt.cost_model.tuner.auto_scheduler import GCNModel, default_cost_mo
 from tvm_memopt.errors import MemoptError
 
 TRIPLE = "llvm -mtriple=x86_64-linux-gnu -mcpu=x86-64-v2 -cl-opt=-enable-tbaa:bool=false"
-ARM = "llvm -mtriple=aarch64-linux-gnu"
 SMALL = {"evolutionary_search_population": 16, "evolutionary_search_num_iters": 1, "sample_init_min_population": 12}
 QUICK = OnlineSettings(cold_steps=40, cold_samples=8)
 
@@ -215,6 +214,15 @@ def test_a_network_for_other_processors_ends_the_search_with_one_line(task, stat
     policy = auto_scheduler.SketchPolicy(task, model, params=SMALL, seed=1, verbose=0)
     with pytest.raises(MemoptError, match="was trained for"):
         task.tune(auto_scheduler.TuningOptions(2, verbose=0), search_policy=policy)
+
+
+def test_a_target_that_is_no_processor_is_refused():
+    gpu = "opencl -max_threads_per_block=64 -max_shared_memory_per_block=4096 -thread_warp_size=1"
+    params = auto_scheduler.HardwareParams(1, 16, 64, 4096, 64, 64, 8, 1)
+    target = tvm.target.Target(gpu, host=TRIPLE)
+    task = auto_scheduler.SearchTask(func=relay_test_softmax, args=(8, 32), target=target, hardware_params=params)
+    with pytest.raises(MemoptError, match="expected a CPU target"):
+        GCNModel().predict(task, [])
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):

@@ -116,6 +116,8 @@ class GCNModel(PythonBasedModel):  # type: ignore[misc]
         target = json.dumps(dict(task.target.export()), default=_plain)
         if target in self._checked:
             return
+        if "cpu" not in task.target.keys:
+            raise MemoptError(f"the cost model reads programs for processors: expected a CPU target, got {task.target}")
         if not self.learner.pretrained:
             self.learner.target = target
         elif (reason := misfit(self.learner.target, target)) is not None:
