@@ -75,12 +75,12 @@ def _time_all(pipe: Connection, case: str, records: list[str], repeats: int) -> 
         schedule, args = task.compute_dag.apply_steps_from_state(state, task.layout_rewrite_option)
         arrays = [tvm.nd.array(value) for value in _values(args)]
         module = tvm.build(schedule, args, target())
-        timers.append((module.time_evaluator(module.entry_name, tvm.cpu(), repeat=1, min_repeat_ms=4), arrays))
+        timers.append((module.time_evaluator(module.entry_name, tvm.cpu(), number=1, repeat=5), arrays))
     seconds: list[list[float]] = [[] for _ in timers]
     for repeat in range(repeats):
         for i in range(len(timers)) if repeat % 2 else reversed(range(len(timers))):
             timer, arrays = timers[i]
-            seconds[i].append(float(timer(*arrays).mean))
+            seconds[i].append(min(map(float, timer(*arrays).results)))
     for one in seconds:
         pipe.send(min(one))
 
