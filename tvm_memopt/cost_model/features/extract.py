@@ -1,7 +1,9 @@
 """Scheduled modules as heterogeneous graphs: numpy rows of stores, loops and buffers, and typed edges between them.
 
 The scheduled module is read without lowering it. The effects of lowering are accounted for: buffers shrink to the
-size of one realisation, and initialisations are separate stores. Any change of a column needs a new FEATURE_VERSION.
+size of one realisation, and initialisations are separate stores. A schedule of the Relay-era TVM is read after the step
+that makes loops of it, where what the blocks of a module tell is found from the indices. Any change of a column needs a
+new FEATURE_VERSION.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from tvm_memopt.cost_model.features.columns import EDGE_COLUMNS, FEATURE_VERSION
 if TYPE_CHECKING:
     import tvm
 
-__all__ = ["FEATURE_VERSION", "Graphs", "compress", "extract", "join"]
+__all__ = ["FEATURE_VERSION", "Graphs", "compress", "extract", "extract_old", "join"]
 
 EdgeType: TypeAlias = tuple[str, str, str]
 
@@ -72,7 +74,21 @@ class Graphs:
 
 def extract(mods: Sequence[tvm.IRModule]) -> Graphs:
     """Extract the graphs of scheduled modules."""
-    tables = native.library().extract_graphs(list(mods))
+    import tvm.s_tir  # noqa: F401  # registers the types whose fields the library reads
+
+    return _graphs(native.library().extract_graphs(list(mods)))
+
+
+def extract_old(programs: Sequence[str]) -> Graphs:
+    """Extract the graphs of scheduled programs of the Relay-era TVM (0.16). Needs no TVM.
+
+    ``programs``: of each, ``tvm.ir.save_json`` of the function that ``schedule_to_module`` returns. Raises ValueError
+    for a text that is none.
+    """
+    return _graphs(native.library().extract_old_graphs(list(programs)))
+
+
+def _graphs(tables: Sequence[bytes]) -> Graphs:
     columns = [*(len(names) for names in NODE_COLUMNS.values()), *(len(names) for names in EDGE_COLUMNS.values())]
     parts = []
     for i, width in enumerate(columns):

@@ -1,6 +1,7 @@
 """The C++ walk over scheduled TIR: one shared library, loaded once.
 
-It reads TVM objects by field name through tvm-ffi, so it needs no TVM headers.
+It reads TVM objects by field name through tvm-ffi, so it needs no TVM headers. Programs of the Relay-era TVM it reads
+from their JSON, so that it needs no TVM at all.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ def library() -> tvm_ffi.Module:
     """The loaded library. If it is missing, raises MemoptError that says how to build it."""
     if not LIBRARY.exists():
         raise MemoptError(f"{LIBRARY}: is not built: install g++ 11 or later, then install the package again")
-    import tvm  # registers the types whose fields the library reads
-    import tvm.s_tir  # noqa: F401
     import tvm_ffi
 
     return tvm_ffi.load_module(str(LIBRARY))

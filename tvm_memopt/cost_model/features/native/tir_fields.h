@@ -9,55 +9,19 @@
 #include <tvm/ffi/reflection/accessor.h>
 #include <tvm/ffi/string.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "kinds.h"
 
 namespace memopt {
 
 using tvm::ffi::Any;
 using tvm::ffi::ArrayObj;
 using tvm::ffi::Object;
-
-enum class Kind : uint8_t {
-  kOther,
-  kPrimFunc,
-  kSeqStmt,
-  kFor,
-  kRealize,
-  kStore,
-  kIf,
-  kAttr,
-  kWhile,
-  kBind,
-  kAllocBuffer,
-  kIntImm,
-  kVar,
-  kAdd,
-  kSub,
-  kMul,
-  kDiv,
-  kFloorDiv,
-  kMod,
-  kFloorMod,
-  kMin,
-  kMax,
-  kCompare,
-  kAnd,
-  kOr,
-  kNot,
-  kCast,
-  kSelect,
-  kLet,
-  kRamp,
-  kBroadcast,
-  kLoad,
-  kCall,
-  kOp,
-  kBufferType,
-  kPrimType
-};
 
 // The kind of an object, found by type key with one table lookup.
 inline Kind kind_of(const Object* object) {
@@ -138,8 +102,14 @@ class Field {
 
 inline const Object* item(const ArrayObj& array, size_t i) { return array[static_cast<int64_t>(i)].as<Object>(); }
 
+inline bool is_float(int code) { return code == kDLFloat || code == kDLBfloat || code >= 7; }
+
 // All fields that the walk reads, looked up once.
 struct Fields {
+  using Node = const Object*;
+  using List = const ArrayObj&;
+  static constexpr bool kHasBlocks = true;
+
   Field functions{"ir.IRModule", "functions"}, params{"tirx.PrimFunc", "params"},
       function_body{"tirx.PrimFunc", "body"};
   Field type{"ir.Expr", "ty"}, prim_type{"ir.PrimType", "dtype"};
@@ -185,9 +155,61 @@ struct Fields {
             FieldGetter(cache[index].second)(expression).as<Object>()};
   }
 
+  // Parameters that are buffers.
+  std::vector<Node> parameters(Node function) const {
+    std::vector<Node> found;
+    const ArrayObj& all = params.array(function);
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (kind_of(type.object(item(all, i))) == Kind::kBufferType) found.push_back(item(all, i));
+    }
+    return found;
+  }
+
+  Declaration<Node> declaration(Node variable) const {
+    const Object* declared = type.object(variable);
+    const auto dtype = prim_type.value(buffer_type.object(declared)).cast<DLDataType>();
+    Declaration<Node> found{
+        {std::max(1, dtype.bits * dtype.lanes / 8), is_float(dtype.code)}, {}, scope.text(declared)};
+    const ArrayObj& extents = shape.array(declared);
+    for (size_t i = 0; i < extents.size(); ++i) found.shape.push_back(item(extents, i));
+    return found;
+  }
+
+  // The step in force inside, where `outer` is in force outside.
+  int64_t unroll_of_loop(Node loop, int64_t outer) const { return unroll_step(loop_annotations.value(loop), outer); }
+  int64_t unroll_of_block(Node block, int64_t outer) const {
+    return unroll_step(block_annotations.value(block), outer);
+  }
+  int64_t unroll_of_attribute(Node, int64_t outer) const { return outer; }
+
+  Operator operator_of(Node call) const {
+    const Object* op = call_op.object(call);
+    if (kind_of(op) != Kind::kOp) return Operator::kOther;
+    const tvm::ffi::String text = op_name.text(op);
+    const std::string_view name(text.data(), text.size());
+    if (name == "prim.if_then_else" || name == "tirx.if_then_else") return Operator::kSelection;
+    return name == "prim.likely" || name == "tirx.likely" ? Operator::kLikely : Operator::kOther;
+  }
+
+  bool has_float(Node expression) const {
+    const Object* found = type.object(expression);
+    return kind_of(found) == Kind::kPrimType && is_float(prim_type.value(found).cast<DLDataType>().code);
+  }
+
   static const Fields& get() {
     static const Fields fields;
     return fields;
+  }
+
+ private:
+  int64_t unroll_step(const Any& annotations, int64_t outer) const {
+    const auto entries = annotations.as<tvm::ffi::Map<tvm::ffi::String, Any>>();
+    if (!entries || entries->empty()) return outer;
+    const auto found = entries->find("pragma_auto_unroll_max_step");
+    if (found == entries->end()) return outer;
+    const Any value = (*found).second;
+    const Object* boxed = value.as<Object>();
+    return boxed != nullptr ? integer.integer(boxed) : value.cast<int64_t>();
   }
 };
 

@@ -1,4 +1,5 @@
-// Conversion of a scheduled module to a flat program. Reference implementation: tests/twins/features/walk.py.
+// Conversion of a scheduled program to a flat one. Reference implementation: tests/twins/features/walk.py.
+// A reader gives the nodes: tir_fields.h those of this TVM, old_fields.h those of the Relay-era TVM.
 #pragma once
 
 #include <string_view>
@@ -6,53 +7,53 @@
 #include <utility>
 #include <vector>
 
+#include "kinds.h"
 #include "program.h"
-#include "tir_fields.h"
 
 namespace memopt {
 
+template <typename Reader>
 class Walk {
  public:
-  explicit Walk(Program& program) : program_(program), f_(Fields::get()) {}
+  using Node = typename Reader::Node;
+  using List = typename Reader::List;
 
-  void function(const Object* function) {
-    const ArrayObj& params = f_.params.array(function);
-    for (size_t i = 0; i < params.size(); ++i) {
-      if (kind_of(f_.type.object(item(params, i))) == Kind::kBufferType) declare(item(params, i), true);
-    }
+  explicit Walk(Program& program) : program_(program), f_(Reader::get()) {}
+
+  void function(Node function) {
+    for (const Node parameter : f_.parameters(function)) declare(parameter, true);
     visit(f_.function_body.object(function), Context{});
   }
 
  private:
-  int32_t declare(const Object* variable, bool is_parameter = false) {
+  int32_t declare(Node variable, bool is_parameter = false) {
     const auto [slot, added] = slots_.try_emplace(variable, static_cast<int32_t>(program_.buffers.size()));
     if (!added) return slot->second;
-    const Object* type = f_.type.object(variable);
-    const auto dtype = f_.prim_type.value(f_.buffer_type.object(type)).cast<DLDataType>();
+    const Declaration<Node> declared = f_.declaration(variable);
     Buffer buffer;
-    const ArrayObj& shape = f_.shape.array(type);
-    for (size_t i = 0; i < shape.size(); ++i) buffer.shape.push_back(std::max<int64_t>(1, constant(item(shape, i))));
-    buffer.item_nbytes = std::max(1, dtype.bits * dtype.lanes / 8);
-    buffer.is_float = is_float(dtype.code);
-    buffer.scope = f_.scope.text(type);
+    for (const Node extent : declared.shape) buffer.shape.push_back(std::max<int64_t>(1, constant(extent)));
+    buffer.item_nbytes = declared.element.nbytes;
+    buffer.is_float = declared.element.is_float;
+    buffer.scope = declared.scope;
     buffer.is_parameter = is_parameter;
     program_.buffers.push_back(std::move(buffer));
     return slot->second;
   }
 
-  int64_t constant(const Object* expression) { return upper_bound(form(expression)); }
+  int64_t constant(Node expression) { return upper_bound(form(expression)); }
 
-  void visit(const Object* node, const Context& context) {
+  void visit(Node node, const Context& context) {
     switch (kind_of(node)) {
       case Kind::kSeqStmt: {
-        const ArrayObj& sequence = f_.sequence.array(node);
+        List sequence = f_.sequence.array(node);
         for (size_t i = 0; i < sequence.size(); ++i) visit(item(sequence, i), context);
         break;
       }
       case Kind::kFor:
         return loop(node, context);
       case Kind::kRealize:
-        return realize(node, context);
+        if constexpr (Reader::kHasBlocks) realize(node, context);
+        break;
       case Kind::kStore:
         return store(node, context);
       case Kind::kIf: {
@@ -62,8 +63,11 @@ class Walk {
         visit(f_.else_case.object(node), inside);
         break;
       }
-      case Kind::kAttr:
-        return visit(f_.attribute_body.object(node), context);
+      case Kind::kAttr: {
+        Context inside = context;
+        inside.auto_unroll = f_.unroll_of_attribute(node, context.auto_unroll);
+        return visit(f_.attribute_body.object(node), inside);
+      }
       case Kind::kWhile:
         return visit(f_.while_body.object(node), context);
       case Kind::kBind:
@@ -73,17 +77,29 @@ class Walk {
         declare(f_.allocated.object(node));
         break;
       default:
+        if constexpr (!Reader::kHasBlocks) scope(node, context);
         break;
     }
   }
 
-  void loop(const Object* node, const Context& context) {
+  // Statements of the Relay-era TVM that hold the statement in which their variable or buffer lives.
+  void scope(Node node, const Context& context) {
+    if (kind_of(node) == Kind::kLetStmt) {
+      variables_[f_.bind_var.object(node)] = form(f_.bind_value.object(node));
+      visit(f_.let_statement_body.object(node), context);
+    } else if (kind_of(node) == Kind::kBufferRealize) {
+      declare(f_.allocated.object(node));
+      visit(f_.realized_body.object(node), context);
+    }
+  }
+
+  void loop(Node node, const Context& context) {
     const auto number = static_cast<int32_t>(program_.loops.size());
     const int64_t minimum = form(f_.loop_min.object(node)).constant;
     const int64_t extent = std::max<int64_t>(1, constant(f_.loop_extent.object(node)));
     Context inside = context;
     inside.chain.push_back(number);
-    inside.auto_unroll = unroll_step(f_.loop_annotations.value(node), context.auto_unroll);
+    inside.auto_unroll = f_.unroll_of_loop(node, context.auto_unroll);
     const int kind = std::min<int>(static_cast<int>(f_.loop_kind.integer(node)), 4);
     program_.loops.push_back({extent, kind, inside.auto_unroll, inside.chain});
     Form variable{minimum, {}, false};
@@ -92,18 +108,18 @@ class Walk {
     visit(f_.loop_body.object(node), inside);
   }
 
-  void realize(const Object* node, const Context& context) {
-    const Object* block = f_.block.object(node);
-    const ArrayObj& iterators = f_.iter_vars.array(block);
+  void realize(Node node, const Context& context) {
+    Node block = f_.block.object(node);
+    List iterators = f_.iter_vars.array(block);
     Context inside = context;
     bind_iterators(iterators, f_.iter_values.array(node), inside);
-    const ArrayObj& allocated = f_.alloc_buffers.array(block);
+    List allocated = f_.alloc_buffers.array(block);
     for (size_t i = 0; i < allocated.size(); ++i) declare(item(allocated, i));
-    const ArrayObj& matches = f_.match_buffers.array(block);
+    List matches = f_.match_buffers.array(block);
     for (size_t i = 0; i < matches.size(); ++i) match(item(matches, i));
     inside.predicated |= kind_of(f_.predicate.object(node)) != Kind::kIntImm;
-    inside.auto_unroll = unroll_step(f_.block_annotations.value(block), context.auto_unroll);
-    if (const Object* init = f_.init.object(block)) {
+    inside.auto_unroll = f_.unroll_of_block(block, context.auto_unroll);
+    if (const Node init = f_.init.object(block)) {
       Context once = inside;
       once.is_init = true;
       once.reduction_points = 1;
@@ -112,15 +128,15 @@ class Walk {
     visit(f_.block_body.object(block), inside);
   }
 
-  void bind_iterators(const ArrayObj& iterators, const ArrayObj& values, Context& inside) {
+  void bind_iterators(List iterators, List values, Context& inside) {
     if (iterators.empty()) return;
     inside.reduces.clear();
     inside.spatial_points = inside.reduction_points = 1;
     for (size_t i = 0; i < iterators.size(); ++i) {
-      const Object* iterator = item(iterators, i);
+      Node iterator = item(iterators, i);
       Form bound = form(item(values, i));
       const bool reduces = f_.iter_type.integer(iterator) == kReduction;
-      const Object* extent = f_.range_extent.object(f_.iter_domain.object(iterator));
+      Node extent = f_.range_extent.object(f_.iter_domain.object(iterator));
       (reduces ? inside.reduction_points : inside.spatial_points) *=
           static_cast<double>(std::max<int64_t>(1, constant(extent)));
       if (reduces) {
@@ -130,26 +146,54 @@ class Walk {
     }
   }
 
-  void match(const Object* node) {
-    const Object* source = f_.match_source.object(node);
-    const ArrayObj& ranges = f_.region_ranges.array(source);
+  void match(Node node) {
+    Node source = f_.match_source.object(node);
+    List ranges = f_.region_ranges.array(source);
     std::vector<Form> starts;
     for (size_t i = 0; i < ranges.size(); ++i) starts.push_back(form(f_.range_min.object(item(ranges, i))));
     aliases_[f_.match_target.object(node)] = {declare(f_.region_source.object(source)), std::move(starts)};
   }
 
-  void store(const Object* node, const Context& context) {
+  void store(Node node, const Context& context) {
     Statement statement(context);
-    auto [target, forms] = place(f_.store_buffer.object(node), f_.store_indices.array(node));
+    const List indices = f_.store_indices.array(node);
+    auto [target, forms] = place(f_.store_buffer.object(node), indices);
     statement.item_nbytes = program_.buffers[target].item_nbytes;
     statement.is_float = program_.buffers[target].is_float;
+    if constexpr (!Reader::kHasBlocks) begin_stage(indices);
     count(f_.store_value.object(node), statement);
+    if constexpr (!Reader::kHasBlocks) find_points(statement, target, forms);
     note(statement, target, true, std::move(forms));
     program_.statements.push_back(std::move(statement));
   }
 
+  // Without blocks, the values of a stage's axes are the indices of its store.
+  void begin_stage(const List& indices) {
+    axes_.clear();
+    moving_.clear();
+    for (size_t i = 0; i < indices.size(); ++i) axes_.push_back(item(indices, i));
+  }
+
+  // Without blocks, what a block would tell: a stage has a point for each element of its buffer, and a store that reads
+  // its own buffer reduces over the loops that move what it reads but not what it writes.
+  void find_points(Statement& statement, int32_t target, const std::vector<Form>& written) {
+    for (const int64_t extent : program_.buffers[target].shape) statement.spatial_points *= static_cast<double>(extent);
+    const auto updates = [&](const Access& access) { return access.buffer == target; };
+    if (std::none_of(statement.accesses.begin(), statement.accesses.end(), updates)) return;
+    const auto has = [](const std::vector<Form>& forms, int32_t loop) {
+      return std::any_of(forms.begin(), forms.end(), [&](const Form& form) {
+        return std::any_of(form.terms.begin(), form.terms.end(), [&](const Term& term) { return term.loop == loop; });
+      });
+    };
+    for (const int32_t loop : statement.chain) {
+      if (has(written, loop) || !has(moving_, loop)) continue;
+      statement.reduces.push_back(loop);
+      statement.reduction_points *= static_cast<double>(program_.loops[loop].extent);
+    }
+  }
+
   // The buffer and the index in each of its dimensions, with views resolved.
-  std::pair<int32_t, std::vector<Form>> place(const Object* variable, const ArrayObj& indices) {
+  std::pair<int32_t, std::vector<Form>> place(Node variable, List indices) {
     std::vector<Form> forms;
     for (size_t i = 0; i < indices.size(); ++i) forms.push_back(form(item(indices, i)));
     const auto alias = aliases_.find(variable);
@@ -160,7 +204,7 @@ class Walk {
     return {alias->second.first, std::move(seen)};
   }
 
-  Form form(const Object* node) {
+  Form form(Node node) {
     switch (kind_of(node)) {
       case Kind::kIntImm:
         return {f_.integer.integer(node), {}, false};
@@ -185,8 +229,8 @@ class Walk {
       case Kind::kRamp:
         return form(f_.ramp_base.object(node));
       case Kind::kCall: {
-        if (operator_of(node) != Operator::kSelection) return irregular_form();
-        const ArrayObj& arguments = f_.call_args.array(node);
+        if (f_.operator_of(node) != Operator::kSelection) return irregular_form();
+        List arguments = f_.call_args.array(node);
         return either(form(item(arguments, 1)), form(item(arguments, 2)));
       }
       default:
@@ -194,7 +238,7 @@ class Walk {
     }
   }
 
-  Form binary_form(const Object* node) {
+  Form binary_form(Node node) {
     const auto [a, b] = f_.operands(node);
     Form left = form(a);
     const Form right = form(b);
@@ -216,8 +260,12 @@ class Walk {
     }
   }
 
-  void count(const Object* node, Statement& statement) {
+  void count(Node node, Statement& statement) {
     auto& counts = statement.arithmetic;
+    if constexpr (!Reader::kHasBlocks) {
+      const auto is_value = [&](Node axis) { return f_.same(node, axis); };
+      if (std::any_of(axes_.begin(), axes_.end(), is_value)) return;  // its arithmetic belongs to the loops
+    }
     switch (kind_of(node)) {
       case Kind::kAdd:
       case Kind::kSub:
@@ -236,6 +284,7 @@ class Walk {
       case Kind::kLoad: {
         ++counts[kLoad];
         auto [buffer, forms] = place(f_.load_source.object(node), f_.load_indices.array(node));
+        if constexpr (!Reader::kHasBlocks) moving_.insert(moving_.end(), forms.begin(), forms.end());
         return note(statement, buffer, false, std::move(forms));
       }
       case Kind::kAnd:
@@ -271,22 +320,22 @@ class Walk {
     }
   }
 
-  void count_binary(const Object* node, Arithmetic slot, Statement& statement) {
+  void count_binary(Node node, Arithmetic slot, Statement& statement) {
     const auto [a, b] = f_.operands(node);
-    const int offset = has_float(a) ? 0 : slot == kFloatCompare ? kIntCompare - kFloatCompare : kIntAdd - kFloatAdd;
+    const int offset = f_.has_float(a) ? 0 : slot == kFloatCompare ? kIntCompare - kFloatCompare : kIntAdd - kFloatAdd;
     ++statement.arithmetic[slot + offset];
     count(a, statement);
     count(b, statement);
   }
 
-  void count_call(const Object* node, Statement& statement) {
-    const Operator name = operator_of(node);
+  void count_call(Node node, Statement& statement) {
+    const Operator name = f_.operator_of(node);
     if (name == Operator::kSelection) {
       ++statement.arithmetic[kSelect];
     } else if (name != Operator::kLikely) {
-      ++statement.arithmetic[has_float(node) ? kFloatMath : kIntAdd];
+      ++statement.arithmetic[f_.has_float(node) ? kFloatMath : kIntAdd];
     }
-    const ArrayObj& arguments = f_.call_args.array(node);
+    List arguments = f_.call_args.array(node);
     for (size_t i = 0; i < arguments.size(); ++i) count(item(arguments, i), statement);
   }
 
@@ -310,40 +359,14 @@ class Walk {
     statement.accesses.push_back({buffer, is_write, std::move(forms), constants, constants, 1, irregular});
   }
 
-  static int64_t unroll_step(const Any& annotations, int64_t outer) {
-    const auto entries = annotations.as<tvm::ffi::Map<tvm::ffi::String, Any>>();
-    if (!entries || entries->empty()) return outer;
-    const auto found = entries->find("pragma_auto_unroll_max_step");
-    if (found == entries->end()) return outer;
-    const Any value = (*found).second;
-    const Object* boxed = value.as<Object>();
-    return boxed != nullptr ? Fields::get().integer.integer(boxed) : value.cast<int64_t>();
-  }
-
-  enum class Operator { kOther, kSelection, kLikely };
-
-  Operator operator_of(const Object* call) const {
-    const Object* op = f_.call_op.object(call);
-    if (kind_of(op) != Kind::kOp) return Operator::kOther;
-    const tvm::ffi::String text = f_.op_name.text(op);
-    const std::string_view name(text.data(), text.size());
-    if (name == "prim.if_then_else" || name == "tirx.if_then_else") return Operator::kSelection;
-    return name == "prim.likely" || name == "tirx.likely" ? Operator::kLikely : Operator::kOther;
-  }
-
-  bool has_float(const Object* expression) const {
-    const Object* type = f_.type.object(expression);
-    return kind_of(type) == Kind::kPrimType && is_float(f_.prim_type.value(type).cast<DLDataType>().code);
-  }
-
-  static bool is_float(int code) { return code == kDLFloat || code == kDLBfloat || code >= 7; }
-
   static constexpr int64_t kReduction = 2;
   Program& program_;
-  const Fields& f_;
-  std::unordered_map<const Object*, Form> variables_;
-  std::unordered_map<const Object*, int32_t> slots_;
-  std::unordered_map<const Object*, std::pair<int32_t, std::vector<Form>>> aliases_;
+  const Reader& f_;
+  std::unordered_map<Node, Form> variables_;
+  std::unordered_map<Node, int32_t> slots_;
+  std::vector<Node> axes_;    // of the stage that is being read, where there are no blocks,
+  std::vector<Form> moving_;  // and the indices of what it reads
+  std::unordered_map<Node, std::pair<int32_t, std::vector<Form>>> aliases_;
 };
 
 }  // namespace memopt
