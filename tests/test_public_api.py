@@ -20,8 +20,8 @@ PUBLIC = {
         Request check cost_model extract import_model optimize pipeline register_pipeline relay solve
     """,
     "tvm_memopt.relay": """
-        MemoryPlan RelayBuild RelayOptions RelayPlan StorageReport aot_executor assign_storage build build_unmodified
-        default_target make_target plan_module usmp_config
+        GCNModel MemoryPlan RelayBuild RelayOptions RelayPlan StorageReport aot_executor assign_storage build
+        build_unmodified default_cost_model default_target make_target plan_module usmp_config
     """,
     "tvm_memopt.solvers": """
         Deadline METHODS ORDERINGS Placement Progress Request SWITCHES beam_search place plan_for_order solve

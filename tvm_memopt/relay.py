@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "GCNModel": "tvm_memopt.cost_model.tuner.auto_scheduler",
     "MemoryPlan": "tvm_memopt.passes.relay.instrument",
     "RelayBuild": "tvm_memopt.passes.relay.build",
     "RelayOptions": "tvm_memopt.passes.relay.planning",
@@ -18,6 +19,7 @@ _HOMES = {
     "assign_storage": "tvm_memopt.passes.relay.storage",
     "build": "tvm_memopt.passes.relay.build",
     "build_unmodified": "tvm_memopt.passes.relay.build",
+    "default_cost_model": "tvm_memopt.cost_model.tuner.auto_scheduler",
     "default_target": "tvm_memopt.passes.relay.targets",
     "make_target": "tvm_memopt.passes.relay.targets",
     "plan_module": "tvm_memopt.passes.relay.build",

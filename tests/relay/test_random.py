@@ -16,6 +16,7 @@ from tvm_memopt.graph import check
 
 EXAMPLES = int(os.environ.get("MEMOPT_RELAY_EXAMPLES", "12"))
 CHANNELS = (2, 4, 6)
+KINDS = ("unary", "conv", "binary", "concatenate", "split", "pool", "reshape", "mean")
 
 
 class _Network:
@@ -40,9 +41,7 @@ class _Network:
         return relay.const(np.random.default_rng(self.weights).standard_normal(shape).astype("float32"))
 
     def grow(self):
-        kind = self.draw(
-            st.sampled_from(["unary", "conv", "binary", "concatenate", "split", "pool", "reshape", "mean"])
-        )
+        kind = self.draw(st.sampled_from(KINDS))
         i = self.pick()
         value, channels = self.values[i], self.channels[i]
         if kind == "unary":

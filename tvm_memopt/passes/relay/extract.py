@@ -93,9 +93,16 @@ def program_key(node: Any, index: int) -> Key:
 
 
 def _returned_directly(program: RelayProgram) -> set[Key]:
-    """Results that a kernel writes to the caller's memory. A returned view is copied there at the end instead."""
+    """Results that a kernel writes to the caller's memory, also those that are returned through a view."""
+    base = {call.outputs[0].key: call.inputs[0].key for call in program.calls if call.view}
     kernels = {value.key for call in program.calls if not call.view for value in call.outputs}
-    return {value.key for value in program.results if value.key in kernels}
+    found = set()
+    for value in program.results:
+        key = value.key
+        while key in base:
+            key = base[key]
+        found.add(key)
+    return found & kernels
 
 
 def _add_call(
