@@ -9,9 +9,14 @@ from tvm_memopt.passes.relay.interrupts import heard_interrupts, held_interrupts
 
 def test_interrupts_are_raised_when_the_build_has_ended():
     reached = []
-    with pytest.raises(KeyboardInterrupt), held_interrupts():
-        signal.raise_signal(signal.SIGINT)
-        reached.append(True)
+
+    def build():
+        with held_interrupts():
+            signal.raise_signal(signal.SIGINT)
+            reached.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        build()
     assert reached
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -26,13 +31,17 @@ def test_a_search_inside_receives_them():
     assert caught
 
 
+def stopped_search(errors):
+    try:
+        with heard_interrupts():
+            signal.raise_signal(signal.SIGINT)
+    except Exception as error:  # what TVM's callbacks catch
+        errors.append(error)
+        raise
+
+
 def test_no_callback_lets_a_keyboard_interrupt_through():
     errors = []
     with pytest.raises(KeyboardInterrupt), held_interrupts():
-        try:
-            with heard_interrupts():
-                signal.raise_signal(signal.SIGINT)
-        except Exception as error:  # what TVM's callbacks catch
-            errors.append(error)
-            raise
+        stopped_search(errors)
     assert errors
