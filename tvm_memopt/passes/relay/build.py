@@ -16,6 +16,7 @@ from tvm_memopt.passes.relay import usmp
 from tvm_memopt.passes.relay.buffer_names import annotated, kernel_groups
 from tvm_memopt.passes.relay.emit import let_chain, replace_function
 from tvm_memopt.passes.relay.instrument import MemoryPlan
+from tvm_memopt.passes.relay.interrupts import held_interrupts
 from tvm_memopt.passes.relay.kernels import fresh_context
 from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, call_plan, plan_function
 from tvm_memopt.passes.relay.program import UnsupportedFunctionError
@@ -140,12 +141,13 @@ def build_unmodified(mod: Any, target: Any, params: Mapping[str, Any] | None, *,
 
 def build_for(mod: Any, target: Any, params: Mapping[str, Any] | None, executor: str) -> Any:
     """TVM's build for one executor in the current pass context, with this package's executor options."""
-    if executor == "vm":
-        return relay.vm.compile(mod, target=target, params=params)
-    given: dict[str, Any] = {}
-    if executor == "aot":
-        given = {"executor": aot_executor(), "runtime": Runtime("cpp")}
-    return relay.build(mod, target=target, params=params, **given)
+    with held_interrupts():
+        if executor == "vm":
+            return relay.vm.compile(mod, target=target, params=params)
+        given: dict[str, Any] = {}
+        if executor == "aot":
+            given = {"executor": aot_executor(), "runtime": Runtime("cpp")}
+        return relay.build(mod, target=target, params=params, **given)
 
 
 def plan_module(

@@ -10,6 +10,7 @@ from typing import Any
 from tvm_memopt.errors import InfeasibleBudgetError, MemoptError, NoPlanError
 from tvm_memopt.graph import Graph, Plan, check, given_order, lifetimes, parse_budget
 from tvm_memopt.passes.relay.extract import RelayExtraction, extract_function
+from tvm_memopt.passes.relay.interrupts import heard_interrupts
 from tvm_memopt.passes.relay.kernels import KernelFacts, KernelReader, measured_seconds
 from tvm_memopt.passes.relay.program import UnsupportedFunctionError, parse_function, with_copied_inputs
 from tvm_memopt.passes.relay.stages import StageGraph, stage_graph
@@ -148,7 +149,8 @@ def _searched(graph: Graph, options: RelayOptions, share: float, *, addresses: b
         request = replace(request, budget_nbytes=max(1, int(request.budget_nbytes * share)))
     if not addresses:
         request = replace(request, disabled=request.disabled | {"boosting", "cp-sat", "joint"})
-    plan = solve(graph, request)
+    with heard_interrupts():
+        plan = solve(graph, request)
     check(graph, plan)
     return plan
 
