@@ -137,15 +137,15 @@ def _unique(name: str, counts: dict[str, int]) -> str:
 
 def placed_plan(
     planned: RelayPlan, places: Mapping[str, tuple[str, int]], sizes: Mapping[str, int], method: str
-) -> RelayPlan:
+) -> RelayPlan | None:
     """The plan with the addresses that the pool really has.
 
-    ``places``: pool and offset by USMP's names. ``sizes``: bytes of the workspace's buffers. Raises MemoptError if a
-    buffer is not part of the plan.
+    ``places``: pool and offset by USMP's names. ``sizes``: bytes of the workspace's buffers. Returns None if the
+    buffers are not those of the plan, and raises MemoptError if their addresses break a rule of plans.
     """
     found = buffer_tensors(sizes, planned)
     if found is None or planned.stages is None:
-        raise MemoptError("the buffers of TVM's memory planner do not match the plan")
+        return None
     offset_of = {pair: places[name][1] for name, pairs in found.items() for pair in pairs}
     lives = lifetimes(planned.stages.graph, planned.stages.schedule)
     runs: dict[int, int] = {}

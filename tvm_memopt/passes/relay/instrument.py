@@ -98,9 +98,13 @@ class MemoryPlan:
                 f"for an arena of {planned.plan.arena_nbytes}; the ahead-of-time executor reaches the arena"
             )
 
+    def exit_pass_ctx(self) -> None:
+        """Called by TVM at the end of the context."""
+        usmp.expect(None, RelayOptions())
+
     def _expect(self, planned: RelayPlan) -> None:
         self.planned = planned
-        usmp.expect(planned, self.options, self._placed)
+        usmp.expect(planned if planned.executor == "aot" else None, self.options, self._placed)
 
     def _placed(self, report: usmp.PoolReport, sizes: dict[str, int]) -> None:
         self.pools = report
@@ -109,7 +113,11 @@ class MemoryPlan:
         if report.method == "pools":
             self._note("the buffers lie in several pools: the plan's addresses are those of one pool")
             return
-        self.planned = placed_plan(self.planned, report.places, sizes, report.method)
+        placed = placed_plan(self.planned, report.places, sizes, report.method)
+        if placed is None:
+            self._note("TVM's buffers are not those of the plan: its addresses are not those of the workspace pool")
+            return
+        self.planned = placed
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
