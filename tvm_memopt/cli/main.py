@@ -13,7 +13,7 @@ from tvm_memopt.errors import MemoptError, PlanError
 
 _COMMANDS = {
     "check": "tvm_memopt.cli.check",
-    "collect": "tvm_memopt.cli.collect",
+    "collect": "tvm_memopt.cli.training.collect",
     "graph": "tvm_memopt.cli.graph",
     "optimize": "tvm_memopt.cli.optimize",
     "pack": "tvm_memopt.cli.pack",
@@ -21,8 +21,8 @@ _COMMANDS = {
     "run": "tvm_memopt.cli.run",
     "show": "tvm_memopt.cli.show",
     "sweep": "tvm_memopt.cli.sweep",
-    "train-order": "tvm_memopt.cli.train_order",
-    "train-cost-model": "tvm_memopt.cli.train_cost_model",
+    "train-order": "tvm_memopt.cli.training.order",
+    "train-cost-model": "tvm_memopt.cli.training.cost_model",
     "tune": "tvm_memopt.cli.tune",
 }
 _HELP = {

@@ -114,7 +114,7 @@ def _tune(arguments: _Arguments) -> None:
 
 
 def _target(text: str | None) -> tvm.target.Target:
-    from tvm_memopt.cli.collect import tuning_target
+    from tvm_memopt.cli.training.collect import tuning_target
 
     return tuning_target(text, cores=1)
 

@@ -1,0 +1,1 @@
+"""The commands that collect training data and train the learned models."""
