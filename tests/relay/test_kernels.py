@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tvm
 from tvm.script import tir as T
 
 from tvm_memopt.passes.relay.kernels import NEVER, read_kernel
+from tvm_memopt.passes.relay.targets import default_target
 
 
 def facts(func, **options):
@@ -56,6 +58,19 @@ def one_input_unused(a: T.Buffer((64,), "float32"), c: T.Buffer((64,), "float32"
 
 
 @T.prim_func
+def padded_by_one(a: T.Buffer((64,), "float32"), b: T.Buffer((64,), "float32")):
+    padded = T.allocate([100], "float32", "global")
+    pad = T.Buffer((100,), data=padded)
+    for i in T.parallel(10):
+        for j in range(10):
+            pad[i * 10 + j] = T.if_then_else(
+                i >= 1 and i < 9 and j >= 1 and j < 9, a[(i - 1) * 8 + j - 1], T.float32(0)
+            )
+    for i in range(64):
+        b[i] = pad[i // 8 * 10 + i % 8] + pad[i // 8 * 10 + i % 8 + 22]
+
+
+@T.prim_func
 def vector_scratch(a: T.Buffer((64,), "float32"), b: T.Buffer((64,), "float32")):
     held = T.allocate([16], "float32x4", "global")
     h = T.Buffer((16,), "float32x4", data=held)
@@ -73,7 +88,8 @@ def test_scratch_has_the_statements_of_its_accesses():
 
 def test_input_that_is_read_before_the_output_is_written_may_share_its_address():
     assert facts(two_stages).inplace_pairs(1) == [(0, 0)]
-    assert facts(two_stages).overwrites == ((0, 2),)  # the padded copy may take the input's address
+    # the padded copy may take the input's address, and the output that of the padded copy, which it reads ahead
+    assert facts(two_stages).overwrites == ((0, 2), (2, 1))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +124,24 @@ def test_scalar_extents_pass_writes_the_lanes_into_the_extents():
     assert [int(e) for e in changed.body.extents] == [64]
 
 
-def test_workspace_makes_the_largest_statement_exact():
-    found = facts(two_stages)
-    assert found.workspace_nbytes([256], [256]) == 320  # both tensors at one address, beside the padded copy
-    assert found.workspace_nbytes([0], [256]) == 320
+@pytest.mark.parametrize(("inputs", "stay"), [([256], False), ([256], True), ([0], False)])
+def test_workspace_makes_the_largest_statement_exact(inputs, stay):
+    """The second statement holds the padded copy and the output, and the input if it stays."""
+    assert facts(two_stages).workspace_nbytes(inputs, [256], [stay]) == 320
+
+
+def test_padding_may_overwrite_what_it_pads_when_it_runs_backwards():
+    from tvm_memopt.passes.relay.overwrites import descending_copies
+
+    assert (0, 2) not in facts(padded_by_one).overwrites
+    backwards = descending_copies(tvm.IRModule({"main": padded_by_one}))["main"]
+    assert (0, 2) in facts(backwards).overwrites
+    data = np.random.default_rng(0).standard_normal(64).astype("float32")
+    results = []
+    for func in (padded_by_one, backwards):
+        built = tvm.build(func.with_attr("global_symbol", "main"), target=default_target())
+        result = tvm.nd.array(np.zeros(64, "float32"))
+        built(tvm.nd.array(data), result)
+        results.append(result.numpy())
+    assert np.array_equal(*results)
+    assert results[0].any()

@@ -66,21 +66,19 @@ def test_blocks_of_intervals_conflict_in_a_shared_step():
     assert case.conflicts == ((1,), (0, 2), (1,))
 
 
-def test_merged_blocks_share_an_address():
-    case = ConflictBlocks((4, 6, 2), (1, 1, 1), ((1, 2), (0,), (0,)))
-    merged = merged_blocks(case, [(0, 1)])
-    offsets, _ = place_conflicts(merged.blocks, Deadline(5))
-    placed = merged.offsets_of_blocks(offsets)
-    assert placed[0] == placed[1]
-    assert case.arena(placed) == 8
-    assert merged.offsets_of_groups(placed) == offsets
-    assert merged.offsets_of_groups([0, 1, 8]) is None
+def test_grouped_blocks_share_an_offset_but_keep_their_own_sizes():
+    # 0 (4 bytes) and 1 (6 bytes) share an offset; 2 conflicts with the smaller one alone
+    case = merged_blocks(ConflictBlocks((4, 6, 2), (1, 1, 1), ((1, 2), (0,), (0,))), [(0, 1)])
+    offsets, bound = place_conflicts(case, Deadline(5))
+    assert offsets[0] == offsets[1]
+    assert case.arena(offsets) == bound == 6
+    assert case.is_valid(offsets)
+    assert not case.is_valid([0, 1, 8])
 
 
-def test_merge_that_would_join_conflicting_blocks_is_left_out():
-    case = ConflictBlocks((4, 4, 4), (1, 1, 1), ((1, 2), (0, 2), (0, 1)))
-    merged = merged_blocks(case, [(0, 1), (1, 2)])
-    assert sorted(map(len, [{b for b in range(3) if merged.group_of[b] == g} for g in set(merged.group_of)])) == [1, 2]
+def test_pair_that_would_group_conflicting_blocks_is_left_out():
+    case = merged_blocks(ConflictBlocks((4, 4, 4), (1, 1, 1), ((1, 2), (0, 2), (0, 1))), [(0, 1), (1, 2)])
+    assert sorted(map(len, case.units)) == [1, 2]
 
 
 @given(blocks(), st.lists(st.integers(4, 20), min_size=2, max_size=2))

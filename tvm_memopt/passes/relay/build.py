@@ -11,13 +11,14 @@ import tvm
 from tvm import relay
 from tvm.relay.backend import Executor, Runtime
 
-from tvm_memopt.errors import MemoptError
+from tvm_memopt.errors import MemoptError, NoPlanError
 from tvm_memopt.passes.relay import usmp
 from tvm_memopt.passes.relay.buffer_names import annotated, kernel_groups
 from tvm_memopt.passes.relay.emit import let_chain, replace_function
-from tvm_memopt.passes.relay.instrument import MemoryPlan
+from tvm_memopt.passes.relay.instrument import ASSIGN_STORAGE, MemoryPlan
 from tvm_memopt.passes.relay.interrupts import held_interrupts
 from tvm_memopt.passes.relay.kernels import fresh_context
+from tvm_memopt.passes.relay.overwrites import descending_copies
 from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, call_plan, plan_function
 from tvm_memopt.passes.relay.program import UnsupportedFunctionError
 from tvm_memopt.passes.relay.storage import StorageReport, assign_storage
@@ -45,16 +46,16 @@ def aot_executor(alignment: int = ALIGNMENT, interface: str = "packed", *, link_
 def usmp_config(*, workspace_io: bool = False) -> dict[str, Any]:
     """The pass configuration that gives the ahead-of-time executor the plan's addresses.
 
-    TVM's static memory planner calls the project's algorithm, and a pass corrects the sizes of vector buffers, which
-    TVM 0.16 undercounts. ``workspace_io``: inputs and outputs lie in the pool too, which TVM allows with
-    ``aot_executor(interface="c")`` alone.
+    TVM's static memory planner calls the project's algorithm. A pass corrects the sizes of vector buffers, which TVM
+    0.16 undercounts, and another lets padding overwrite what it pads. ``workspace_io``: inputs and outputs lie in the
+    pool too, which TVM allows with ``aot_executor(interface="c")`` alone.
     """
     usmp.register_algorithm()
     return {
         "tir.usmp.enable": True,
         "tir.usmp.custom_algorithm": usmp.ALGORITHM,
         "tir.usmp.use_workspace_io": workspace_io,
-        "tir.add_lower_pass": [(3, usmp.scalar_extents)],
+        "tir.add_lower_pass": [(3, usmp.scalar_extents), (3, descending_copies)],
     }
 
 
@@ -104,7 +105,13 @@ def build(
         factory, storage = assign_storage(
             factory, time_limit=request.time_limit, seed=request.seed, threads=request.threads
         )
-    return RelayBuild(factory, executor, plan.planned, plan.pools, storage, tuple(plan.notes))
+        if request.budget_nbytes is not None and storage.nbytes > request.budget_nbytes:
+            raise NoPlanError(
+                f"no storages within the budget of {request.budget_nbytes} bytes were found in the time limit: the "
+                f"smallest assignment found has {storage.nbytes} bytes; at least {storage.bound_nbytes} are needed"
+            )
+    notes = tuple(note for note in plan.notes if note != ASSIGN_STORAGE)
+    return RelayBuild(factory, executor, plan.planned, plan.pools, storage, notes)
 
 
 def _without_pools(

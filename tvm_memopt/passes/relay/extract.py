@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tvm
@@ -36,6 +37,7 @@ class _Builder:
     tensors: list[Tensor] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
     tensor_of: dict[Key, int] = field(default_factory=dict)
+    readers: Counter[int] = field(default_factory=Counter)
 
     def add(self, value: Value, tensor: Tensor) -> None:
         self.tensor_of[value.key] = len(self.tensors)
@@ -65,11 +67,26 @@ def extract_function(
     outside = set() if outputs_in_arena else _returned_directly(program)
     facts = [reader.facts_of(call.call.op) if call.kernel and not call.view else None for call in program.calls]
     for call, kernel in zip(program.calls, facts, strict=True):
-        _add_call(builder, call, kernel, seconds, outside, workspace, inplace)
+        _add_call(builder, call, kernel, seconds, outside, inplace)
+    if workspace:
+        _count_readers(builder, program)
+        for op_id, (call, kernel) in enumerate(zip(program.calls, facts, strict=True)):
+            if kernel is not None:
+                inputs = [builder.tensor_of[value.key] for value in call.inputs]
+                needed = _workspace(builder, inputs, list(builder.ops[op_id].outputs), kernel)
+                builder.ops[op_id] = replace(builder.ops[op_id], workspace=needed)
     outputs = tuple(dict.fromkeys(builder.tensor_of[value.key] for value in program.results))
     graph = Graph(name, tuple(builder.tensors), tuple(builder.ops), outputs, alignment)
     notes = [f"{c.name}: compiled by another code generator: its scratch is not planned" for c in _foreign(program)]
     return RelayExtraction(graph, program, builder.tensor_of, tuple(facts), tuple(dict.fromkeys(notes)))
+
+
+def _count_readers(builder: _Builder, program: RelayProgram) -> None:
+    """How many calls read the bytes of each tensor; a returned one is read once more."""
+    for op in builder.ops:
+        if not any(builder.tensors[t].alias_of is not None for t in op.outputs):
+            builder.readers.update({_root(builder, t) for t in op.inputs})
+    builder.readers.update({_root(builder, builder.tensor_of[value.key]) for value in program.results})
 
 
 def _foreign(program: RelayProgram) -> Sequence[RelayCall]:
@@ -111,7 +128,6 @@ def _add_call(
     kernel: KernelFacts | None,
     seconds: CallSeconds,
     outside: set[Key],
-    workspace: bool,
     inplace: bool,
 ) -> None:
     inputs = [builder.tensor_of[value.key] for value in call.inputs]
@@ -134,7 +150,7 @@ def _add_call(
             tuple(dict.fromkeys(read)),
             tuple(outputs),
             seconds(kernel) if kernel else 0.0,
-            _workspace(builder, inputs, outputs, kernel) if kernel and workspace else 0,
+            0,
             recomputable=call.kernel and not _has_state(call.call.op),
             inplace=tuple(_inplace(builder, inputs, outputs, kernel)) if kernel and inplace else (),
         )
@@ -157,7 +173,8 @@ def _workspace(builder: _Builder, inputs: list[int], outputs: list[int], kernel:
         return sum(s.nbytes for s in kernel.scratch)
     first = {_root(builder, t): i for i, t in reversed(list(enumerate(inputs)))}
     alone = [n if first[_root(builder, inputs[i])] == i else 0 for i, n in enumerate(sizes[0])]
-    return kernel.workspace_nbytes(alone, sizes[1])
+    stay = [builder.readers[_root(builder, t)] > 1 for t in inputs]
+    return kernel.workspace_nbytes(alone, sizes[1], stay)
 
 
 def _inplace(builder: _Builder, inputs: list[int], outputs: list[int], kernel: KernelFacts) -> list[tuple[int, int]]:

@@ -22,6 +22,11 @@ from tvm_memopt.passes.relay.targets import assumes_no_aliases
 _log = logging.getLogger("tvm_memopt")
 PLANNED_AFTER = "AnnotateMemoryScope"  # the last pass on Relay before lowering, for all three executors
 
+ASSIGN_STORAGE = (
+    "the graph executor's storages keep the budget once mo.relay.assign_storage has assigned them; as TVM assigns them "
+    "they may exceed it"
+)
+
 
 @pass_instrument
 class MemoryPlan:
@@ -92,6 +97,8 @@ class MemoryPlan:
             self._note(note)
         replace_function(mod, name, let_chain(planned.extraction.program, planned.schedule), target)
         self._expect(planned)
+        if planned.executor == "graph" and self.options.budget is not None:
+            self._note(ASSIGN_STORAGE)
         if planned.storage_nbytes is not None and planned.storage_nbytes > planned.plan.arena_nbytes:
             self._note(
                 f"the graph executor has no offsets: assign_storage gives its storages {planned.storage_nbytes} bytes "

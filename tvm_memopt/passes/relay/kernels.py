@@ -57,38 +57,44 @@ class KernelFacts:
     func: Any = None
     overwrites: tuple[tuple[int, int], ...] = ()
 
-    def workspace_nbytes(self, inputs: Sequence[int], outputs: Sequence[int]) -> int:
+    def workspace_nbytes(self, inputs: Sequence[int], outputs: Sequence[int], stay: Sequence[bool]) -> int:
         """Bytes that one call needs beside its tensors, for a graph whose ops hold all their tensors at once.
 
-        ``inputs``, ``outputs``: bytes of the tensors in the arena, 0 for others. The exact peaks over the statements
-        are taken where all inputs stay alive and where all die; the larger need of both counts.
+        ``inputs``, ``outputs``: bytes of the tensors in the arena, 0 for others. ``stay``: for each input, whether
+        something else reads it. The exact peaks over the statements are taken where those inputs stay alive and where
+        all die; the larger need of both counts.
         """
-        sizes = [*inputs, *outputs]
-        whole = [(0, self.statements - 1) if i < len(inputs) else span for i, span in enumerate(self.spans)]
-        dying = [(0, last) if i < len(inputs) else (first, last) for i, (first, last) in enumerate(self.spans)]
+        alive = {position for position, stays in enumerate(stay) if stays}
+        return max(0, self._need(inputs, outputs, set()), self._need(inputs, outputs, alive) if alive else 0)
+
+    def _need(self, inputs: Sequence[int], outputs: Sequence[int], alive: set[int]) -> int:
+        """The same where the inputs ``alive`` outlive the call."""
+        sizes = [*inputs, *outputs, *(s.nbytes for s in self.scratch)]
+        spans = [(0, last) if i < len(inputs) else (first, last) for i, (first, last) in enumerate(self.spans)]
+        spans = [(0, self.statements - 1) if i in alive else span for i, span in enumerate(spans)]
+        pairs = [(i, o + len(inputs)) for i, o in self.inplace_pairs(len(inputs)) if i not in alive]
         shared, taken = 0, set[int]()
-        for source, target in sorted(
-            self.inplace_pairs(len(inputs)), key=lambda pair: -min(inputs[pair[0]], outputs[pair[1]])
-        ):
-            if source in taken or ~target in taken:
-                continue
-            taken |= {source, ~target}
-            shared += min(inputs[source], outputs[target])
-            if (source, target + len(inputs)) in self.overwrites:
-                dying[source] = (0, dying[source][1] - 1)
-        held = sum(sizes)
-        return max(0, self._peak(sizes, whole) - held, self._peak(sizes, dying) - (held - shared))
+        for source, target in sorted(pairs, key=lambda pair: -min(sizes[pair[0]], sizes[pair[1]])):
+            if not {source, ~target} & taken:
+                taken |= {source, ~target}
+                shared += min(sizes[source], sizes[target])
+        used = set[int]()
+        for source, target in self.overwrites:  # one of the two suffices in the statement that both share
+            fits = source < len(inputs) and source not in alive and sizes[target] >= sizes[source]
+            if fits and not {source, ~target} & used:
+                used |= {source, ~target}
+                spans[source] = (0, spans[source][1] - 1)
+        return self._peak(sizes, spans) - (sum(sizes[: len(self.spans)]) - shared)
 
     def _peak(self, sizes: Sequence[int], spans: Sequence[tuple[int, int]]) -> int:
+        """The most bytes that one statement needs, scratch padded to 64 bytes. ``spans``: of the parameters."""
         change = [0] * (self.statements + 1)
-        blocks = [
-            *zip(sizes, spans, strict=True),
-            *((-(-s.nbytes // 64) * 64, (s.first, s.last)) for s in self.scratch),
-        ]
-        for nbytes, (first, last) in blocks:
+        every = [*spans, *((s.first, s.last) for s in self.scratch)]
+        for position, (nbytes, (first, last)) in enumerate(zip(sizes, every, strict=True)):
             if first <= last:
-                change[first] += nbytes
-                change[last + 1] -= nbytes
+                held = nbytes if position < len(spans) else -(-nbytes // 64) * 64
+                change[first] += held
+                change[last + 1] -= held
         return max(accumulate(change))
 
     def inplace_pairs(self, inputs: int) -> list[tuple[int, int]]:

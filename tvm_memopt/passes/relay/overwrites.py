@@ -14,7 +14,10 @@ import tvm
 from tvm import tir
 
 from tvm_memopt.passes.injective import is_injective
+from tvm_memopt.passes.relay.access_order import reads_before_writes
 from tvm_memopt.passes.relay.program import identity
+
+_AROUND = (tir.Allocate, tir.AttrStmt, tir.LetStmt, tir.AssertStmt, tir.AllocateConst, tir.DeclBuffer)
 
 
 @dataclass
@@ -29,8 +32,8 @@ class _Accesses:
 def overwritten(statement: Any, sources: Sequence[Any], targets: Sequence[Any]) -> list[tuple[int, int]]:
     """Positions (source, target) of buffer variables such that ``target`` may take the address of ``source``.
 
-    True for a single store to the target, at an index that differs in every iteration, in whose value are all loads of
-    the source, at the same index. The statement must not store to the source.
+    True for a single store to the target in whose value are all loads of the source, if no element is read after the
+    same position was written. The statement must not store to the source.
     """
     accesses = _Accesses()
     _visit(statement, [], {}, accesses)
@@ -39,12 +42,112 @@ def overwritten(statement: Any, sources: Sequence[Any], targets: Sequence[Any]) 
     found = []
     for t, target in enumerate(targets):
         stores = accesses.stores.get(identity(target), [])
-        if len(stores) != 1 or not _differs_in_every_iteration(*stores[0]):
+        if len(stores) != 1:
             continue
+        distinct = _differs_in_every_iteration(*stores[0])
         for s, source in enumerate(sources):
-            if identity(source) not in accesses.stores and _reads_same_element(stores[0], source, accesses):
+            if identity(source) in accesses.stores or not _loads_only_in_value(stores[0], source, accesses):
+                continue
+            if (distinct and _reads_same_element(stores[0], source)) or reads_before_writes(*stores[0], source):
                 found.append((s, t))
     return found
+
+
+def _loads_only_in_value(store: tuple[Any, list[Any], dict[Any, Any]], source: Any, accesses: _Accesses) -> bool:
+    """Whether the stored value holds all loads of ``source``, through buffers of the store's element type."""
+    loads: list[bool] = []
+
+    def visit(part: Any) -> None:
+        if isinstance(part, tir.BufferLoad) and identity(part.buffer.data) == identity(source):
+            loads.append(len(part.indices) == 1 and str(part.buffer.dtype) == str(store[0].buffer.dtype))
+
+    tir.stmt_functor.post_order_visit(store[0].value, visit)
+    return bool(loads) and all(loads) and len(loads) == accesses.loads.get(identity(source), 0)
+
+
+@tir.transform.prim_func_pass(opt_level=0, name="memopt.DescendingCopies")
+def descending_copies(func: Any, _mod: Any, _context: Any) -> Any:
+    """Run copies into scratch backwards where they may then overwrite what they read, as padding may.
+
+    Values are the same: each element is stored once, by a loop nest of its own.
+    """
+    allocated: list[Any] = []
+
+    def find(node: Any) -> None:
+        if isinstance(node, tir.Allocate):
+            allocated.append(node.buffer_var)
+
+    tir.stmt_functor.post_order_visit(func.body, find)
+    backwards = {identity(unit) for unit in top_statements(func.body) if _better_backwards(unit, allocated)}
+    if not backwards:
+        return func
+
+    def change(node: Any) -> Any:
+        return _reversed(node) if identity(node) in backwards else None
+
+    return func.with_body(tir.stmt_functor.ir_transform(func.body, change, None, ["tir.For"]))
+
+
+def top_statements(statement: Any) -> list[Any]:
+    """The statements of a kernel below its allocations, in order."""
+    while isinstance(statement, _AROUND):
+        statement = statement.body
+    if isinstance(statement, tir.SeqStmt):
+        return [unit for child in statement.seq for unit in top_statements(child)]
+    return [statement]
+
+
+def _better_backwards(unit: Any, allocated: Sequence[Any]) -> bool:
+    accesses = _Accesses()
+    if not isinstance(unit, tir.For):
+        return False
+    _visit(unit, [], {}, accesses)
+    stores = [store for each in accesses.stores.values() for store in each]
+    if not accesses.complete or len(stores) != 1 or not _differs_in_every_iteration(*stores[0]):
+        return False
+    target = stores[0][0].buffer.data
+    if not any(target.same_as(variable) for variable in allocated):
+        return False
+    sources = [v for v in _loaded(stores[0][0].value) if not v.same_as(target)]
+    if len(sources) != 1 or not _loads_only_in_value(stores[0], sources[0], accesses):
+        return False
+    forwards = reads_before_writes(*stores[0], sources[0])
+    return not forwards and reads_before_writes(*stores[0], sources[0], descending=True)
+
+
+def _loaded(value: Any) -> list[Any]:
+    found: dict[int, Any] = {}
+
+    def visit(part: Any) -> None:
+        if isinstance(part, tir.BufferLoad):
+            found[identity(part.buffer.data)] = part.buffer.data
+
+    tir.stmt_functor.post_order_visit(value, visit)
+    return list(found.values())
+
+
+def _reversed(statement: Any) -> Any:
+    """A loop nest with every loop backwards."""
+    if isinstance(statement, tir.For):
+        last = statement.min * 2 + statement.extent - 1
+        body = tir.stmt_functor.substitute(_reversed(statement.body), {statement.loop_var: last - statement.loop_var})
+        return tir.For(
+            statement.loop_var,
+            statement.min,
+            statement.extent,
+            statement.kind,
+            body,
+            statement.thread_binding,
+            statement.annotations,
+        )
+    if isinstance(statement, tir.LetStmt):
+        return tir.LetStmt(statement.var, statement.value, _reversed(statement.body))
+    if isinstance(statement, tir.AttrStmt):
+        return tir.AttrStmt(statement.node, statement.attr_key, statement.value, _reversed(statement.body))
+    if isinstance(statement, tir.IfThenElse):
+        other = None if statement.else_case is None else _reversed(statement.else_case)
+        return tir.IfThenElse(statement.condition, _reversed(statement.then_case), other)
+    return statement
 
 
 def _visit(statement: Any, loops: list[Any], lets: dict[Any, Any], accesses: _Accesses) -> None:
@@ -84,19 +187,21 @@ def _count_loads(expressions: Sequence[Any], accesses: _Accesses) -> None:
         tir.stmt_functor.post_order_visit(expression, visit)
 
 
-def _reads_same_element(store: tuple[Any, list[Any], dict[Any, Any]], source: Any, accesses: _Accesses) -> bool:
+def _reads_same_element(store: tuple[Any, list[Any], dict[Any, Any]], source: Any) -> bool:
+    """Whether the stored value loads from ``source`` at the index of the store alone."""
     node, _, lets = store
-    index = tir.stmt_functor.substitute(node.indices[0], lets) if len(node.indices) == 1 else None
+    if len(node.indices) != 1:
+        return False
+    index = tir.stmt_functor.substitute(node.indices[0], lets)
     matching: list[bool] = []
 
     def visit(part: Any) -> None:
         if isinstance(part, tir.BufferLoad) and identity(part.buffer.data) == identity(source):
-            same = len(part.indices) == 1 and str(part.buffer.dtype) == str(node.buffer.dtype)
-            read = tir.stmt_functor.substitute(part.indices[0], lets) if same else None
-            matching.append(same and index is not None and bool(tvm.ir.structural_equal(read, index)))
+            read = tir.stmt_functor.substitute(part.indices[0], lets)
+            matching.append(bool(tvm.ir.structural_equal(read, index)))
 
     tir.stmt_functor.post_order_visit(node.value, visit)
-    return bool(matching) and all(matching) and len(matching) == accesses.loads.get(identity(source), 0)
+    return all(matching)
 
 
 def _differs_in_every_iteration(node: Any, loops: Sequence[Any], lets: Mapping[Any, Any]) -> bool:

@@ -185,12 +185,10 @@ def _place_single(
     attempts = [[(index[s], index[t]) for s, t in merges], []] if merges else [[]]
     offsets, method, bound = None, "plan", 0
     for number, pairs in enumerate(attempts):
-        groups = merged_blocks(blocks, pairs)
-        start = groups.offsets_of_groups(own) if own is not None else None
+        grouped = merged_blocks(blocks, pairs)
+        starts = [own] if own is not None and grouped.is_valid(own) else []
         share = deadline.within(deadline.remaining / (len(attempts) - number))
-        starts = [] if start is None else [start]
-        found, low = place_conflicts(groups.blocks, share, seed=options.seed, threads=threads, starts=starts)
-        placed = groups.offsets_of_blocks(found)
+        placed, low = place_conflicts(grouped, share, seed=options.seed, threads=threads, starts=starts)
         bound = low if number == 0 else min(low, bound)
         if offsets is None or blocks.arena(placed) < blocks.arena(offsets):
             offsets, method = placed, "plan" if own == placed else "conflicts"

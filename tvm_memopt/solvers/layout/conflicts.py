@@ -7,8 +7,10 @@ of a kernel that several calls share: its conflicts are all blocks that are aliv
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from tvm_memopt.solvers.cp_sat import run_cp_sat
 from tvm_memopt.solvers.layout.gaps import lowest_fit
@@ -24,12 +26,13 @@ class ConflictBlocks:
     """Blocks to place.
 
     ``nbytes``, ``alignments``: of each block. ``conflicts``: for each block, the blocks that must not overlap it; a
-    symmetric relation.
+    symmetric relation. ``groups``: blocks that must have one offset; empty where each block is free.
     """
 
     nbytes: tuple[int, ...]
     alignments: tuple[int, ...]
     conflicts: tuple[tuple[int, ...], ...]
+    groups: tuple[tuple[int, ...], ...] = ()
 
     @staticmethod
     def of_intervals(nbytes: Sequence[int], spans: Sequence[tuple[int, int]]) -> ConflictBlocks:
@@ -45,6 +48,11 @@ class ConflictBlocks:
     def __len__(self) -> int:
         return len(self.nbytes)
 
+    @cached_property
+    def units(self) -> tuple[tuple[int, ...], ...]:
+        """The blocks that are placed together: the groups, or single blocks."""
+        return self.groups or tuple((block,) for block in range(len(self)))
+
     def arena(self, offsets: Sequence[int]) -> int:
         """The end of the topmost block."""
         return max((o + n for o, n in zip(offsets, self.nbytes, strict=True)), default=0)
@@ -58,36 +66,15 @@ class ConflictBlocks:
             if i < j and offsets[i] < offsets[j] + self.nbytes[j] and offsets[j] < offsets[i] + self.nbytes[i]
         ]
 
-
-@dataclass(frozen=True)
-class MergedBlocks:
-    """Blocks of which some share an address: groups, each as large as its largest member.
-
-    ``group_of``: the group of each original block.
-    """
-
-    blocks: ConflictBlocks
-    original: ConflictBlocks
-    group_of: tuple[int, ...]
-
-    def offsets_of_blocks(self, offsets: Sequence[int]) -> list[int]:
-        """The offset of each original block."""
-        return [offsets[group] for group in self.group_of]
-
-    def offsets_of_groups(self, offsets: Sequence[int]) -> list[int] | None:
-        """The offset of each group in a placement of the original blocks; None if it is no valid one of the groups."""
-        found: dict[int, int] = {}
-        for block, group in enumerate(self.group_of):
-            if found.setdefault(group, offsets[block]) != offsets[block]:
-                return None
-        placed = [found[group] for group in range(len(self.blocks))]
-        return None if self.blocks.overlaps(placed) else placed
+    def is_valid(self, offsets: Sequence[int]) -> bool:
+        """Whether no conflicting blocks overlap and each group has one offset."""
+        return not self.overlaps(offsets) and all(len({offsets[b] for b in unit}) == 1 for unit in self.units)
 
 
-def merged_blocks(blocks: ConflictBlocks, pairs: Iterable[tuple[int, int]]) -> MergedBlocks:
-    """Merge the conflicting blocks of each pair, which may share one address.
+def merged_blocks(blocks: ConflictBlocks, pairs: Iterable[tuple[int, int]]) -> ConflictBlocks:
+    """Group the conflicting blocks of each pair, which may share one offset.
 
-    A pair is left out if it would merge two conflicting blocks that are not a pair.
+    A pair is left out if it would group two conflicting blocks that are not a pair.
     """
     allowed = {frozenset(pair) for pair in pairs}
     members = {block: {block} for block in range(len(blocks))}
@@ -100,27 +87,25 @@ def merged_blocks(blocks: ConflictBlocks, pairs: Iterable[tuple[int, int]]) -> M
             union = first | second
             members.update(dict.fromkeys(union, union))
     groups = list({id(group): group for group in members.values()}.values())
-    group_of = {block: number for number, group in enumerate(groups) for block in group}
-    between = [{group_of[o] for b in group for o in conflicts[b]} - {n} for n, group in enumerate(groups)]
-    merged = ConflictBlocks(
-        tuple(max(blocks.nbytes[b] for b in group) for group in groups),
-        tuple(max(blocks.alignments[b] for b in group) for group in groups),
-        tuple(tuple(sorted(others)) for others in between),
-    )
-    return MergedBlocks(merged, blocks, tuple(group_of[b] for b in range(len(blocks))))
+    kept = tuple(tuple(sorted(conflicts[b] - members[b])) for b in range(len(blocks)))
+    return ConflictBlocks(blocks.nbytes, blocks.alignments, kept, tuple(tuple(sorted(g)) for g in groups))
 
 
 def first_fit(blocks: ConflictBlocks, order: Iterable[int]) -> list[int]:
-    """Place each block at the lowest offset free of its conflicts that were placed before. O(blocks × degree log)."""
+    """Place each unit at the lowest offset free of its conflicts that were placed before. O(blocks × degree log)."""
     offsets = [-1] * len(blocks)
-    for block in order:
-        taken = sorted((offsets[o], offsets[o] + blocks.nbytes[o]) for o in blocks.conflicts[block] if offsets[o] >= 0)
-        offsets[block] = _lowest(taken, blocks.nbytes[block], blocks.alignments[block])
+    for unit in order:
+        members = blocks.units[unit]
+        forbidden = sorted(
+            (offsets[o] - blocks.nbytes[b], offsets[o] + blocks.nbytes[o])
+            for b in members
+            for o in blocks.conflicts[b]
+            if offsets[o] >= 0
+        )
+        offset = lowest_fit(forbidden, max(blocks.alignments[b] for b in members))
+        for block in members:
+            offsets[block] = offset
     return offsets
-
-
-def _lowest(taken: list[tuple[int, int]], nbytes: int, alignment: int) -> int:
-    return lowest_fit(((low - nbytes, high) for low, high in taken), alignment)
 
 
 def clique_bound(blocks: ConflictBlocks) -> int:
@@ -173,51 +158,54 @@ def place_conflicts(
 
 
 def _orders(blocks: ConflictBlocks) -> list[list[int]]:
-    """Blocks by size, by the bytes they conflict with, and by both."""
-    ids = range(len(blocks))
-    around = [sum(blocks.nbytes[o] for o in others) for others in blocks.conflicts]
+    """Units by size, by the bytes they conflict with, and by both."""
+    units = range(len(blocks.units))
+    size = [max(blocks.nbytes[b] for b in unit) for unit in blocks.units]
+    others = [{o for b in unit for o in blocks.conflicts[b]} for unit in blocks.units]
+    around = [sum(blocks.nbytes[o] for o in found) for found in others]
     return [
-        sorted(ids, key=lambda i: (-blocks.nbytes[i], -around[i])),
-        sorted(ids, key=lambda i: (-around[i], -blocks.nbytes[i])),
-        sorted(ids, key=lambda i: -blocks.nbytes[i] * (1 + len(blocks.conflicts[i]))),
-        sorted(ids, key=lambda i: -(blocks.nbytes[i] + around[i])),
+        sorted(units, key=lambda i: (-size[i], -around[i])),
+        sorted(units, key=lambda i: (-around[i], -size[i])),
+        sorted(units, key=lambda i: -size[i] * (1 + len(others[i]))),
+        sorted(units, key=lambda i: -(size[i] + around[i])),
     ]
 
 
 def _annealed(
     blocks: ConflictBlocks, start: list[int], bound: int, deadline: Deadline, rng: random.Random
 ) -> list[int]:
-    """Change the order of first fit: a block at the top, or one that conflicts with it, moves forward.
+    """Change the order of first fit: a unit at the top, or one that conflicts with it, moves forward.
 
     Ends after _STALE_ROUNDS rounds without improvement.
     """
-    order = sorted(range(len(blocks)), key=lambda i: start[i])
-    best = start
-    current, current_arena = order, blocks.arena(first_fit(blocks, order))
+    unit_of = {block: number for number, unit in enumerate(blocks.units) for block in unit}
+    current = sorted(range(len(blocks.units)), key=lambda i: start[blocks.units[i][0]])
+    offsets, best = first_fit(blocks, current), start
     stale = 0
     while stale < _STALE_ROUNDS and blocks.arena(best) > bound and not deadline.passed:
-        candidate = _moved(blocks, current, first_fit(blocks, current), rng)
-        offsets = first_fit(blocks, candidate)
-        arena = blocks.arena(offsets)
-        worse = (arena - current_arena) / max(current_arena, 1)
+        candidate = _moved(blocks, current, offsets, unit_of, rng)
+        placed = first_fit(blocks, candidate)
+        worse = (blocks.arena(placed) - blocks.arena(offsets)) / max(blocks.arena(offsets), 1)
         if worse <= 0 or rng.random() < 0.3 * (1 - stale / _STALE_ROUNDS) * max(0.0, 1 - 20 * worse):
-            current, current_arena = candidate, arena
+            current, offsets = candidate, placed
         stale += 1
-        if arena < blocks.arena(best):
-            best, stale = offsets, 0
+        if blocks.arena(placed) < blocks.arena(best):
+            best, stale = placed, 0
     return best
 
 
-def _moved(blocks: ConflictBlocks, order: list[int], offsets: list[int], rng: random.Random) -> list[int]:
+def _moved(
+    blocks: ConflictBlocks, order: list[int], offsets: list[int], unit_of: Mapping[int, int], rng: random.Random
+) -> list[int]:
     arena = blocks.arena(offsets)
-    top = [i for i in order if offsets[i] + blocks.nbytes[i] == arena]
+    top = [block for block in range(len(blocks)) if offsets[block] + blocks.nbytes[block] == arena]
     chosen = rng.choice(top)
     around = blocks.conflicts[chosen]
     if around and rng.random() < 0.5:
         chosen = rng.choice(around)
-    position = order.index(chosen)
+    position = order.index(unit_of[chosen])
     rest = order[:position] + order[position + 1 :]
-    rest.insert(rng.randrange(0, position + 1), chosen)
+    rest.insert(rng.randrange(0, position + 1), unit_of[chosen])
     return rest
 
 
@@ -229,22 +217,25 @@ def _exact(
 
     model = cp_model.CpModel()
     upper = blocks.arena(start)
-    units = [model.new_int_var(0, (upper - n) // a, "") for n, a in zip(blocks.nbytes, blocks.alignments, strict=True)]
+    steps: dict[int, tuple[Any, int]] = {}
+    for unit in blocks.units:
+        alignment = max(blocks.alignments[b] for b in unit)
+        step = model.new_int_var(0, (upper - max(blocks.nbytes[b] for b in unit)) // alignment, "")
+        model.add_hint(step, start[unit[0]] // alignment)
+        steps.update(dict.fromkeys(unit, (step, alignment)))
     arena = model.new_int_var(bound, upper, "")
+    ends = [step * alignment for step, alignment in (steps[b] for b in range(len(blocks)))]
     for i, others in enumerate(blocks.conflicts):
-        model.add(units[i] * blocks.alignments[i] + blocks.nbytes[i] <= arena)
-        model.add_hint(units[i], start[i] // blocks.alignments[i])
-        for j in others:
-            if i < j:
-                below = model.new_bool_var("")
-                ends = (units[i] * blocks.alignments[i], units[j] * blocks.alignments[j])
-                model.add(ends[0] + blocks.nbytes[i] <= ends[1]).only_enforce_if(below)
-                model.add(ends[1] + blocks.nbytes[j] <= ends[0]).only_enforce_if(~below)
+        model.add(ends[i] + blocks.nbytes[i] <= arena)
+        for j in (o for o in others if i < o):
+            below = model.new_bool_var("")
+            model.add(ends[i] + blocks.nbytes[i] <= ends[j]).only_enforce_if(below)
+            model.add(ends[j] + blocks.nbytes[j] <= ends[i]).only_enforce_if(~below)
     model.minimize(arena)
     outcome = run_cp_sat(model, deadline, threads=threads, seed=seed)
     if not outcome.solved:
         return start, bound
-    found = [outcome.value(unit) * alignment for unit, alignment in zip(units, blocks.alignments, strict=True)]
+    found = [outcome.value(steps[b][0]) * steps[b][1] for b in range(len(blocks))]
     return min(start, found, key=blocks.arena), max(bound, min(outcome.bound, upper))
 
 
@@ -268,10 +259,12 @@ def _fit_pools(
     placed: list[tuple[int, int]] = [(-1, 0)] * len(blocks)
     for block in order:
         for pool in candidates[block]:
-            taken = sorted(
-                (placed[o][1], placed[o][1] + blocks.nbytes[o]) for o in blocks.conflicts[block] if placed[o][0] == pool
+            forbidden = sorted(
+                (placed[o][1] - blocks.nbytes[block], placed[o][1] + blocks.nbytes[o])
+                for o in blocks.conflicts[block]
+                if placed[o][0] == pool
             )
-            offset = _lowest(taken, blocks.nbytes[block], blocks.alignments[block])
+            offset = lowest_fit(forbidden, blocks.alignments[block])
             capacity = capacities[pool]
             if capacity is None or offset + blocks.nbytes[block] <= capacity:
                 placed[block] = (pool, offset)

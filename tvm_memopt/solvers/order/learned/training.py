@@ -149,7 +149,7 @@ def _reinforce(
 def _descend(
     output: torch.Tensor, found: native.Likelihood, options: TrainingOptions, scale: float, share: int
 ) -> None:
-    """Accumulate the gradients of the loss, whose derivative by the output is known, and of the norm of the scores."""
+    """Accumulate the gradients of the loss, given its derivative by the output, and of the norm of the scores."""
     columns = [found.priority_gradient[:, None], found.weights_gradient.reshape(len(output), -1)]
     ascent = torch.from_numpy(np.concatenate(columns, axis=1))
     loss = -(output * ascent).sum() * scale + options.logit_norm * (output**2).sum(dim=1).mean()
