@@ -124,7 +124,7 @@ def _read_positions(
 def _both(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     if one.ndim != other.ndim:
         one, other = (c if c.ndim == 2 else c.reshape(-1, 1) for c in (one, other))
-    return np.logical_and(one, other)
+    return np.asarray(one & other)
 
 
 def _parts(expression: Any) -> list[Any]:
