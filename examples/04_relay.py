@@ -34,7 +34,8 @@ def with_relay():
 
     built = mo.relay.build(mod, executor="aot")
     report(built.planned.extraction.graph, built.planned.schedule, built.planned.plan)
-    print(f"workspace pool {built.pools.pools['global_workspace']:,}, TVM's best algorithm {best_of_tvm(mod):,}")
+    print(f"workspace pool {built.pools.pools['global_workspace']:,}")
+    print(f"TVM's best algorithm {best_of_tvm(mod):,}")
 
     with tempfile.TemporaryDirectory() as folder:
         built.factory.export_library(str(Path(folder, "model.so")))
@@ -91,8 +92,10 @@ def with_relax():
 
 def report(graph, schedule, plan):
     print("order:", *(graph.ops[op].name for op in schedule), sep="\n  ")
-    print(f"peak of TVM's order {peak_live(graph, given_order(graph)):,}, of this order {peak_live(graph, schedule):,}")
-    print(f"arena {plan.arena_nbytes:,}, proved lower bound {plan.lower_bound_nbytes:,}, {plan.status}")
+    print(f"peak of TVM's order {peak_live(graph, given_order(graph)):,}")
+    print(f"peak of this order {peak_live(graph, schedule):,}")
+    print(f"arena {plan.arena_nbytes:,}, {plan.status}")
+    print(f"proved lower bound {plan.lower_bound_nbytes:,}")
 
 
 try:
