@@ -43,18 +43,16 @@ def aot_executor(alignment: int = ALIGNMENT, interface: str = "packed", *, link_
     )
 
 
-def usmp_config(*, workspace_io: bool = False) -> dict[str, Any]:
+def usmp_config() -> dict[str, Any]:
     """The pass configuration that gives the ahead-of-time executor the plan's addresses.
 
     TVM's static memory planner calls the project's algorithm. A pass corrects the sizes of vector buffers, which TVM
-    0.16 undercounts, and another lets padding overwrite what it pads. ``workspace_io``: inputs and outputs lie in the
-    pool too, which TVM allows with ``aot_executor(interface="c")`` alone.
+    0.16 undercounts, and another lets padding overwrite what it pads.
     """
     usmp.register_algorithm()
     return {
         "tir.usmp.enable": True,
         "tir.usmp.custom_algorithm": usmp.ALGORITHM,
-        "tir.usmp.use_workspace_io": workspace_io,
         "tir.add_lower_pass": [(3, usmp.scalar_extents), (3, descending_copies)],
     }
 
@@ -94,11 +92,12 @@ def build(
     if executor not in EXECUTORS:
         raise MemoptError(f"executor {executor!r} is unknown, expected one of {', '.join(EXECUTORS)}")
     chosen, plan = make_target(target), MemoryPlan(**options)
+    given = {"opt_level": opt_level, "config": dict(config or {})}
     merged = {**(usmp_config() if executor == "aot" else {}), **(config or {})}
     with tvm.transform.PassContext(opt_level=opt_level, config=merged, instruments=[*instruments, plan]):
         factory = build_for(mod, chosen, params, executor)
-    if executor == "aot" and plan.pools is not None and len(plan.pools.pools) == 1 and not config:
-        factory, plan = _without_pools(mod, chosen, params, plan, opt_level, instruments)
+    if executor == "aot" and plan.pools is not None and len(plan.pools.pools) == 1 and not _sets_usmp(config):
+        factory, plan = _without_pools(mod, chosen, params, plan, given)
     storage = None
     if executor == "graph" and plan.planned is not None:
         request = plan.options.request(plan.planned.graph)
@@ -114,22 +113,23 @@ def build(
     return RelayBuild(factory, executor, plan.planned, plan.pools, storage, notes)
 
 
+def _sets_usmp(config: Mapping[str, Any] | None) -> bool:
+    return any(key.startswith("tir.usmp.") for key in config or {})
+
+
 def _without_pools(
-    mod: Any,
-    target: Any,
-    params: Mapping[str, Any] | None,
-    plan: MemoryPlan,
-    opt_level: int,
-    instruments: Sequence[Any],
+    mod: Any, target: Any, params: Mapping[str, Any] | None, plan: MemoryPlan, context: Mapping[str, Any]
 ) -> tuple[Any, MemoryPlan]:
-    """Build in the order of ``plan``, without TVM's static memory planner.
+    """Build in the order of ``plan``, without TVM's static memory planner. ``context``: of the passes.
 
     The ahead-of-time executor of TVM 0.16 passes wrong arguments to a module that has a workspace but no constants, or
     the reverse: its runs end in an error.
     """
-    given = plan.options if plan.planned is None else replace(plan.options, plan=call_plan(plan.planned, plan.options))
-    ordered = MemoryPlan(**{one.name: getattr(given, one.name) for one in fields(given) if one.name != "budget"})
-    with tvm.transform.PassContext(opt_level=opt_level, instruments=[*instruments, ordered]):
+    options = plan.options
+    if plan.planned is not None:
+        options = replace(options, plan=call_plan(plan.planned, options))
+    ordered = MemoryPlan(**{one.name: getattr(options, one.name) for one in fields(options) if one.name != "budget"})
+    with tvm.transform.PassContext(**context, instruments=[ordered]):
         factory = build_for(mod, target, params, "aot")
     usmp.expect(None, RelayOptions())
     if plan.pools is not None and any("const" not in name for name in plan.pools.pools):
