@@ -12,6 +12,8 @@ from pathlib import Path
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
+# Objects are kept here, not in the temporary folder of an isolated build: editable installs and wheels share them.
+OBJECTS = Path("build", "objects")
 NATIVE = Path("tvm_memopt/solvers/native")
 FEATURES = Path("tvm_memopt/cost_model/features/native")
 
@@ -46,7 +48,7 @@ class BuildNative(build_ext):
         import tvm_ffi
 
         key = hashlib.sha256(shlex.join([compiler, *flags, tvm_ffi.__version__]).encode()).hexdigest()[:12]
-        target = Path(self.build_temp, key, source).with_suffix(".o")
+        target = OBJECTS / key / source.with_suffix(".o")
         native = next(parent for parent in source.parents if parent.name == "native")
         newest = max(path.stat().st_mtime for path in (source, *native.rglob("*.h")))
         if not target.exists() or target.stat().st_mtime <= newest:

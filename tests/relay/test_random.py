@@ -14,7 +14,7 @@ import tvm_memopt as mo
 from tests.relay.running import outputs_of, same, workspace_nbytes
 from tvm_memopt.graph import check
 
-EXAMPLES = int(os.environ.get("MEMOPT_RELAY_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("MEMOPT_RELAY_EXAMPLES", "8"))
 CHANNELS = (2, 4, 6)
 KINDS = ("unary", "conv", "binary", "concatenate", "split", "pool", "reshape", "mean")
 
