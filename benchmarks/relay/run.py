@@ -32,6 +32,7 @@ _COLUMNS = {
     "storage_given_nbytes": "TVM storages",
     "storage_nbytes": "our storages",
     "equal": "equal",
+    "theirs_equal": "TVM's AOT equal",
     "order_as_planned": "order",
     "pool_as_planned": "pool = plan",
     "seconds_ratio": "time",
