@@ -166,3 +166,17 @@ def test_module_survives_export(tmp_path):
     path = tmp_path / "module.so"
     built.factory.export_library(str(path))
     assert same(outputs_of(tvm.runtime.load_module(str(path)), inputs_of(mod, params)), expected)
+
+
+def test_plan_of_one_executor_does_not_depend_on_a_build_for_another():
+    """Both lower the same function, but with different passes."""
+    data = relay.var("x", shape=(1, 3, 16, 16))
+    weight = relay.var("w", shape=(8, 3, 3, 3))
+    options = {"channels": 8, "kernel_size": (3, 3), "padding": (1, 1)}
+    result = relay.nn.conv2d(relay.nn.relu(data), weight, **options)
+    mod = relay.transform.InferType()(tvm.IRModule.from_expr(relay.Function([data, weight], result + relay.const(1.0))))
+    sizes = []
+    for first in ("aot", "graph"):
+        mo.relay.build(mod, params={}, executor=first, time_limit=1)
+        sizes.append(mo.relay.build(mod, params={}, executor="aot", time_limit=1).planned.plan.arena_nbytes)
+    assert sizes[0] == sizes[1]

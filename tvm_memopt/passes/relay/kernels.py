@@ -121,6 +121,7 @@ class KernelReader:
     def __init__(self, target: Any, *, overwrites: bool = False) -> None:
         self.target, self.overwrites = target, overwrites
         self.lanes_in_extents = lanes_in_extents()
+        te_compiler.get().clear()  # it may hold kernels that were lowered with another configuration
         self._facts: dict[int, KernelFacts] = {}
 
     def facts_of(self, function: Any) -> KernelFacts:
