@@ -191,6 +191,8 @@ def _plan_storages(extraction: RelayExtraction, options: RelayOptions) -> RelayP
     candidates: list[RelayPlan] = []
     for share in _TIGHTER if budget is not None else (1.0,):
         found = _searched(graph, options, share, addresses=False)
+        if found.status == "infeasible" and candidates:
+            break  # it is the tighter budget that cannot be met
         if found.status == "infeasible":
             _require_budget(graph, found)
         orders = [found.schedule] if options.plan or budget is not None else [found.schedule, given_order(graph)]
@@ -204,8 +206,8 @@ def _plan_storages(extraction: RelayExtraction, options: RelayOptions) -> RelayP
             return best
     raise NoPlanError(
         f"function {graph.name!r}: no plan within the budget of {budget} bytes was found in the time limit: the graph "
-        f"executor's storages need at least {best.storage_nbytes} bytes; it has no offsets, which the ahead-of-time "
-        "executor has"
+        f"executor's smallest storages found have {best.storage_nbytes} bytes; it has no offsets, which the "
+        "ahead-of-time executor has"
     )
 
 
@@ -223,8 +225,7 @@ def place_statements(
 ) -> RelayPlan:
     """Place the buffers of one order of calls. ``found``: the plan at the level of calls, for its search figures."""
     stages = stage_graph(extraction, schedule)
-    budget = options.request(extraction.graph).budget_nbytes
-    request = replace(options.request(extraction.graph), budget_nbytes=budget)
+    request = options.request(extraction.graph)
     plan = plan_for_order(stages.graph, stages.schedule, request, Deadline(options.time_limit))
     merged = {**plan.solver, "calls": {"arena_nbytes": found.arena_nbytes, "status": found.status, **found.solver}}
     plan = replace(plan, solver=merged)
