@@ -62,7 +62,9 @@ def measure_network(name: str, time_limit: float, repeats: int, budget: str | No
     }
     if budget:
         given = (mod, params, inputs, expected)
-        row["budget"] = _with_budget(given, budget, time_limit, modules["planned"], repeats)
+        row["budget"] = _with_budget(
+            given, _relative_to(row["pool_nbytes"], budget), time_limit, modules["planned"], repeats
+        )
     return row
 
 
@@ -182,6 +184,11 @@ def _seconds_ratio(ours: Any, theirs: Any, inputs: dict[str, np.ndarray], repeat
             module.run()
             times.append(time.process_time() - start)
     return median(seconds[0]) / max(median(seconds[1]), 1e-9)
+
+
+def _relative_to(nbytes: int, budget: str) -> str:
+    """A budget in bytes. A percentage is relative to ``nbytes``, since the search may have lowered the peak."""
+    return str(int(nbytes * float(budget[:-1]) / 100)) if budget.endswith("%") else budget
 
 
 def _with_budget(given: Any, budget: str, time_limit: float, unlimited: Any, repeats: int) -> dict[str, Any]:

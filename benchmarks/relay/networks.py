@@ -187,6 +187,27 @@ def if_inside() -> Network:
     return weighted(relay.nn.softmax(chosen))
 
 
+def skip_sum() -> Network:
+    """A skip connection is added behind a wide middle part. Recomputing it from the image is cheap."""
+    skip = conv(relay.var("x", shape=(1, 3, 32, 32)), 64, "encode")
+    middle = relay.nn.max_pool2d(skip, (2, 2), (2, 2))
+    for layer in range(3):
+        middle = conv(middle, 256, f"middle{layer}", 1)
+    up = relay.nn.upsampling(conv(middle, 64, "narrow", 1), 2, 2)
+    return weighted(conv(up + skip, 4, "head", 1))
+
+
+def mirrored() -> Network:
+    """Narrow codes are expanded on the way down. The expansions are read again, in reverse, on the way up."""
+    code, wide = relay.var("x", shape=(1, 4, 32, 32)), []
+    for level in range(4):
+        wide.append(conv(code, 48, f"e{level}", 1))
+        code = conv(wide[-1], 4, f"c{level}")
+    for level in reversed(range(4)):
+        code = conv(conv(code, 48, f"u{level}", 1) * wide[level], 4, f"d{level}", 1)
+    return weighted(code)
+
+
 def training_step() -> Network:
     """The loss and the gradients of a small convolutional network by Relay's own differentiation."""
     data = relay.var("x", shape=(1, 3, 16, 16))
@@ -196,6 +217,19 @@ def training_step() -> Network:
     pooled = relay.nn.max_pool2d(hidden, (2, 2), (2, 2))
     hidden = relay.nn.relu(relay.nn.conv2d(pooled, weights[1], channels=32, **options))
     logits = relay.nn.dense(relay.reshape(hidden, (1, 2048)), weights[2])
+    return _with_gradients(data, weights, logits)
+
+
+def perceptron_training() -> Network:
+    """The loss and the gradients of a perceptron with eight layers."""
+    data = hidden = relay.var("x", shape=(64, 64))
+    weights = [relay.var(f"w{i}", shape=(64, 64)) for i in range(8)]
+    for weight in weights:
+        hidden = relay.tanh(relay.nn.dense(hidden, weight)) * relay.const(1.5)
+    return _with_gradients(data, weights, hidden)
+
+
+def _with_gradients(data: Any, weights: list[Any], logits: Any) -> Network:
     loss = relay.sum(relay.nn.log_softmax(logits))
     mod = relay.transform.InferType()(tvm.IRModule.from_expr(relay.Function([data, *weights], loss)))
     mod["main"] = relay.transform.gradient(mod["main"], mode="first_order")
@@ -224,5 +258,8 @@ NETWORKS: dict[str, Callable[[], Network]] = {
         if_inside,
         training_step,
         dense_blocks,
+        skip_sum,
+        mirrored,
+        perceptron_training,
     )
 }

@@ -4,8 +4,9 @@ Each network is built unmodified and planned, for the graph and the ahead-of-tim
 pool of the ahead-of-time executor with the best of TVM's three algorithms on the given order and with our plan, the
 constants beside it, the storages of the graph executor, whether outputs are equal bit for bit on both executors,
 whether the order read back from the built module is the plan's, and the time of a call relative to the unmodified
-module's. ``--budget`` adds a build with recomputation. Each network runs in a separate process. Results are saved
-immediately, and ``--resume`` keeps those that are there. Needs the environment that ``make test-relay`` makes.
+module's. ``--budget`` adds a build with recomputation; a percentage is relative to our pool without a budget. Each
+network runs in a separate process. Results are saved immediately, and ``--resume`` keeps those that are there. Needs
+the environment that ``make test-relay`` makes.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="networks; default: all")
     parser.add_argument("--time-limit", type=float, default=10.0, help="seconds to search each function (default 10)")
     parser.add_argument("--repeats", type=int, default=10, help="timed calls of each build (default 10)")
-    parser.add_argument("--budget", help="also build with this budget, such as 70%%")
+    parser.add_argument("--budget", help="also build with this budget, such as 70%% of our pool without one")
     parser.add_argument("--resume", action="store_true", help="keep the results that are there")
     parser.add_argument("--save", default="relay", help="benchmarks/results/NAME.json (default relay)")
     parser.add_argument("--one", help=argparse.SUPPRESS)

@@ -61,6 +61,16 @@ def tuples():
     return weighted(relay.Tuple([halves[0] + relay.const(1.0), relay.reshape(back, (1, -1)), halves[1], soft]))
 
 
+def repeated_results():
+    """Results that are equal, reshaped, part of an earlier one, or the input."""
+    data = image()
+    made = conv(data, 8, "a")
+    twice = [relay.nn.max_pool2d(made, (3, 3), padding=(1, 1)) for _ in range(2)]  # TVM merges them
+    parts = relay.split(made, 2, axis=1)
+    flat = relay.reshape(twice[0], (1, -1))
+    return weighted(relay.Tuple([*twice, flat, relay.Tuple([made, made]), parts.astuple(), parts[1], data, data]))
+
+
 def repeated_block():
     """Three blocks of one shape, whose kernels are shared."""
     data = conv(image(3, 16), 16, "stem")
@@ -87,4 +97,4 @@ def branch_on_value():
     return weighted(relay.nn.softmax(chosen))
 
 
-NETWORKS = {f.__name__: f for f in (chain, two_branches, unet, tuples, repeated_block)}
+NETWORKS = {f.__name__: f for f in (chain, two_branches, unet, tuples, repeated_results, repeated_block)}

@@ -9,6 +9,7 @@ from tvm.ir.instrument import pass_instrument
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.relay.build import EXECUTORS, build_for, usmp_config
+from tvm_memopt.passes.relay.distinct_results import copy_repeated_results
 from tvm_memopt.passes.relay.extract import RelayExtraction
 from tvm_memopt.passes.relay.instrument import PLANNED_AFTER, alignment_of, executor_of, may_overwrite, target_of
 from tvm_memopt.passes.relay.kernels import fresh_context
@@ -35,14 +36,15 @@ class _Extraction:
             return
         self._busy = True
         function = mod["main"]
-        executor = executor_of(mod, function)
+        executor, target = executor_of(mod, function), target_of(function)
         alignment = alignment_of(mod) if executor == "aot" else 64
-        target = target_of(function)
         overwrite = may_overwrite(mod, target)
         try:
             with fresh_context():
+                if executor == "aot":
+                    copy_repeated_results(mod, "main", target)
                 self.found = extract_calls(
-                    function, target, executor, self.options, alignment=alignment, overwrite=overwrite
+                    mod["main"], target, executor, self.options, alignment=alignment, overwrite=overwrite
                 )
         except UnsupportedFunctionError as reason:
             self.reason = str(reason)

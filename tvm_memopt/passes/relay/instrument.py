@@ -13,6 +13,7 @@ from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, Plan
 from tvm_memopt.passes.relay import usmp
 from tvm_memopt.passes.relay.buffer_names import kernel_groups, placed_plan
+from tvm_memopt.passes.relay.distinct_results import copy_repeated_results
 from tvm_memopt.passes.relay.emit import let_chain, replace_function
 from tvm_memopt.passes.relay.kernels import fresh_context
 from tvm_memopt.passes.relay.planning import RelayOptions, RelayPlan, log_plan, plan_function
@@ -78,6 +79,9 @@ class MemoryPlan:
             function = mod[name]
             executor = executor_of(mod, function)
             target = target_of(function)
+            if executor == "aot" and copy_repeated_results(mod, name, target):
+                self._note(f"function {name}: repeated results are copied: the executor writes each tensor once")
+                function = mod[name]
             planned = plan_function(
                 function,
                 target,
