@@ -74,6 +74,7 @@ CORE = [
     "ortools>=9.10",  # CP-SAT
     "click>=8.1",  # the command line
     "rich>=13.7",  # progress on terminals
+    'tomli>=2.0; python_version < "3.11"',  # tomllib of Python 3.11: profiles of devices, tables of batch jobs
     FFI,
 ]
 TVM = ["apache-tvm>=0.27.0.post1", FFI]
@@ -118,6 +119,7 @@ setup(
             "py.typed",
             "**/*.c",
             "**/*.html.j2",
+            "targets/devices/*.toml",
             "**/checkpoint.npz",
             "**/MODEL_CARD.md",
             "cost_model/network/pretrained/*",

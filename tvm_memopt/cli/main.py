@@ -14,6 +14,7 @@ from tvm_memopt.errors import MemoptError, PlanError
 _COMMANDS = {
     "check": "tvm_memopt.cli.check",
     "collect": "tvm_memopt.cli.training.collect",
+    "devices": "tvm_memopt.cli.devices",
     "graph": "tvm_memopt.cli.graph",
     "optimize": "tvm_memopt.cli.optimize",
     "pack": "tvm_memopt.cli.pack",
@@ -28,6 +29,7 @@ _COMMANDS = {
 _HELP = {
     "check": "Check a plan against its graph.",
     "collect": "Measure schedules as training data for the cost model.",
+    "devices": "List the devices that can be planned for.",
     "graph": "Write the operator graph of a model.",
     "optimize": "Plan the memory of a model and compile it.",
     "pack": "Find offsets for buffers with fixed lifetimes (CSV).",

@@ -21,7 +21,7 @@ from tvm_memopt.cli.options import (
     shape_option,
     target_option,
 )
-from tvm_memopt.cli.summaries import note_interrupted, plan_summary, plan_text
+from tvm_memopt.cli.summaries import device_lines, note_interrupted, plan_summary, plan_text, raise_for_device
 from tvm_memopt.errors import InfeasibleBudgetError, NoPlanError
 from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget, write_plan
 from tvm_memopt.solvers.request import Request
@@ -53,15 +53,17 @@ def command(
 ) -> None:  # fmt: skip
     """Search an order of the ops and offsets for all tensors of MODEL_OR_GRAPH, and write the plan.
 
-    Ctrl-C ends the search and keeps the best plan so far. A plan that misses the budget is also written, with its
-    status, and the exit status reports it.
+    Ctrl-C ends the search and keeps the best plan so far. A plan that misses the budget, or the memory of --device, is
+    also written, with its status, and the exit status reports it.
 
     \b
     Examples:
       tvm-memopt plan graph.json -o plan.json --budget 80% --time-limit 60
       tvm-memopt plan model.onnx -o plan.json --shape input=1,3,224,224
+      tvm-memopt plan model.onnx -o plan.json --device cortex-m7
       tvm-memopt plan graph.json -o moccasin.json --budget 80% --method moccasin
     """
+    from tvm_memopt.passes.device_fit import plan_for_device
     from tvm_memopt.solvers import solve
 
     if budget is not None:
@@ -76,11 +78,14 @@ def command(
     if budget is not None:
         request = replace(request, budget_nbytes=parse_budget(budget, graph))
     with search_progress() as progress:
-        plan = solve(graph, replace(request, progress=progress))
+        request = replace(request, progress=progress)
+        device = options["device"]
+        plan = solve(graph, request) if device is None else plan_for_device(graph, request, device, solve)
     write_plan(plan, output)
     note_interrupted(plan)
-    emit(as_json, plan_summary(graph, plan), f"{output}: {plan_text(plan)}")
+    emit(as_json, plan_summary(graph, plan), "\n".join([f"{output}: {plan_text(plan)}", *device_lines(plan)]))
     raise_for_budget(graph, plan)
+    raise_for_device(plan)
 
 
 def make_request(time_limit: float, threads: int | None, seed: int) -> Request:
@@ -92,7 +97,7 @@ def make_request(time_limit: float, threads: int | None, seed: int) -> Request:
 def note_ignored_options(source: str) -> None:
     """Note on stderr which options for models have no effect on a graph."""
     context = click.get_current_context()
-    names = [field.name for field in fields(Lowering)]
+    names = [field.name for field in fields(Lowering) if field.name != "device"]
     given = [
         parameter.opts[0]
         for parameter in context.command.params

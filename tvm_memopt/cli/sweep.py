@@ -65,6 +65,7 @@ def command(
       tvm-memopt sweep model.onnx --budgets 100%,80%,60% --plot curve.svg
       tvm-memopt sweep graph.json -o curve.json --time-limit 60
     """
+    from tvm_memopt.passes.device_fit import noted
     from tvm_memopt.solvers.sweep import sweep
 
     request = make_request(time_limit, threads, seed)
@@ -77,6 +78,8 @@ def command(
         note_ignored_options(source)
     with search_progress() as progress:
         plans = sweep(graph, [parse_budget(text, graph) for text in wanted], replace(request, progress=progress))
+    if options["device"] is not None:
+        plans = [noted(options["device"], graph, plan) for plan in plans]
     document = curve(graph, plans)
     if output is not None:
         write_text_atomic(output, json.dumps(document, indent=1))
@@ -135,7 +138,20 @@ def table(graph: Graph, plans: Sequence[Plan]) -> str:
         lines.append(
             _line(asked, f"{plan.arena_nbytes:,}", len(plan.schedule), extra, least, plan.status, f"{seconds:.2f}")
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_device_line(plans)])
+
+
+def _device_line(plans: Sequence[Plan]) -> list[str]:
+    """Which of the plans fit the device."""
+    known = [(plan, plan.solver["device"]) for plan in plans if "device" in plan.solver]
+    if not known:
+        return []
+    fitting = [plan for plan, device in known if device["fits"] and plan.status in ("optimal", "feasible")]
+    if not fitting:
+        closest = min((device for _, device in known), key=lambda device: int(device["needed_nbytes"]))
+        return ["", f"no plan of the sweep fits; the smallest {closest['text']}"]
+    name, largest = known[0][1]["name"], max(plan.budget_nbytes or 0 for plan in fitting)
+    return ["", f"plans for budgets up to {largest:,} bytes fit {name}"]
 
 
 def _line(*cells: object) -> str:
