@@ -186,7 +186,7 @@ class _Optimization:
         from tvm_memopt.targets.toolchain import linker_for
 
         target = make_target(self.arguments.target)
-        linker = linker_for(target, self.arguments.cc)
+        linker = linker_for(target, self.arguments.cc, self.arguments.device)
         if self.arguments.measure:
             if linker is not None and not self.arguments.cc:
                 raise MemoptError("--measure runs the module on this machine, but --target names another; leave it out")
@@ -253,7 +253,7 @@ class _Optimization:
         name = main_function(build.planned.functions)
         found = build.planned.functions[name]
         self._check_followed(found.graph)
-        export_module(build.executable, self.output, target, self.arguments.cc)
+        export_module(build.executable, self.output, target, self.arguments.cc, self.arguments.device)
         if self.plan_file is not None and self.plan is None:
             write_plan(found.plan, self.plan_file)
         print_plan_notes(found.plan)
@@ -268,7 +268,7 @@ class _Optimization:
         from tvm_memopt.passes.build import export_module
         from tvm_memopt.passes.relax.planning import unplanned_reason
 
-        export_module(build.executable, self.output, target, self.arguments.cc)
+        export_module(build.executable, self.output, target, self.arguments.cc, self.arguments.device)
         reason = unplanned_reason(build.planned.skipped)
         given = (("--plan", self.plan_file), ("--report", self.report_dir))
         unused = [option for option, value in given if value]
@@ -304,7 +304,7 @@ class _Optimization:
             # Both are linked: in memory, some calls, such as float16 conversions, resolve to other libraries.
             other = str(Path(folder, "unmodified.so"))
             unmodified = build_unmodified(mod, target, exec_mode=self.arguments.exec_mode)
-            export_module(unmodified, other, target, self.arguments.cc)
+            export_module(unmodified, other, target, self.arguments.cc, self.arguments.device)
             inputs = random_inputs(mod, self.arguments.seed)
             caller_arena = self.arguments.caller_arena and arena is not None
             return compare(

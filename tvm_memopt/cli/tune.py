@@ -170,7 +170,7 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments
     found = functions[main_function(functions)] if functions else None
     arena_nbytes = None if found is None else found.plan.arena_nbytes
     notes = [unplanned_reason(skipped)] if found is None else list(found.plan.notes)
-    export_module(build.executable, arguments.output, target)
+    export_module(build.executable, arguments.output, target, device=arguments.device)
     document: dict[str, object] = {
         "module": arguments.output, "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
         "kernel_seconds": tuned.best, "untuned_seconds": tuned.untuned, "unscheduled": tuned.unscheduled,

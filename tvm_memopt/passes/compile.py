@@ -19,6 +19,7 @@ from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_mo
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 from tvm_memopt.solvers.portfolio.verdict import budget_message
 from tvm_memopt.targets import DeviceProfile
+from tvm_memopt.targets.toolchain import with_float_abi
 
 _log = logging.getLogger("tvm_memopt")
 
@@ -186,7 +187,8 @@ def make_target(target: str | tvm.target.Target) -> tvm.target.Target:
     if isinstance(target, tvm.target.Target):
         return target
     try:
-        return tvm.target.Target(json.loads(target) if target.lstrip().startswith("{") else target)
+        text = target.lstrip().startswith("{")
+        return tvm.target.Target(with_float_abi(json.loads(target)) if text else target)
     except Exception as error:
         raise MemoptError(
             f"target {target!r} is unknown to TVM ({_last_line(error)}): expected a name such as llvm, or JSON such as "

@@ -61,7 +61,7 @@ def optimize_with_relay(arguments: Arguments, outputs: list[Path]) -> None:
         load_matplotlib()  # before the search, not after it
     plan = read_plan(a.plan_file) if a.plan_file and Path(a.plan_file).exists() else None
     target = relay_target(a.target, a.device)
-    linker = linker_for(target, a.cc)
+    linker = linker_for(target, a.cc, a.device)
     if a.measure and linker is not None and not a.cc:
         raise MemoptError("--measure runs the module on this machine, but --target names another; leave it out")
     mod = import_for_relay(a.model, a.shapes, a.override_shapes, executor)
