@@ -48,12 +48,15 @@ def _fits(device: DeviceProfile, graph: Graph, plan: Plan) -> bool:
     return plan.status in ("optimal", "feasible") and not fit_of(device, graph, plan).excess_nbytes
 
 
-def noted(device: DeviceProfile, graph: Graph, plan: Plan, searched: Plan | None = None) -> Plan:
+def noted(
+    device: DeviceProfile, graph: Graph, plan: Plan, searched: Plan | None = None, *, beside: Graph | None = None
+) -> Plan:
     """``plan`` with a note that it fits or by how much it does not, and the figures under ``solver["device"]``.
 
     ``searched``: the last plan of a search for one that fits. Its status says whether it is proved that none does.
+    ``beside``: the graph whose tensors outside the arena count, if it is another than ``graph``.
     """
-    fit = fit_of(device, graph, plan)
+    fit = fit_of(device, beside or graph, plan)
     found: dict[str, Any] = dict(fit.document())
     notes = [fit.text]
     if searched is not None and not fit.fits:

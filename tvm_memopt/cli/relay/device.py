@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import BudgetError, InfeasibleBudgetError
-from tvm_memopt.graph import Plan, PlanStatus
+from tvm_memopt.graph import Graph, Plan, PlanStatus, Tensor
 from tvm_memopt.passes.device_fit import arena_limit, noted, worth_a_search
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def build_for_device(
         return found
     if not search:
         return _noted(device, found, None)
-    graph, searched = found.planned.graph, _as_stored(found)
+    graph, searched = _with_constants(found), _as_stored(found)
     if worth_a_search(device, graph, searched):
         limit = arena_limit(device, graph)
         try:
@@ -47,8 +47,19 @@ def _as_stored(build: RelayBuild) -> Plan:
     return plan if build.storage is None else replace(plan, arena_nbytes=build.storage.nbytes)
 
 
+def _with_constants(build: RelayBuild) -> Graph:
+    """The graph of the calls, with the constants that the ahead-of-time executor links into kernels as a weight."""
+    from tvm_memopt.passes.relay.module_file import memory_of
+
+    assert build.planned is not None
+    graph: Graph = build.planned.extraction.graph
+    constants = Tensor("constants", memory_of(build).get("global_const_workspace", 0), "weight", arena=False)
+    return replace(graph, tensors=(*graph.tensors, constants)) if build.executor == "aot" else graph
+
+
 def _noted(device: DeviceProfile, build: RelayBuild, searched: Plan | None) -> RelayBuild:
     assert build.planned is not None
-    told = noted(device, build.planned.graph, replace(_as_stored(build), notes=()), searched)
+    beside = _with_constants(build)
+    told = noted(device, build.planned.graph, replace(_as_stored(build), notes=()), searched, beside=beside)
     plan = replace(build.planned.plan, solver=told.solver, notes=(*build.planned.plan.notes, *told.notes))
     return replace(build, planned=replace(build.planned, plan=plan), notes=(*build.notes, *told.notes))

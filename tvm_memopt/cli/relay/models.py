@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.error import URLError
 
 from tvm_memopt.cli.console import note, print_notes, stage
 from tvm_memopt.cli.frontend import DEFAULT_EXECUTOR
@@ -99,6 +100,11 @@ def built(path: str, executor: str, build: Callable[[], _T]) -> _T:
         with _tvm_quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # relay_target has said it already
             return build()
+    except URLError as error:
+        raise MemoptError(
+            f"{path}: TVM fetches schedules for this target, and cannot ({error.reason}): set the environment variable "
+            "TOPHUB_LOCATION=NONE to compile with its default schedules"
+        ) from None
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise MemoptError(
             f"{path}: TVM's build for the {executor} executor failed: {last_line(error)[:200]} (another --executor may "
