@@ -86,6 +86,7 @@ COLLECT = ["psutil>=5.9", "cloudpickle>=2.2", "tornado>=6.3"]  # what TVM's own 
 # The same module as xgboost without its CUDA libraries, which are fifty times its size; there is none for macOS.
 TREES = ['xgboost-cpu>=3.0; sys_platform != "darwin"', 'xgboost>=2.0; sys_platform == "darwin"']
 LEARN = [*COLLECT, *TREES, "torch>=2.4"]  # trains the networks
+FARM = [*REPORT, "distributed>=2024.1"]  # Dask: a table of jobs on the processes of one machine or of many
 DOCS = [
     "mkdocs-material>=9.6",  # the site
     "mkdocstrings[python]>=0.28",  # the API from docstrings
@@ -138,7 +139,8 @@ setup(
         "report": REPORT,
         "reference": REFERENCE,
         "learn": LEARN,
-        "all": [*TVM, *ONNX, *TFLITE, *REPORT, *REFERENCE, *LEARN],
+        "farm": FARM,
+        "all": [*TVM, *ONNX, *TFLITE, *REPORT, *REFERENCE, *LEARN, *FARM],
         "docs": DOCS,
         "dev": [  # without torch, whose CPU build is asked for by its exact version
             *TVM,
@@ -148,6 +150,7 @@ setup(
             *REFERENCE,
             *COLLECT,
             *TREES,
+            *FARM,
             *TEST,
             *LINT,
             *PACKAGING,

@@ -12,6 +12,7 @@ import click
 from tvm_memopt.errors import MemoptError, PlanError
 
 _COMMANDS = {
+    "batch": "tvm_memopt.cli.batch",
     "check": "tvm_memopt.cli.check",
     "collect": "tvm_memopt.cli.training.collect",
     "devices": "tvm_memopt.cli.devices",
@@ -27,6 +28,7 @@ _COMMANDS = {
     "tune": "tvm_memopt.cli.tune",
 }
 _HELP = {
+    "batch": "Plan a table of models, devices and budgets on a cluster.",
     "check": "Check a plan against its graph.",
     "collect": "Measure schedules as training data for the cost model.",
     "devices": "List the devices that can be planned for.",

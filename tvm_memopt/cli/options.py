@@ -103,6 +103,17 @@ search_options = _stack(
     click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of randomised searches."),
 )  # fmt: skip
 
+dask_options = _stack(
+    click.option(
+        "--dask", metavar="SCHEDULER",
+        help="Address of a Dask scheduler, such as tcp://farm:8786; default: processes on this machine.",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(1), metavar="N",
+        help="Worker processes on this machine; default: all processors.",
+    ),
+)  # fmt: skip
+
 strict_option = click.option(
     "--strict",
     is_flag=True,
