@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -61,7 +62,8 @@ def run_jobs(client: Client, jobs: Iterable[Job]) -> Generator[JobResult, None, 
     """
     from distributed import as_completed
 
-    futures = {job.key: client.submit(run_job, job, key=f"memopt-{job.key}", pure=False) for job in jobs}
+    run = uuid.uuid4().hex  # a scheduler that others use too must not take their task for ours
+    futures = {job.key: client.submit(run_job, job, key=f"memopt-{run}-{job.key}", pure=False) for job in jobs}
     keys = {future.key: key for key, future in futures.items()}
     try:
         for future in as_completed(list(futures.values())):

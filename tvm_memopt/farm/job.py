@@ -58,6 +58,7 @@ def run_job(job: Job) -> JobResult:
         command = [sys.executable, "-m", "tvm_memopt", *job.arguments]
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, env=_environment(), check=False,
+            start_new_session=True,  # Ctrl-C in the terminal is for the command that started the farm
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )  # fmt: skip
         files = {
