@@ -74,6 +74,7 @@ CORE = [
     "ortools>=9.10",  # CP-SAT
     "click>=8.1",  # the command line
     "rich>=13.7",  # progress on terminals
+    'tomli>=2.0; python_version < "3.11"',  # tomllib of Python 3.11: profiles of devices, tables of batch jobs
     FFI,
 ]
 TVM = ["apache-tvm>=0.27.0.post1", FFI]
@@ -85,6 +86,7 @@ COLLECT = ["psutil>=5.9", "cloudpickle>=2.2", "tornado>=6.3"]  # what TVM's own 
 # The same module as xgboost without its CUDA libraries, which are fifty times its size; there is none for macOS.
 TREES = ['xgboost-cpu>=3.0; sys_platform != "darwin"', 'xgboost>=2.0; sys_platform == "darwin"']
 LEARN = [*COLLECT, *TREES, "torch>=2.4"]  # trains the networks
+FARM = [*REPORT, "distributed>=2024.1"]  # Dask: a table of jobs on the processes of one machine or of many
 DOCS = [
     "mkdocs-material>=9.6",  # the site
     "mkdocstrings[python]>=0.28",  # the API from docstrings
@@ -118,6 +120,7 @@ setup(
             "py.typed",
             "**/*.c",
             "**/*.html.j2",
+            "targets/devices/*.toml",
             "**/checkpoint.npz",
             "**/MODEL_CARD.md",
             "cost_model/network/pretrained/*",
@@ -136,7 +139,8 @@ setup(
         "report": REPORT,
         "reference": REFERENCE,
         "learn": LEARN,
-        "all": [*TVM, *ONNX, *TFLITE, *REPORT, *REFERENCE, *LEARN],
+        "farm": FARM,
+        "all": [*TVM, *ONNX, *TFLITE, *REPORT, *REFERENCE, *LEARN, *FARM],
         "docs": DOCS,
         "dev": [  # without torch, whose CPU build is asked for by its exact version
             *TVM,
@@ -146,6 +150,7 @@ setup(
             *REFERENCE,
             *COLLECT,
             *TREES,
+            *FARM,
             *TEST,
             *LINT,
             *PACKAGING,

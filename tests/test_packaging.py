@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NEEDED = ("*.py", "*.j2", "*.c", "*.npz", "MODEL_CARD.md", "py.typed")
+NEEDED = ("*.py", "*.j2", "*.toml", "*.c", "*.npz", "MODEL_CARD.md", "py.typed")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "tvm_memopt").rglob("*.py"))
 PUBLIC = {
     "tvm_memopt": """
         BudgetError FrontendError Graph GraphError InfeasibleBudgetError MemoptError NoPlanError Plan PlanError
-        Request check cost_model extract import_model optimize pipeline register_pipeline relay solve
+        Request check cost_model device_profile extract import_model optimize pipeline register_pipeline relay solve
     """,
     "tvm_memopt.relay": """
         GCNModel MemoryPlan RelayBuild RelayOptions RelayPlan StorageReport aot_executor assign_storage build
@@ -26,6 +26,7 @@ PUBLIC = {
     "tvm_memopt.solvers": """
         Deadline METHODS ORDERINGS Placement Progress Request SWITCHES beam_search place plan_for_order solve
     """,
+    "tvm_memopt.targets": "Arithmetic Compiler DeviceProfile Fit Memory Rates builtin_devices device_profile",
     "tvm_memopt.report": """
         Band Block BuildFigures Holder ReportContext Step TextStyle Timeline build_timeline buffers_csv print_chart
         summary_line text_chart trace_json write_buffers_csv write_chart write_report write_trace
@@ -45,6 +46,8 @@ OWN_NAMES = {
         BudgetError FrontendError GraphError InfeasibleBudgetError MemoptError NoPlanError PlanError Violation
     """,
     "tvm_memopt.atomic": "atomic_path write_text_atomic",
+    "tvm_memopt.byte_sizes": "parse_bytes",
+    "tvm_memopt.toml_file": "Table read_toml",
 }
 HEAVY = {"click", "matplotlib", "numpy", "onnx", "onnxruntime", "ortools", "rich", "torch", "tvm", "tvm_ffi"}
 
@@ -90,6 +93,7 @@ def test_an_unknown_name_is_an_attribute_error_and_dir_lists_the_known():
         ("tvm_memopt.cost_model.data.samples", {"numpy"}),
         ("tvm_memopt.cost_model.network.checkpoint", {"numpy"}),
         ("tvm_memopt.frontends", {"numpy"}),
+        ("tvm_memopt.targets", set()),
     ],
 )
 def test_importing_loads_no_heavy_package(imported, allowed):

@@ -25,6 +25,7 @@ _HOMES = {
     "Request": "tvm_memopt.solvers",
     "check": "tvm_memopt.graph",
     "cost_model": "tvm_memopt",
+    "device_profile": "tvm_memopt.targets",
     "extract": "tvm_memopt.api",
     "import_model": "tvm_memopt.frontends",
     "optimize": "tvm_memopt.api",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import TYPE_CHECKING
 
+from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, Plan
+from tvm_memopt.targets import DeviceProfile, device_profile
 
 if TYPE_CHECKING:
     import tvm
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
 
 def optimize(
     mod: tvm.IRModule,
-    target: str | tvm.target.Target,
+    target: str | tvm.target.Target | None = None,
     budget: str | int | None = None,
     time_limit: float = 10.0,
     *,
@@ -27,9 +31,13 @@ def optimize(
     kernel_costs: KernelCosts | None = None,
     plan: Plan | None = None,
     strict: bool = False,
+    device: str | os.PathLike[str] | DeviceProfile | None = None,
 ) -> tuple[tvm.IRModule, Plan | None]:
     """Lower ``mod`` for ``target`` and plan its memory.
 
+    ``device``: a name such as ``"cortex-m7"``, the path of a TOML file, or a profile; it gives the target, unless one
+    is given, and ``plan.notes`` says whether the plan fits its memory. Without a budget, a plan that does not fit is
+    searched once more with what the device has left for the arena.
     ``budget``: upper limit on the arena, as bytes, ``"192KiB"``, or ``"80%"`` of the peak of the given order.
     ``time_limit``: search time for each function, in seconds. ``plan``: follow this plan of the main function instead
     of searching. The other arguments are those of PlanOptions.
@@ -42,6 +50,7 @@ def optimize(
     from tvm_memopt.passes.compile import compile_module, make_target
     from tvm_memopt.passes.relax.planning import PlanOptions
 
+    profile = None if device is None else device_profile(device)
     options = PlanOptions(
         budget=budget,
         time_limit=time_limit,
@@ -54,9 +63,19 @@ def optimize(
         kernel_costs=kernel_costs,
         plan=plan,
         strict=strict,
+        device=profile,
     )
-    found = compile_module(mod, make_target(target), options)
+    found = compile_module(mod, make_target(_target(target, profile)), options)
     return found.planned.mod, found.plan
+
+
+def _target(target: str | tvm.target.Target | None, device: DeviceProfile | None) -> str | tvm.target.Target:
+    """The given target, or that of the device."""
+    if target is not None:
+        return target
+    if device is None:
+        raise MemoptError("nothing says what to compile for: give a target such as 'llvm', or a device")
+    return json.dumps(dict(device.target))
 
 
 def extract(mod: tvm.IRModule, target: str | tvm.target.Target = "llvm", function: str | None = None) -> Graph:

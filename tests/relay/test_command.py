@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 
 import pytest
@@ -159,3 +160,27 @@ def test_two_tvms_in_one_environment_are_refused(command, folder, tmp_path, monk
     monkeypatch.setattr(versions, "_version", lambda name: "1.0")
     result = command("graph", folder / "model.onnx", "-o", tmp_path / "g.json")
     assert_refused(result, "apache-tvm 1.0 and hhb-tvm 1.0", "make a new environment")
+
+
+@pytest.mark.parametrize("executor", ["aot", "graph"])
+def test_a_module_for_a_device_says_whether_it_fits(command, folder, tmp_path, executor):
+    board, module = tmp_path / "board.toml", tmp_path / "module.so"
+    triple = f"{os.uname().machine}-linux-gnu"
+
+    def build(ram):
+        board.write_text(
+            f'name = "board"\ndescription = "a board"\nram = "{ram}"\ncores = 1\n[target]\nkind = "llvm"\n'
+            f'mtriple = "{triple}"\n[sustained]\nflops-per-second = 1e9\nbytes-per-second = 1e9\ncall-seconds = 1e-6\n'
+        )
+        options = ("--executor", executor, "--time-limit", 2, "--device", board)
+        return command("optimize", folder / "model.onnx", "-o", module, *options)
+
+    fitting = build("1MiB")
+    assert (fitting.status, fitting.err) == (0, "")
+    assert "fits board: " in fitting.out
+    assert "weights 10,080" in fitting.out
+    small = build("24KiB")
+    assert small.status == 3
+    assert "does not fit board, by " in small.out
+    assert small.err.startswith("tvm-memopt: error: does not fit board, by ")
+    assert json.loads((tmp_path / "module.so.json").read_text())["notes"][-1].startswith("does not fit board")

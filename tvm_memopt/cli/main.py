@@ -12,8 +12,10 @@ import click
 from tvm_memopt.errors import MemoptError, PlanError
 
 _COMMANDS = {
+    "batch": "tvm_memopt.cli.batch",
     "check": "tvm_memopt.cli.check",
     "collect": "tvm_memopt.cli.training.collect",
+    "devices": "tvm_memopt.cli.devices",
     "graph": "tvm_memopt.cli.graph",
     "optimize": "tvm_memopt.cli.optimize",
     "pack": "tvm_memopt.cli.pack",
@@ -26,8 +28,10 @@ _COMMANDS = {
     "tune": "tvm_memopt.cli.tune",
 }
 _HELP = {
+    "batch": "Plan a table of models, devices and budgets on a cluster.",
     "check": "Check a plan against its graph.",
     "collect": "Measure schedules as training data for the cost model.",
+    "devices": "List the devices that can be planned for.",
     "graph": "Write the operator graph of a model.",
     "optimize": "Plan the memory of a model and compile it.",
     "pack": "Find offsets for buffers with fixed lifetimes (CSV).",

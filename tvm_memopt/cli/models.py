@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     import tvm
 
     from tvm_memopt.passes.relax.planning import KernelCosts
+    from tvm_memopt.targets import DeviceProfile
 
 
-_RELAY_LOWERING = ("shapes", "override_shapes", "target", "no_inplace", "measure_costs", "executor")
+_RELAY_LOWERING = ("shapes", "override_shapes", "target", "no_inplace", "measure_costs", "executor", "device")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Lowering:
     override_shapes: tuple[str, ...] = ()
     frontend: str | None = None
     executor: str | None = None
+    device: DeviceProfile | None = None
 
 
 def read_graph_if_given(path: str) -> Graph | None:
@@ -72,7 +74,7 @@ def graph_of_model(path: str, options: Lowering, relay_options: Collection[str] 
 
     plan_options = PlanOptions(
         fold_data_movement=options.fold, inplace=not options.no_inplace, measure_costs=options.measure_costs,
-        kernel_costs=costs,
+        kernel_costs=costs, device=options.device,
     )  # fmt: skip
     with stage("lowering"):
         lowered, chosen = lower(mod, chosen)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tvm_memopt.cli.check import invalid_plan
-from tvm_memopt.cli.console import emit, note, print_notes, stage
+from tvm_memopt.cli.console import emit, note, stage
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
 from tvm_memopt.cli.frontend import choose_frontend
 from tvm_memopt.cli.models import import_for_command, kernel_costs
@@ -29,7 +29,14 @@ from tvm_memopt.cli.options import (
     target_option,
 )
 from tvm_memopt.cli.plan import make_request
-from tvm_memopt.cli.summaries import note_interrupted, plan_summary, plan_text
+from tvm_memopt.cli.summaries import (
+    device_lines,
+    note_interrupted,
+    plan_summary,
+    plan_text,
+    print_plan_notes,
+    raise_for_device,
+)
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
 from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget, read_plan, write_plan
 
@@ -42,10 +49,11 @@ if TYPE_CHECKING:
     from tvm_memopt.passes.relax.plan_function import FunctionPlan
     from tvm_memopt.passes.relax.planning import KernelCosts, PlanOptions
     from tvm_memopt.runtime import Spread
+    from tvm_memopt.targets import DeviceProfile
 
 RELAY_SERVED = (
     "output", "plan_file", "report_dir", "measure", "cc", "executor", "budget", "time_limit", "threads", "seed",
-    "shapes", "override_shapes", "target", "no_inplace", "measure_costs", "strict", "as_json",
+    "shapes", "override_shapes", "target", "device", "no_inplace", "measure_costs", "strict", "as_json",
 )  # fmt: skip
 _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.png")
 
@@ -75,13 +83,15 @@ _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.p
 def command(**arguments: Any) -> None:
     """Plan the memory of MODEL and compile it to a shared library that uses exactly the plan's arena.
 
-    Ctrl-C ends the search and compiles the best plan so far. If anything fails, no new file is left behind. With
-    Relay, MODULE.so.json is written too: `tvm-memopt run` reads it.
+    Ctrl-C ends the search and compiles the best plan so far. If anything fails, no new file is left behind. A module
+    that does not fit --device is written as well, and the exit status reports it. With Relay, MODULE.so.json is
+    written too: `tvm-memopt run` reads it.
 
     \b
     Examples:
       tvm-memopt optimize model.onnx -o model.so --shape input=1,3,224,224
       tvm-memopt optimize model.tflite -o model.so --budget 192KiB --report report/
+      tvm-memopt optimize model.onnx -o model.so --device cortex-a72
       tvm-memopt optimize model.onnx -o model.so --frontend relay --executor graph
     """
     given = Arguments(**arguments)
@@ -122,6 +132,7 @@ class Arguments:
     as_json: bool
     frontend: str | None
     executor: str | None
+    device: DeviceProfile | None
 
 
 class _Optimization:
@@ -150,6 +161,8 @@ class _Optimization:
         build = self._build(mod, target)
         with removed_on_failure(self.outputs()):
             self._write(mod, target, build)
+        for function in build.planned.functions.values():  # after all is written: the report shows why it does not fit
+            raise_for_device(function.plan)
 
     def _check_arguments(self) -> None:
         if self.arguments.budget is not None:
@@ -173,7 +186,7 @@ class _Optimization:
         from tvm_memopt.targets.toolchain import linker_for
 
         target = make_target(self.arguments.target)
-        linker = linker_for(target, self.arguments.cc)
+        linker = linker_for(target, self.arguments.cc, self.arguments.device)
         if self.arguments.measure:
             if linker is not None and not self.arguments.cc:
                 raise MemoptError("--measure runs the module on this machine, but --target names another; leave it out")
@@ -210,6 +223,7 @@ class _Optimization:
             kernel_costs=self.costs,
             plan=self.plan,
             strict=a.strict,
+            device=a.device,
         )
 
     @contextmanager
@@ -239,10 +253,10 @@ class _Optimization:
         name = main_function(build.planned.functions)
         found = build.planned.functions[name]
         self._check_followed(found.graph)
-        export_module(build.executable, self.output, target, self.arguments.cc)
+        export_module(build.executable, self.output, target, self.arguments.cc, self.arguments.device)
         if self.plan_file is not None and self.plan is None:
             write_plan(found.plan, self.plan_file)
-        print_notes(found.plan.notes)
+        print_plan_notes(found.plan)
         note_interrupted(found.plan)
         beside = found.arena_position if found.beside_arena else None
         comparison = self._measure(mod, target, found.plan.arena_nbytes, arena_position=beside)
@@ -254,7 +268,7 @@ class _Optimization:
         from tvm_memopt.passes.build import export_module
         from tvm_memopt.passes.relax.planning import unplanned_reason
 
-        export_module(build.executable, self.output, target, self.arguments.cc)
+        export_module(build.executable, self.output, target, self.arguments.cc, self.arguments.device)
         reason = unplanned_reason(build.planned.skipped)
         given = (("--plan", self.plan_file), ("--report", self.report_dir))
         unused = [option for option, value in given if value]
@@ -290,7 +304,7 @@ class _Optimization:
             # Both are linked: in memory, some calls, such as float16 conversions, resolve to other libraries.
             other = str(Path(folder, "unmodified.so"))
             unmodified = build_unmodified(mod, target, exec_mode=self.arguments.exec_mode)
-            export_module(unmodified, other, target, self.arguments.cc)
+            export_module(unmodified, other, target, self.arguments.cc, self.arguments.device)
             inputs = random_inputs(mod, self.arguments.seed)
             caller_arena = self.arguments.caller_arena and arena is not None
             return compare(
@@ -330,7 +344,7 @@ class _Optimization:
         }
         document["folds"] = list(found.folds)
         source = "" if self.plan_file is None else f"plan: {'followed' if self.plan else 'written to'} {self.plan_file}"
-        lines = [f"{self.output}: {plan_text(found.plan)}", *filter(None, [source])]
+        lines = [f"{self.output}: {plan_text(found.plan)}", *device_lines(found.plan), *filter(None, [source])]
         if report is not None:
             document["report"] = str(report)
             lines.append(f"report: {report}")

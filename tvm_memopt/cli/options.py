@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tvm_memopt.cli.frontend import DEFAULT_EXECUTOR, RELAY_EXECUTORS
+from tvm_memopt.errors import MemoptError
+from tvm_memopt.targets import DeviceProfile, device_profile
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -36,10 +40,41 @@ shape_option = _stack(
     ),
 )  # fmt: skip
 
-target_option = click.option(
-    "--target", default="llvm", show_default=True, metavar="T",
-    help='TVM target: a name, or JSON such as \'{"kind": "llvm", "mtriple": "aarch64-linux-gnu"}\'. '
-    "llvm is this machine.",
+
+def _read_device(_context: click.Context, _option: click.Parameter, name: str | None) -> DeviceProfile | None:
+    return None if name is None else device_profile(name)
+
+
+def _target_of_device(context: click.Context, option: click.Parameter, target: str | None) -> str | None:
+    """The target given, or that of --device, as JSON. Raises MemoptError if both are given."""
+    device: DeviceProfile | None = context.params.get("device")
+    if device is None:
+        return target
+    if option.name is not None and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+        raise MemoptError(f"--target and --device {device.name} both name a target: leave one of them out")
+    return target if not device.triple else json.dumps(dict(device.target))
+
+
+device_option = click.option(
+    "--device", metavar="NAME|FILE.toml", is_eager=True, callback=_read_device,
+    help="Device to plan for: its target and its memory. `tvm-memopt devices` lists the names.",
+)  # fmt: skip
+
+target_option = _stack(
+    click.option(
+        "--target", default="llvm", show_default=True, metavar="T", callback=_target_of_device,
+        help='TVM target: a name, or JSON such as \'{"kind": "llvm", "mtriple": "aarch64-linux-gnu"}\'. '
+        "llvm is this machine.",
+    ),
+    device_option,
+)  # fmt: skip
+
+tuning_target_option = _stack(
+    click.option(
+        "--target", metavar="T", callback=_target_of_device,
+        help="TVM target, as JSON with num-cores; default: this processor up to AVX2.",
+    ),
+    device_option,
 )  # fmt: skip
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout instead of text.")
@@ -59,11 +94,25 @@ executor_option = click.option(
 )  # fmt: skip
 
 search_options = _stack(
-    click.option("--budget", metavar="80%|192KiB|BYTES", help="Limit on the arena; default: the smallest found."),
+    click.option(
+        "--budget", metavar="80%|192KiB|BYTES",
+        help="Limit on the arena; default: the smallest found, or if that does not fit --device, the device's memory.",
+    ),
     click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to search."),
     click.option("--threads", type=int, metavar="N", help="Threads to search with; default: all processors."),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of randomised searches."),
-)
+)  # fmt: skip
+
+dask_options = _stack(
+    click.option(
+        "--dask", metavar="SCHEDULER",
+        help="Address of a Dask scheduler, such as tcp://farm:8786; default: processes on this machine.",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(1), metavar="N",
+        help="Worker processes on this machine; default: all processors.",
+    ),
+)  # fmt: skip
 
 strict_option = click.option(
     "--strict",

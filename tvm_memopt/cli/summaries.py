@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tvm_memopt.cli.console import note
+from tvm_memopt.cli.console import note, print_notes
+from tvm_memopt.errors import InfeasibleBudgetError, NoPlanError
 from tvm_memopt.graph import Graph, Plan
 
 
@@ -10,6 +11,27 @@ def note_interrupted(plan: Plan) -> None:
     """Note on stderr if Ctrl-C ended the search."""
     if plan.solver.get("interrupted"):
         note("interrupted: this is the best plan so far")
+
+
+def device_lines(plan: Plan) -> list[str]:
+    """Whether the plan fits the device it was made for, as a line of text; empty without a device."""
+    device = plan.solver.get("device")
+    return [] if device is None else [str(device["text"])]
+
+
+def print_plan_notes(plan: Plan) -> None:
+    """Print the notes of a plan on stderr, without those on its device, which are part of the result."""
+    device = plan.solver.get("device") or {}
+    print_notes(note for note in plan.notes if note not in (device.get("text"), device.get("reason")))
+
+
+def raise_for_device(plan: Plan) -> None:
+    """Raise InfeasibleBudgetError or NoPlanError if nothing was found that fits the device."""
+    device = plan.solver.get("device") or {}
+    if device.get("status") == "infeasible":
+        raise InfeasibleBudgetError(str(device["reason"]))
+    if device.get("status") == "unknown":
+        raise NoPlanError(str(device["reason"]))
 
 
 def plan_summary(graph: Graph, plan: Plan) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from tvm_memopt.cli.console import emit, note, search_progress
 from tvm_memopt.cli.files import check_output
 from tvm_memopt.cli.models import Lowering, graph_of_model, read_graph_if_given
 from tvm_memopt.cli.options import (
+    dask_options,
     executor_option,
     frontend_option,
     function_option,
@@ -28,7 +30,7 @@ from tvm_memopt.errors import BudgetError, NoPlanError
 from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget
 
 _WIDTHS = (26, 15, 6, 10, 9, 10, 7)
-_RELAY_OPTIONS = ("budgets", "output", "plot", "time_limit", "threads", "seed", "as_json")
+_RELAY_OPTIONS = ("budgets", "output", "plot", "dask", "workers", "time_limit", "threads", "seed", "as_json")
 DEFAULT_BUDGETS = "100%,90%,80%,70%,60%,50%,40%"
 
 
@@ -51,20 +53,23 @@ DEFAULT_BUDGETS = "100%,90%,80%,70%,60%,50%,40%"
 @kernel_options
 @frontend_option
 @executor_option
+@dask_options
 @json_option
 def command(
     source: str, budgets: str, output: str | None, plot: str | None, time_limit: float, threads: int | None, seed: int,
-    as_json: bool, **options: Any,
+    dask: str | None, workers: int | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Trade memory against time: find the cheapest plan for each of several budgets.
 
-    Percentages refer to the peak of the given order. Ctrl-C ends the search and keeps the curve so far.
+    Percentages refer to the peak of the given order. Ctrl-C ends the search and keeps the curve so far. With --dask or
+    --workers, the budgets are searched at the same time, with one thread each.
 
     \b
     Examples:
       tvm-memopt sweep model.onnx --budgets 100%,80%,60% --plot curve.svg
       tvm-memopt sweep graph.json -o curve.json --time-limit 60
     """
+    from tvm_memopt.passes.device_fit import noted
     from tvm_memopt.solvers.sweep import sweep
 
     request = make_request(time_limit, threads, seed)
@@ -75,8 +80,17 @@ def command(
         graph = graph_of_model(source, Lowering(**options), _RELAY_OPTIONS)
     else:
         note_ignored_options(source)
-    with search_progress() as progress:
-        plans = sweep(graph, [parse_budget(text, graph) for text in wanted], replace(request, progress=progress))
+    limits = [parse_budget(text, graph) for text in wanted]
+    if dask is not None or workers is not None:
+        from tvm_memopt.farm.sweeping import sweep_on_farm
+
+        alone = replace(request, threads=threads or 1)
+        plans = sweep_on_farm(graph, limits, alone, scheduler=dask, workers=workers or os.cpu_count() or 1)
+    else:
+        with search_progress() as progress:
+            plans = sweep(graph, limits, replace(request, progress=progress))
+    if options["device"] is not None:
+        plans = [noted(options["device"], graph, plan) for plan in plans]
     document = curve(graph, plans)
     if output is not None:
         write_text_atomic(output, json.dumps(document, indent=1))
@@ -135,7 +149,20 @@ def table(graph: Graph, plans: Sequence[Plan]) -> str:
         lines.append(
             _line(asked, f"{plan.arena_nbytes:,}", len(plan.schedule), extra, least, plan.status, f"{seconds:.2f}")
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_device_line(plans)])
+
+
+def _device_line(plans: Sequence[Plan]) -> list[str]:
+    """Which of the plans fit the device."""
+    known = [(plan, plan.solver["device"]) for plan in plans if "device" in plan.solver]
+    if not known:
+        return []
+    fitting = [plan for plan, device in known if device["fits"] and plan.status in ("optimal", "feasible")]
+    if not fitting:
+        closest = min((device for _, device in known), key=lambda device: int(device["needed_nbytes"]))
+        return ["", f"no plan of the sweep fits; the smallest {closest['text']}"]
+    name, largest = known[0][1]["name"], max(plan.budget_nbytes or 0 for plan in fitting)
+    return ["", f"plans for budgets up to {largest:,} bytes fit {name}"]
 
 
 def _line(*cells: object) -> str:

@@ -11,7 +11,8 @@ import click
 from tvm_memopt.cli.console import emit, note, stage
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
 from tvm_memopt.cli.models import import_for_command
-from tvm_memopt.cli.options import frontend_option, json_option, shape_option
+from tvm_memopt.cli.options import frontend_option, json_option, shape_option, tuning_target_option
+from tvm_memopt.cli.summaries import device_lines, raise_for_device
 from tvm_memopt.errors import MemoptError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tvm_memopt.cost_model.tuner.tuning import Tuned
     from tvm_memopt.passes.relax.plan_function import FunctionPlan
+    from tvm_memopt.targets import DeviceProfile
 
 
 @click.command("tune")
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds to build and time a candidate."
 )
-@click.option("--target", metavar="T", help="TVM target, as JSON with num-cores; default: this processor up to AVX2.")
+@tuning_target_option
 @click.option("--budget", metavar="80%|192KiB|BYTES", help="Limit on the arena; default: the smallest found.")
 @click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds for the plan.")
 @click.option("--measure", is_flag=True, help="Compare outputs, memory and time with the default build.")
@@ -90,6 +92,7 @@ class _Arguments:
     workers: int
     timeout: float
     target: str | None
+    device: DeviceProfile | None
     budget: str | None
     time_limit: float
     measure: bool
@@ -110,7 +113,9 @@ def _tune(arguments: _Arguments) -> None:
     mod = import_for_command(arguments.model, arguments.shapes, arguments.override_shapes)
     tuned = _search(mod, target, folder, arguments)
     with removed_on_failure([Path(output)]):
-        _build(mod, target, tuned, arguments)
+        found = _build(mod, target, tuned, arguments)
+    if found is not None:
+        raise_for_device(found.plan)
 
 
 def _target(text: str | None) -> tvm.target.Target:
@@ -150,20 +155,22 @@ def _search(mod: tvm.IRModule, target: tvm.target.Target, folder: Path, argument
     return tuned
 
 
-def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments: _Arguments) -> None:
+def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments: _Arguments) -> FunctionPlan | None:
     from tvm_memopt.cli.optimize import describe_model_inputs
     from tvm_memopt.passes.build import build_planned, export_module
     from tvm_memopt.passes.compile import main_function
     from tvm_memopt.passes.relax.planning import PlanOptions, unplanned_reason
 
-    options = PlanOptions(budget=arguments.budget, time_limit=arguments.time_limit, seed=arguments.seed)
+    options = PlanOptions(
+        budget=arguments.budget, time_limit=arguments.time_limit, seed=arguments.seed, device=arguments.device
+    )
     with stage("planning and compiling"):
         build = build_planned(mod, target, options, inputs=describe_model_inputs(mod), tuned=tuned.database)
     functions, skipped = build.planned.functions, build.planned.skipped
     found = functions[main_function(functions)] if functions else None
     arena_nbytes = None if found is None else found.plan.arena_nbytes
     notes = [unplanned_reason(skipped)] if found is None else list(found.plan.notes)
-    export_module(build.executable, arguments.output, target)
+    export_module(build.executable, arguments.output, target, device=arguments.device)
     document: dict[str, object] = {
         "module": arguments.output, "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
         "kernel_seconds": tuned.best, "untuned_seconds": tuned.untuned, "unscheduled": tuned.unscheduled,
@@ -174,11 +181,15 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments
         f"{tuned.measured + tuned.known} candidates, {tuned.failed} failed; "
         + (f"no arena: {notes[0]}" if arena_nbytes is None else f"arena {arena_nbytes:,} bytes")
     ]
+    if found is not None:
+        lines += device_lines(found.plan)
+        document["device"] = found.plan.solver.get("device")
     if arguments.measure:
         compared, told = _compare(mod, target, found, arguments)
         document["compared"] = compared
         lines.append(told)
     emit(arguments.as_json, document, "\n".join(lines))
+    return found
 
 
 def _compare(

@@ -3,6 +3,7 @@
 from tvm_memopt.graph.bounds import align_up, packed_nbytes, working_set, working_set_bound
 from tvm_memopt.graph.budget import check_budget_syntax, parse_budget
 from tvm_memopt.graph.checker import check, find_violations
+from tvm_memopt.graph.footprint import io_nbytes, weight_nbytes
 from tvm_memopt.graph.generators import layered_graph, random_graph
 from tvm_memopt.graph.json_io import (
     graph_from_json,
@@ -35,6 +36,7 @@ __all__ = [
     "given_order",
     "graph_from_json",
     "graph_to_json",
+    "io_nbytes",
     "layered_graph",
     "lifetimes",
     "live_profile",
@@ -46,6 +48,7 @@ __all__ = [
     "random_graph",
     "read_graph",
     "read_plan",
+    "weight_nbytes",
     "working_set",
     "working_set_bound",
     "write_graph",

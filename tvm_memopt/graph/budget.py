@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from tvm_memopt.byte_sizes import parse_bytes
 from tvm_memopt.errors import BudgetError
 from tvm_memopt.graph.liveness import given_order, peak_live
 from tvm_memopt.graph.model import Graph
 
-_UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_BYTES = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([A-Za-z]*)\s*")
 _PERCENT = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*%\s*")
 
 
@@ -50,10 +49,9 @@ def _parse(text: str, graph: Graph) -> int:
 
 
 def _parse_bytes(text: str) -> int:
-    match = _BYTES.fullmatch(text)
-    if match is None or match[2] not in _UNITS:
+    nbytes = parse_bytes(text)
+    if nbytes is None:
         raise BudgetError(f"budget {text!r}: expected bytes or a percentage, for example 192KiB, 196608 or 80%")
-    nbytes = Fraction(match[1]) * _UNITS[match[2]]
     if nbytes.denominator != 1:
         raise BudgetError(f"budget {text!r}: is {float(nbytes)} bytes, expected a whole number of bytes")
     return int(nbytes)

@@ -19,7 +19,8 @@ from tvm_memopt.native_output import native_stderr_discarded
 from tvm_memopt.passes.compile import compile_module
 from tvm_memopt.passes.relax.lowering import passes_after_plan, unmodified_pipeline
 from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions
-from tvm_memopt.targets.toolchain import linker_for
+from tvm_memopt.targets import DeviceProfile
+from tvm_memopt.targets.toolchain import link_error, linker_for
 
 METADATA_FUNCTION = "memopt_metadata"
 METADATA_FORMAT = "memopt-module/1"
@@ -104,27 +105,26 @@ def _with_metadata(mod: tvm.IRModule, document: Mapping[str, Any]) -> tvm.IRModu
 
 
 def export_module(
-    executable: Any, path: str | os.PathLike[str], target: tvm.target.Target, cc: str | None = None
+    executable: Any,
+    path: str | os.PathLike[str],
+    target: tvm.target.Target,
+    cc: str | None = None,
+    device: DeviceProfile | None = None,
 ) -> None:
     """Link ``executable`` into a shared library and move it to ``path`` by atomic rename.
 
-    ``cc``: the cross compiler that links for ``target``. Raises MemoptError if no compiler is found or it fails.
+    ``cc``: the cross compiler that links for ``target``. ``device``: the one whose compilers come first without ``cc``.
+    Raises MemoptError if no compiler is found or it fails.
     """
     if Path(path).suffix != ".so":
         raise MemoptError(f"{os.fspath(path)}: a compiled module is a shared library, expected a name that ends in .so")
-    linker = linker_for(target, cc)
+    linker = linker_for(target, cc, device)
     with atomic_path(path) as temporary:
         try:
             with native_stderr_discarded():  # TVM prints a line for each string it saves
                 executable.export_library(str(temporary), fcompile=linker)
         except RuntimeError as error:
-            raise MemoptError(f"{os.fspath(path)}: linking failed: {_cause(error)}") from None
-
-
-def _cause(error: RuntimeError) -> str:
-    """The linker's message, without the command line that TVM appends."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if not line.lower().startswith("command line")), "no reason given")
+            raise MemoptError(f"{os.fspath(path)}: linking failed: {link_error(error)}") from None
 
 
 def read_metadata(machine: Any, path: str) -> dict[str, Any]:

@@ -12,11 +12,14 @@ import tvm
 
 from tvm_memopt.errors import InfeasibleBudgetError, MemoptError, NoPlanError
 from tvm_memopt.graph import Graph, Plan, given_order
+from tvm_memopt.passes.device_fit import noted, worth_a_search
 from tvm_memopt.passes.relax.documents import with_documents
 from tvm_memopt.passes.relax.lowering import passes_before_plan
 from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_module, solve_module
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 from tvm_memopt.solvers.portfolio.verdict import budget_message
+from tvm_memopt.targets import DeviceProfile
+from tvm_memopt.targets.toolchain import with_float_abi
 
 _log = logging.getLogger("tvm_memopt")
 
@@ -92,7 +95,11 @@ def plan_lowered(
     """
     clock = clock or StageClock()
     with target:
-        planned = _with_notes(solve_module(mod, target, options, _given if keep_order else solve))
+        solver = _given if keep_order else solve
+        planned = _with_notes(solve_module(mod, target, options, solver))
+        if options.device is not None:
+            again = replace(options, within_device=True)
+            planned = _for_device(options.device, options, planned, lambda: solve_module(mod, target, again, solver))
         clock.lap("plan")
         _log_plans(planned)
         if on_planned is not None:
@@ -101,6 +108,28 @@ def plan_lowered(
         emitted = emit_module(mod, planned, caller_arena=options.caller_arena)
         clock.lap("apply")
     return replace(planned, mod=with_documents(emitted, planned.functions))
+
+
+def _for_device(
+    device: DeviceProfile, options: PlanOptions, planned: PlannedModule, again: Callable[[], PlannedModule]
+) -> PlannedModule:
+    """Note of each plan whether it fits ``device``. Without a budget, plan once more if one does not."""
+    if options.budget is not None or options.plan is not None:
+        return _noted(device, planned, None)
+    functions = planned.functions.values()
+    if not any(worth_a_search(device, function.graph, function.plan) for function in functions):
+        return _noted(device, planned, planned)
+    second = _with_notes(again())
+    fits = all(function.plan.status in ("optimal", "feasible") for function in second.functions.values())
+    return _noted(device, second if fits else planned, second)
+
+
+def _noted(device: DeviceProfile, planned: PlannedModule, searched: PlannedModule | None) -> PlannedModule:
+    functions = {}
+    for name, function in planned.functions.items():
+        last = None if searched is None else searched.functions[name].plan
+        functions[name] = replace(function, plan=noted(device, function.graph, function.plan, last))
+    return replace(planned, functions=functions)
 
 
 def _given(graph: Graph, request: Request) -> Plan:
@@ -158,7 +187,8 @@ def make_target(target: str | tvm.target.Target) -> tvm.target.Target:
     if isinstance(target, tvm.target.Target):
         return target
     try:
-        return tvm.target.Target(json.loads(target) if target.lstrip().startswith("{") else target)
+        text = target.lstrip().startswith("{")
+        return tvm.target.Target(with_float_abi(json.loads(target)) if text else target)
     except Exception as error:
         raise MemoptError(
             f"target {target!r} is unknown to TVM ({_last_line(error)}): expected a name such as llvm, or JSON such as "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import tvm
@@ -23,6 +24,7 @@ from tvm_memopt.passes.relax.documents import GRAPH_ATTR, compact, with_attribut
 from tvm_memopt.passes.relax.lowering import current_target, passes_after_plan
 from tvm_memopt.passes.relax.planning import KernelCosts, PlannedModule, PlanOptions, extract_module
 from tvm_memopt.passes.relax.reorder import reorder_module
+from tvm_memopt.targets import DeviceProfile, device_profile
 
 # Errors raised by a pass cross native code, which preserves only registered classes. Others become RuntimeError.
 for _error in (MemoptError, GraphError, FrontendError, BudgetError, InfeasibleBudgetError, NoPlanError, PlanError):
@@ -42,6 +44,7 @@ def pipeline(
     kernel_costs: KernelCosts | None = None,
     plan: Plan | None = None,
     strict: bool = False,
+    device: str | os.PathLike[str] | DeviceProfile | None = None,
     on_planned: Callable[[PlannedModule], None] | None = None,
 ) -> tvm.transform.Pass:
     """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``.
@@ -50,7 +53,9 @@ def pipeline(
 
     ``budget``: upper limit on the arena, as bytes, ``"192KiB"``, or ``"80%"`` of the peak of the given order.
     ``time_limit``: search time for each function, in seconds. ``plan``: follow this plan for ``main`` instead of
-    searching. ``on_planned``: called with the graphs and plans. The other arguments are those of PlanOptions.
+    searching. ``device``: name, TOML file or profile of the device whose memory the plans are checked against and by
+    whose rates kernel times are estimated. ``on_planned``: called with the graphs and plans. The other arguments are
+    those of PlanOptions.
 
     Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
@@ -66,6 +71,7 @@ def pipeline(
         kernel_costs=kernel_costs,
         plan=plan,
         strict=strict,
+        device=None if device is None else device_profile(device),
     )
 
     @tvm.transform.module_pass(opt_level=0, name="MemoryPlannedPipeline")

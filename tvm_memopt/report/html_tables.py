@@ -179,7 +179,7 @@ def making_rows(timeline: Timeline, context: ReportContext) -> list[tuple[str, s
     rows += [("compute", f"{plan.cost:.6g}, every op once {plan.base_cost:.6g}")]
     rows += [("compute, lower bound", _if_given(plan.cost_bound, _plain))]
     rows += [("seed", _if_given(context.seed, str)), ("time limit", _if_given(context.time_limit, seconds_text))]
-    rows += [(f"solver: {key}", _plain(value)) for key, value in plan.solver.items() if key != "name"]
+    rows += [(f"solver: {key}", _plain(value)) for key, value in plan.solver.items() if key not in ("name", "device")]
     rows += [(stage, seconds_text(seconds)) for stage, seconds in context.stage_seconds.items()]
     rows += [(f"version of {name}", version) for name, version in context.versions.items()]
     rows += [("graph", f"{len(graph.ops)} ops, {len(graph.tensors)} tensors, alignment {plan.alignment}")]

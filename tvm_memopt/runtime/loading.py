@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeGuard
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.native_output import native_stderr_discarded
+from tvm_memopt.targets.elf import require_native
 
 if TYPE_CHECKING:
     import tvm
@@ -30,7 +31,7 @@ def load_machine(module: CompiledModule, allocator: Allocator = "pooled") -> Vir
     from tvm.runtime.vm import VirtualMachine
 
     try:
-        loaded = _load_file(existing_file(module)) if is_path(module) else module
+        loaded = _load_file(native_file(module)) if is_path(module) else module
         return VirtualMachine(loaded, tvm.cpu(), memory_cfg=allocator)
     except (RuntimeError, ValueError, AttributeError, TypeError) as error:
         what = module if is_path(module) else type(module).__name__
@@ -50,7 +51,7 @@ def entry(machine: VirtualMachine, function: str) -> Callable[..., object]:
 def module_file(module: CompiledModule) -> Iterator[Path]:
     """Provide the module as a file: the given path, or a temporary export of the executable."""
     if isinstance(module, str | os.PathLike):
-        yield existing_file(module)
+        yield native_file(module)
         return
     if not hasattr(module, "export_library"):
         raise MemoptError(f"expected a path or an executable of relax.build, not {type(module).__name__}")
@@ -71,6 +72,13 @@ def existing_file(module: str | os.PathLike[str]) -> Path:
     if not Path(module).is_file():
         raise MemoptError(f"{os.fspath(module)}: no such file; expected a compiled module (.so)")
     return Path(module).resolve()
+
+
+def native_file(module: str | os.PathLike[str]) -> Path:
+    """The absolute path. Raises MemoptError if there is no such file, or if its code is for another architecture."""
+    path = existing_file(module)
+    require_native(path)
+    return path
 
 
 def last_line(error: BaseException) -> str:

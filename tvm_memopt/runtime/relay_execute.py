@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tvm_memopt.errors import MemoptError
-from tvm_memopt.runtime.loading import existing_file, last_line
+from tvm_memopt.runtime.loading import last_line, native_file
 from tvm_memopt.runtime.timing import WARM_UP_ROUNDS, TimeComparison, interleaved
 
 
@@ -24,7 +24,7 @@ class RelayModule:
 
         self.path, self.executor, self.inputs = os.fspath(path), executor, tuple(inputs)
         try:
-            self._machine = _machine(_loaded(existing_file(path)), executor, tvm.cpu())
+            self._machine = _machine(_loaded(native_file(path)), executor, tvm.cpu())
         except (RuntimeError, ValueError, AttributeError, TypeError) as error:
             raise MemoptError(
                 f"{self.path}: not a module of Relay's {executor} executor for this machine: {last_line(error)}"

@@ -34,10 +34,10 @@ def sweep(
             listen(plan)
         if plan.solver.get("interrupted"):
             break
-    return _carried_over(graph, plans)
+    return carried_over(graph, plans)
 
 
-def _carried_over(graph: Graph, plans: Sequence[Plan]) -> list[Plan]:
+def carried_over(graph: Graph, plans: Sequence[Plan]) -> list[Plan]:
     """From the smallest budget up, reuse the plan of a smaller budget if it is cheaper, or if there is no other."""
     found: list[Plan] = []
     best: Plan | None = None

@@ -10,7 +10,7 @@ from tvm import te, topi
 from tests.passes.tir.running import HOST
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.tir import cost
-from tvm_memopt.targets.profile import PROFILES
+from tvm_memopt.targets import builtin_devices
 
 
 def matmul(size: int, dtype: str = "float32"):
@@ -39,22 +39,22 @@ def measurements(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda p: p.name)
-def test_the_roofline_grows_with_the_work(profile):
-    small, large = (cost.roofline_seconds(matmul(size), profile) for size in (8, 64))
-    assert 0 < profile.call_seconds <= small < large
+@pytest.mark.parametrize("device", builtin_devices().values(), ids=lambda device: device.name)
+def test_the_roofline_grows_with_the_work(device):
+    small, large = (cost.roofline_seconds(matmul(size), device.rates) for size in (8, 64))
+    assert 0 < device.rates.call_seconds <= small < large
 
 
 def test_the_roofline_of_moving_data_is_its_bytes():
-    profile = PROFILES["host"]
-    seconds = cost.roofline_seconds(relu(1_000_000), profile)
-    assert math.isclose(seconds, 8_000_000 / profile.bytes_per_second + profile.call_seconds)
+    rates = builtin_devices()["host"].rates
+    seconds = cost.roofline_seconds(relu(1_000_000), rates)
+    assert math.isclose(seconds, 8_000_000 / rates.bytes_per_second + rates.call_seconds)
 
 
 def test_a_kernel_with_symbolic_dimensions_has_a_positive_roofline():
     rows = te.var("n", dtype="int64")
     x = te.placeholder((rows, 64), name="x", dtype="float32")
-    assert cost.roofline_seconds(te.create_prim_func([x, topi.nn.relu(x)]), PROFILES["host"]) > 0
+    assert cost.roofline_seconds(te.create_prim_func([x, topi.nn.relu(x)]), builtin_devices()["host"].rates) > 0
 
 
 def test_slower_devices_have_higher_estimates():

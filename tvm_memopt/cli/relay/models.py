@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.error import URLError
 
 from tvm_memopt.cli.console import note, print_notes, stage
 from tvm_memopt.cli.frontend import DEFAULT_EXECUTOR
@@ -15,14 +16,17 @@ from tvm_memopt.graph import Graph
 
 if TYPE_CHECKING:
     from tvm_memopt.cli.models import Lowering
+    from tvm_memopt.targets import DeviceProfile
 
 _T = TypeVar("_T")
 
 
-def relay_target(text: str) -> Any:
-    """A target by name or JSON. ``llvm`` is this machine, with the options that TVM 0.16 needs for right code."""
-    from tvm_memopt.passes.relay.targets import default_target, make_target, may_miscompile
+def relay_target(text: str, device: DeviceProfile | None = None) -> Any:
+    """A target by name or JSON. ``llvm`` and that of ``device`` have the options that TVM 0.16 needs for right code."""
+    from tvm_memopt.passes.relay.targets import default_target, device_target, make_target, may_miscompile
 
+    if device is not None and device.triple:
+        return device_target(device)
     if text == "llvm":
         return default_target()
     with warnings.catch_warnings():
@@ -60,12 +64,17 @@ def relay_graph_of_model(path: str, options: Lowering) -> Graph:
     from tvm_memopt.passes.relay.graph_only import extract_module
 
     executor = options.executor or DEFAULT_EXECUTOR
-    target = relay_target(options.target)
+    target = relay_target(options.target, options.device)
     mod = import_for_relay(path, options.shapes, options.override_shapes, executor)
 
     def extract() -> Any:
         return extract_module(
-            mod, target, executor=executor, inplace=not options.no_inplace, measure_costs=options.measure_costs
+            mod,
+            target,
+            executor=executor,
+            inplace=not options.no_inplace,
+            measure_costs=options.measure_costs,
+            device=options.device,
         )
 
     with stage("lowering"):
@@ -91,6 +100,11 @@ def built(path: str, executor: str, build: Callable[[], _T]) -> _T:
         with _tvm_quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # relay_target has said it already
             return build()
+    except URLError as error:
+        raise MemoptError(
+            f"{path}: TVM fetches schedules for this target, and cannot ({error.reason}): set the environment variable "
+            "TOPHUB_LOCATION=NONE to compile with its default schedules"
+        ) from None
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise MemoptError(
             f"{path}: TVM's build for the {executor} executor failed: {last_line(error)[:200]} (another --executor may "

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvm_memopt.cli.check import invalid_plan
-from tvm_memopt.cli.console import emit, note, print_notes, stage
+from tvm_memopt.cli.console import emit, note, stage
 from tvm_memopt.cli.files import check_output, removed_on_failure
 from tvm_memopt.cli.frontend import DEFAULT_EXECUTOR
+from tvm_memopt.cli.relay.device import build_for_device
 from tvm_memopt.cli.relay.measured import RelayComparison, compare_with_unmodified, memory_text
 from tvm_memopt.cli.relay.models import built as built_by_tvm
 from tvm_memopt.cli.relay.models import import_for_relay, relay_target
-from tvm_memopt.cli.summaries import note_interrupted, plan_summary, plan_text
+from tvm_memopt.cli.summaries import (
+    device_lines,
+    note_interrupted,
+    plan_summary,
+    plan_text,
+    print_plan_notes,
+    raise_for_device,
+)
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
 from tvm_memopt.graph import Plan, read_plan, write_plan
 
@@ -52,15 +60,22 @@ def optimize_with_relay(arguments: Arguments, outputs: list[Path]) -> None:
 
         load_matplotlib()  # before the search, not after it
     plan = read_plan(a.plan_file) if a.plan_file and Path(a.plan_file).exists() else None
-    target = relay_target(a.target)
-    linker = linker_for(target, a.cc)
+    target = relay_target(a.target, a.device)
+    linker = linker_for(target, a.cc, a.device)
     if a.measure and linker is not None and not a.cc:
         raise MemoptError("--measure runs the module on this machine, but --target names another; leave it out")
     mod = import_for_relay(a.model, a.shapes, a.override_shapes, executor)
     inputs = describe_relay_inputs(mod)
-    made = _Made(_build(a, mod, target, executor, plan), mod, target, inputs)
+    search = a.budget is None and plan is None
+
+    def build(limit: str | None) -> RelayBuild:
+        return _build(replace(a, budget=limit or a.budget), mod, target, executor, plan)
+
+    made = _Made(build_for_device(a.device, build, search=search), mod, target, inputs)
     with removed_on_failure([*outputs, beside]):
         _write(a, made, linker, plan)
+    if made.build.planned is not None:
+        raise_for_device(made.build.planned.plan)
 
 
 def _options(a: Arguments, plan: Plan | None) -> dict[str, Any]:
@@ -73,6 +88,7 @@ def _options(a: Arguments, plan: Plan | None) -> dict[str, Any]:
         "inplace": not a.no_inplace,
         "plan": plan,
         "strict": a.strict,
+        "device": a.device,
     }
 
 
@@ -108,7 +124,7 @@ def _write(a: Arguments, made: _Made, linker: Any, plan: Plan | None) -> None:
     if planned is not None and a.plan_file and plan is None:
         write_plan(call_plan(planned, RelayOptions(**_options(a, None))), a.plan_file)
     if planned is not None:
-        print_notes(build.notes)
+        print_plan_notes(replace(planned.plan, notes=build.notes))
         note_interrupted(planned.plan)
     elif unused := [option for option, given in (("--plan", a.plan_file), ("--report", a.report_dir)) if given]:
         note(f"{', '.join(unused)}: left out, since there is no plan")
@@ -161,6 +177,7 @@ def _print(
         lines = [
             f"{a.output}: {_plan_line(build.executor, planned.plan)}",
             f"{build.executor} executor: {_memory_line(build, memory)}",
+            *device_lines(planned.plan),
         ]
         if a.plan_file:
             lines.append(f"plan: {'followed' if plan else 'written to'} {a.plan_file}")

@@ -17,7 +17,7 @@ import click
 
 from tvm_memopt.cli.console import emit, note
 from tvm_memopt.cli.files import check_output_folder
-from tvm_memopt.cli.options import json_option, shape_option
+from tvm_memopt.cli.options import json_option, shape_option, tuning_target_option
 from tvm_memopt.errors import MemoptError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tvm_memopt.cost_model.data.collecting import Tally, Watch
     from tvm_memopt.cost_model.data.programs import Task
     from tvm_memopt.cost_model.measure.devices import Device
+    from tvm_memopt.targets import DeviceProfile
 
 
 class _Document(TypedDict):
@@ -54,17 +55,15 @@ class _Document(TypedDict):
 @click.option(
     "--timeout", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to build and time a candidate."
 )
-@click.option(
-    "--target", metavar="T", help="TVM target, as JSON with num-cores; default: this processor up to AVX2, 4 cores."
-)
+@tuning_target_option
 @click.option("--tracker", metavar="HOST:PORT", help="Measure on devices of an RPC tracker.")
 @click.option("--key", metavar="KEY", help="Key under which the devices are registered.")
 @shape_option
 @json_option
 def command(
     out: str, programs: int, models: tuple[str, ...], per_program: int, time_limit: float | None, seed: int,
-    workers: int | None, timeout: float, target: str | None, tracker: str | None, key: str | None,
-    shapes: tuple[str, ...], override_shapes: tuple[str, ...], as_json: bool,
+    workers: int | None, timeout: float, target: str | None, device: DeviceProfile | None, tracker: str | None,
+    key: str | None, shapes: tuple[str, ...], override_shapes: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Measure schedules of random programs and of models' kernels, and store them in DIR.
 
@@ -80,6 +79,8 @@ def command(
         raise MemoptError("there is nothing to collect: give --programs N, --models FILE or both")
     if (tracker is None) != (key is None):
         raise MemoptError("--tracker and --key belong together: give both or neither")
+    if device is not None and device.triple and tracker is None:
+        raise MemoptError(f"--device {device.name} is another machine than this one: give --tracker and --key as well")
     check_output_folder(out)
     from tvm_memopt.passes.versions import require_relax
 
@@ -93,8 +94,8 @@ def command(
     orders = Orders(per_program, seed, time_limit, programs_at_once=count)
     _open(Path(out), chosen, tracker, key)
     started, cpu = time.monotonic(), _cpu_seconds()
-    with _device(tracker, key, count, timeout) as device, _progress(len(models), programs, per_program) as watch:
-        tally = collect(Path(out), tasks, device, chosen, orders, watch)
+    with _device(tracker, key, count, timeout) as runner, _progress(len(models), programs, per_program) as watch:
+        tally = collect(Path(out), tasks, runner, chosen, orders, watch)
     for line in tally.warnings:
         note(f"warning: {line}")
     if tally.interrupted:

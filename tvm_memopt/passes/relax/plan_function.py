@@ -126,8 +126,8 @@ class FunctionPlanner:
         return extract_program(program, self.kernels, self.costs, inplace=self.options.inplace, branches=found)
 
     def _plan_branch(self, extraction: Extraction, seconds: float) -> FunctionPlan:
-        request = replace(self.options, budget=None, time_limit=seconds).request(extraction.graph)
-        if self.options.fold_data_movement == "auto" and self.options.budget is not None:
+        request = replace(self.options, budget=None, within_device=False, time_limit=seconds).request(extraction.graph)
+        if self.options.fold_data_movement == "auto" and self.options.limited:
             found = plan_in_smallest_forms(extraction, self.times, self.solver, request, inplace=self.options.inplace)
             return self._function_plan(found)
         return self._function_plan(self._search(extraction, request))

@@ -11,7 +11,7 @@ import tvm_ffi
 from tvm import relax, tirx
 
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
-from tvm_memopt.graph import Graph, Plan, parse_budget
+from tvm_memopt.graph import Graph, Plan, io_nbytes, parse_budget, weight_nbytes
 from tvm_memopt.passes.relax.apply import emit_function, inplace_form
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.inplace import Pairs
@@ -21,6 +21,7 @@ from tvm_memopt.passes.tir.cost import estimated_costs, measured_costs
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.workspace import Kernel, KernelForms, kernel_forms
 from tvm_memopt.solvers import Request, solve
+from tvm_memopt.targets import DeviceProfile
 
 PLANNED_ATTR = "memopt.planned"
 _log = logging.getLogger("tvm_memopt")
@@ -37,6 +38,8 @@ class PlanOptions:
     ``measure_costs``: time each kernel on this machine instead of using the roofline. ``kernel_costs``: a function that
     replaces both; given PrimFuncs by name and a target, it returns seconds by name, as
     cost_model.network.kernel_costs.predicted_costs does. ``strict``: raise an error if no function can be planned.
+    ``device``: estimate kernel times by its rates, and say of each plan whether it fits its memory; without a budget,
+    a plan that does not fit is searched once more, with what the device has left for the arena as its budget.
     """
 
     budget: str | int | None = None
@@ -50,10 +53,19 @@ class PlanOptions:
     plan: Plan | None = None
     kernel_costs: KernelCosts | None = None
     strict: bool = False
+    device: DeviceProfile | None = None
+    within_device: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """Whether the arena has an upper limit."""
+        return self.budget is not None or self.within_device
 
     def request(self, graph: Graph) -> Request:
         """The solver request for one function."""
         budget = None if self.budget is None else parse_budget(self.budget, graph)
+        if self.within_device and budget is None and self.device is not None:
+            budget = max(1, self.device.arena_limit(io_nbytes(graph), weight_nbytes(graph)))
         request = Request(budget_nbytes=budget, time_limit=self.time_limit, seed=self.seed)
         return request if self.threads is None else replace(request, threads=self.threads)
 
@@ -96,12 +108,21 @@ def _extract(
     called = {op.callee for program in programs.values() for op in program.all_operations() if op.callee}
     funcs = {name: mod[name] for name in sorted(called)}
     forms = kernel_forms(funcs, target)
-    source = options.kernel_costs or (measured_costs if options.measure_costs else estimated_costs)
-    costs = source(funcs, target)
+    costs = _kernel_costs(funcs, target, options)
     kernels = {name: f.fast if options.fold_data_movement == "never" else f.smallest for name, f in forms.items()}
     planner = FunctionPlanner(kernels, costs, FormTimes(forms, target), options, solver)
     functions = {name: planner.extract(program) for name, program in programs.items()}
     return ExtractedModule(functions, skipped, forms), planner
+
+
+def _kernel_costs(
+    funcs: Mapping[str, tirx.PrimFunc], target: tvm.target.Target, options: PlanOptions
+) -> dict[str, float]:
+    if options.kernel_costs is not None:
+        return options.kernel_costs(funcs, target)
+    if options.measure_costs:
+        return measured_costs(funcs, target)
+    return estimated_costs(funcs, target, options.device.rates if options.device is not None else None)
 
 
 def solve_module(

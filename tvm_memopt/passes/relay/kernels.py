@@ -19,7 +19,7 @@ from tvm.relay.backend import te_compiler
 
 from tvm_memopt.passes.relay.overwrites import overwritten
 from tvm_memopt.passes.relay.program import identity
-from tvm_memopt.targets.profile import profile_for_triple
+from tvm_memopt.targets.profile import Rates
 
 NEVER = (0, -1)
 """The span of a parameter that the kernel does not touch, such as a field of a tuple that only others read."""
@@ -110,9 +110,9 @@ class KernelFacts:
             if self.spans[i] != NEVER and (self.spans[i][1] < self.spans[o][0] or (i, o) in self.overwrites)
         ]
 
-    def seconds(self, triple: str) -> float:
-        """The roofline estimate of one call on a device with this triple."""
-        return profile_for_triple(triple).seconds(self.flops, self.nbytes)
+    def seconds(self, rates: Rates) -> float:
+        """The roofline estimate of one call on a device with these rates."""
+        return rates.seconds(self.flops, self.nbytes)
 
 
 class KernelReader:

@@ -17,6 +17,7 @@ from tvm_memopt.graph import graph_to_json, plan_to_json
 from tvm_memopt.native_output import native_stderr_discarded
 from tvm_memopt.passes.relay.build import RelayBuild
 from tvm_memopt.passes.relay.storage import stated_nbytes
+from tvm_memopt.targets.toolchain import link_error
 
 FORMAT = "memopt-relay-module/1"
 
@@ -38,13 +39,7 @@ def export_factory(factory: Any, path: str | os.PathLike[str], linker: Callable[
             with native_stderr_discarded():
                 library.export_library(str(temporary), **given)
         except RuntimeError as error:
-            raise MemoptError(f"{os.fspath(path)}: linking failed: {_cause(error)}") from None
-
-
-def _cause(error: RuntimeError) -> str:
-    """The linker's message, without the command line that TVM appends."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if not line.lower().startswith("command line")), "no reason given")
+            raise MemoptError(f"{os.fspath(path)}: linking failed: {link_error(error)}") from None
 
 
 def write_sidecar(

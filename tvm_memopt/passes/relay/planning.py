@@ -18,6 +18,8 @@ from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 from tvm_memopt.solvers.layout.bins import assign_bins, bins_nbytes
 from tvm_memopt.solvers.layout.conflicts import ConflictBlocks
 from tvm_memopt.solvers.portfolio.verdict import budget_message
+from tvm_memopt.targets import DeviceProfile
+from tvm_memopt.targets.catalogue import profile_for
 
 _log = logging.getLogger("tvm_memopt")
 _TIGHTER = (1.0, 0.97, 0.93, 0.88)  # budgets for the search, relative to the given one, if placement exceeds it
@@ -31,7 +33,7 @@ class RelayOptions:
     the given order. ``time_limit``: seconds of search for each function. ``measure_costs``: time each kernel on this
     machine instead of using the roofline. ``inplace``: let an output overwrite an input that its kernel has read to the
     end. ``plan``: follow this plan instead of searching. ``strict``: raise MemoptError for a function that cannot be
-    planned.
+    planned. ``device``: the device by whose rates kernel times are estimated; by default the closest to the target.
     """
 
     budget: str | int | None = None
@@ -42,6 +44,7 @@ class RelayOptions:
     inplace: bool = True
     plan: Plan | None = None
     strict: bool = False
+    device: DeviceProfile | None = None
 
     def request(self, graph: Graph) -> Request:
         """The solver request for one function."""
@@ -122,10 +125,12 @@ def call_plan(planned: RelayPlan, options: RelayOptions) -> Plan:
 
 def _seconds_of(target: Any, options: RelayOptions) -> Any:
     known: dict[int, float] = {}
+    cpu = str(target.attrs.get("mcpu", "") or "")
+    rates = (options.device or profile_for(triple_of(target), cpu)).rates
 
     def seconds(facts: KernelFacts) -> float:
         if not options.measure_costs or facts.func is None:
-            return facts.seconds(triple_of(target))
+            return facts.seconds(rates)
         if id(facts) not in known:
             known[id(facts)] = measured_seconds(facts, target)
         return known[id(facts)]

@@ -9,6 +9,7 @@ from typing import Any
 import tvm
 
 from tvm_memopt.errors import MemoptError
+from tvm_memopt.targets import DeviceProfile
 
 _ALIAS_ANALYSIS = "-enable-tbaa"
 
@@ -26,6 +27,16 @@ def default_target(cpu: str | None = None, triple: str | None = None) -> Any:
     cpu = cpu or ("x86-64-v2" if triple.startswith("x86_64") else None)
     text = f"llvm -mtriple={triple}" + (f" -mcpu={cpu}" if cpu else "") + f" -cl-opt={_ALIAS_ANALYSIS}:bool=false"
     return tvm.target.Target(text, host=text)
+
+
+def device_target(device: DeviceProfile) -> Any:
+    """The target of a device, with type-based alias analysis turned off. Raises MemoptError if TVM does not know it."""
+    options = {**device.target, "cl-opt": [f"{_ALIAS_ANALYSIS}:bool=false"]}
+    try:
+        return tvm.target.Target(options, host=options)
+    except (ValueError, tvm.TVMError) as error:
+        last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise MemoptError(f"device {device.name}: its target is unknown to TVM: {last[:160]}") from None
 
 
 def make_target(target: Any = None) -> Any:

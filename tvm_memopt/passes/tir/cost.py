@@ -1,4 +1,4 @@
-"""Kernel costs in seconds: measured on this machine, or estimated with a roofline model of the device profile."""
+"""Kernel costs in seconds: measured on this machine, or estimated with a roofline model of the device."""
 
 from __future__ import annotations
 
@@ -17,26 +17,34 @@ from tvm import s_tir, tirx
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.tir.statements import dtype_of, nbytes_of
+from tvm_memopt.targets.catalogue import profile_for
 from tvm_memopt.targets.host import runs_here
-from tvm_memopt.targets.profile import DeviceProfile, profile_for_triple
+from tvm_memopt.targets.profile import Rates
 
 _MEASURE_REPEATS = 7
 
 
-def roofline_seconds(func: tirx.PrimFunc, profile: DeviceProfile) -> float:
-    """Roofline estimate of one call, see DeviceProfile.seconds. Symbolic dimensions count as 1."""
+def roofline_seconds(func: tirx.PrimFunc, rates: Rates) -> float:
+    """Roofline estimate of one call, see Rates.seconds. Symbolic dimensions count as 1."""
     try:
         flops = float(s_tir.analysis.estimate_tir_flops(tvm.IRModule({"main": func})))
     except (tvm.error.TVMError, RuntimeError, ValueError):
         flops = 0.0  # TVM's estimator does not know a construct of the kernel: only its bytes count
     nbytes = sum(nbytes_of(p) or 0 for p in func.params if tirx.is_buffer_var(p))
-    return profile.seconds(flops, nbytes)
+    return rates.seconds(flops, nbytes)
 
 
-def estimated_costs(kernels: Mapping[str, tirx.PrimFunc], target: tvm.target.Target) -> dict[str, float]:
-    """Roofline seconds by kernel name, with the device profile of ``target``."""
-    profile = profile_for_triple(target_triple(target))
-    return {name: roofline_seconds(func, profile) for name, func in kernels.items()}
+def estimated_costs(
+    kernels: Mapping[str, tirx.PrimFunc], target: tvm.target.Target, rates: Rates | None = None
+) -> dict[str, float]:
+    """Roofline seconds by kernel name. ``rates``: by default those of the built-in device closest to ``target``."""
+    chosen = rates or target_rates(target)
+    return {name: roofline_seconds(func, chosen) for name, func in kernels.items()}
+
+
+def target_rates(target: tvm.target.Target) -> Rates:
+    """The rates of the built-in device closest to ``target``."""
+    return profile_for(target_triple(target), str(target.attrs.get("mcpu", "") or "")).rates
 
 
 def target_triple(target: tvm.target.Target) -> str:
@@ -59,11 +67,11 @@ def measured_costs(
         )
     path = cache or default_cache()
     known = read_cache(path)
-    profile = profile_for_triple(target_triple(target))
+    rates = target_rates(target)
     found, new = {}, False
     for name, func in kernels.items():
         if any(not tirx.is_buffer_var(p) or nbytes_of(p) is None for p in func.params):
-            found[name] = roofline_seconds(func, profile)
+            found[name] = roofline_seconds(func, rates)
             continue
         key = cost_key(func, target)
         if key not in known:
