@@ -14,6 +14,8 @@ from tvm_memopt.errors import MemoptError, PlanError
 _COMMANDS = {
     "check": "tvm_memopt.cli.check",
     "collect": "tvm_memopt.cli.training.collect",
+    "doctor": "tvm_memopt.cli.doctor",
+    "emulator": "tvm_memopt.cli.emulator",
     "graph": "tvm_memopt.cli.graph",
     "optimize": "tvm_memopt.cli.optimize",
     "pack": "tvm_memopt.cli.pack",
@@ -28,6 +30,8 @@ _COMMANDS = {
 _HELP = {
     "check": "Check a plan against its graph.",
     "collect": "Measure schedules as training data for the cost model.",
+    "doctor": "Check a device, its tracker, the cross compiler and the emulator.",
+    "emulator": "Start, stop or show an emulated AArch64 device.",
     "graph": "Write the operator graph of a model.",
     "optimize": "Plan the memory of a model and compile it.",
     "pack": "Find offsets for buffers with fixed lifetimes (CSV).",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tvm_memopt.atomic import atomic_path
 from tvm_memopt.errors import MemoptError
+from tvm_memopt.targets.cache import cache_directory
 
 SOURCE = Path(__file__).with_name("interposer.c")
 COMPILE_FLAGS = ("-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
@@ -119,12 +120,6 @@ def find_compiler() -> list[str]:
             return command
     names = ", ".join(command[0] for command in wanted)
     raise MemoptError(f"measuring memory needs a C compiler, and none of {names} was found: install gcc, or set CC")
-
-
-def cache_directory() -> Path:
-    """The cache folder: ``$XDG_CACHE_HOME/tvm-memopt``, or ``~/.cache/tvm-memopt``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "tvm-memopt"
 
 
 def _compile(compiler: list[str], library: Path) -> None:

@@ -17,6 +17,7 @@ from tvm import s_tir, tirx
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.tir.statements import dtype_of, nbytes_of
+from tvm_memopt.targets.cache import cache_directory
 from tvm_memopt.targets.host import runs_here
 from tvm_memopt.targets.profile import DeviceProfile, profile_for_triple
 
@@ -77,8 +78,7 @@ def measured_costs(
 
 def default_cache() -> Path:
     """``$XDG_CACHE_HOME/tvm-memopt/costs.json``."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "tvm-memopt" / "costs.json"
+    return cache_directory() / "costs.json"
 
 
 def cost_key(func: tirx.PrimFunc, target: tvm.target.Target) -> str:
