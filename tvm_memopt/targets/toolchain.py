@@ -39,3 +39,19 @@ def _linker(compiler: str) -> Callable[..., object]:
 
     linker: Callable[..., object] = tvm_cc.cross_compiler(compiler)
     return linker
+
+
+def c_compiler_for(machine: str, cc: str | None = None) -> list[str]:
+    """The command of a C compiler for ``machine``, as targets.elf names it: ``cc``, a cross compiler or the host's.
+
+    Raises MemoptError that names the package if there is none.
+    """
+    triples = {"arm": ("arm-linux-gnueabihf", "arm-linux-gnueabi")}.get(machine, (f"{machine}-linux-gnu",))
+    names = [cc.removesuffix("g++") + "gcc" if cc.endswith("g++") else cc] if cc is not None else []
+    names += [f"{triple}-gcc" for triple in triples]
+    if machine == os.uname().machine:
+        names += [os.environ.get("CC", ""), "cc", "gcc", "clang"]
+    found = next((name for name in names if name and shutil.which(name)), None)
+    if found is None:
+        raise MemoptError(f"no C compiler for {machine} is installed: apt-get install gcc-{triples[0]}")
+    return [found]

@@ -87,6 +87,7 @@ def main(path: str) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # TVM would import it, which takes seconds
     from tvm.rpc.tracker import Tracker
 
     tracker = Tracker(host=_HOST, port=_TRACKER_PORTS[0], port_end=_TRACKER_PORTS[1], silent=True)

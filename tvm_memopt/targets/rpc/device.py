@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +74,7 @@ class Device:
         try:
             yield session
         finally:
-            session._loaded.clear()
+            session.close()
 
     def run(
         self, path: str | os.PathLike[str], inputs: Sequence[np.ndarray], function: str = "main"
@@ -129,6 +130,9 @@ class Device:
                 name = f"client:{self.key or ''}".encode()
                 connection.sendall(struct.pack("<ii", _MAGIC, len(name)) + name)
                 answer = connection.recv(4)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(256):  # a reset, which unread bytes cause, would end TVM's Python server
+                    pass
         except OSError:
             raise NoDeviceError(
                 f"{self} accepts connections but does not answer in {_PROBE_SECONDS:g} s: another client uses it, or "

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +31,12 @@ class Session:
     def cpu(self) -> tvm.runtime.Device:
         """The device's processor."""
         return self.remote.cpu(0)
+
+    def close(self) -> None:
+        """End the session at once. Otherwise the last tensor or module of it that is forgotten would end it."""
+        self._loaded.clear()
+        with suppress(RuntimeError, OSError, AttributeError):  # the connection may have ended before
+            self.remote.get_function("CloseRPCConnection")()
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
