@@ -117,6 +117,10 @@ def tune_tasks(
                 _search(tasks, target, device, model, folder, options, database, counter, known)
         except KeyboardInterrupt:
             interrupted = True
+        except Exception:
+            if device.failures:
+                raise device.failures[0] from None
+            raise
     best = best_seconds(database, tasks, target)
     if not best:
         cause = counter.first_cause or "the database holds failures only"

@@ -67,6 +67,17 @@ class Device:
             return 1
         return require_key(self.address(), str(self.key))
 
+    def wait(self) -> int:
+        """As count, but waits up to ``patience`` seconds for a device that is being started again."""
+        ends = time.monotonic() + self.patience
+        while True:
+            try:
+                return self.count()
+            except NoDeviceError:
+                if time.monotonic() >= ends:
+                    raise
+            time.sleep(_BACK_OFF_SECONDS)
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Open a session, which ends with the block. Raises NoDeviceError or DeviceLostError."""
@@ -89,6 +100,7 @@ class Device:
             with self.session() as session:
                 return session.run(path, inputs, function)
 
+        self.count()
         return self.retried(work)
 
     def retried(self, work: Callable[[], _T]) -> _T:
@@ -119,7 +131,7 @@ class Device:
     def _match(self) -> Match:
         if self.rpc is None:
             return request(self.address(), str(self.key), self.patience, self.busy)
-        self._probe()
+        self.wait()
         return Match(self.address(), self.key or "")
 
     def _probe(self) -> None:
