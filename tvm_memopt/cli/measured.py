@@ -181,6 +181,15 @@ def text(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
+def with_measured(
+    document: dict[str, object], lines: list[str], comparison: Comparison | None
+) -> tuple[dict[str, object], str]:
+    """Add the measurements, if there are any, to a command's document and text."""
+    if comparison is None:
+        return document, "\n".join(lines)
+    return {**document, "measured": comparison.document()}, "\n".join([*lines, text(comparison)])
+
+
 def _clock(times: TimeComparison) -> tuple[str, Mapping[str, Spread], Spread]:
     """CPU times, or the wall-clock times of a device, which has no others."""
     if times.cpu_seconds:

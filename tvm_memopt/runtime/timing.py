@@ -30,7 +30,8 @@ class Spread:
 class TimeComparison:
     """Seconds per call of each build, in wall-clock and process CPU time, with ratios taken round by round.
 
-    Without CPU times, as on a device, the two ``cpu`` mappings are empty. A ratio is a build's seconds divided by those of ``baseline`` in the same round, so that varying load cancels out.
+    Without CPU times, as on a device, the two ``cpu`` mappings are empty. A ratio is a build's seconds divided by those
+    of ``baseline`` in the same round, so that varying load cancels out.
     """
 
     baseline: str

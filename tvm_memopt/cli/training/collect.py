@@ -66,7 +66,8 @@ class _Document(TypedDict):
 def command(
     out: str, programs: int, models: tuple[str, ...], per_program: int, time_limit: float | None, seed: int,
     workers: int | None, timeout: float, target: str | None, cc: str | None,
-    rpc: str | None, tracker: str | None, key: str | None, shapes: tuple[str, ...], override_shapes: tuple[str, ...], as_json: bool,
+    rpc: str | None, tracker: str | None, key: str | None,
+    shapes: tuple[str, ...], override_shapes: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Measure schedules of random programs and of models' kernels, and store them in DIR.
 
@@ -94,7 +95,10 @@ def command(
     orders = Orders(per_program, seed, time_limit, programs_at_once=count)
     _open(Path(out), chosen, where)
     started, cpu = time.monotonic(), _cpu_seconds()
-    with measuring_device(where, chosen, cc, count, timeout) as device, _progress(len(models), programs, per_program) as watch:
+    with (
+        measuring_device(where, chosen, cc, count, timeout) as device,
+        _progress(len(models), programs, per_program) as watch,
+    ):
         tally = collect(Path(out), tasks, device, chosen, orders, watch)
     for line in tally.warnings:
         note(f"warning: {line}")

@@ -62,6 +62,7 @@ class Notes:
         self.folder, self.numbers = folder, itertools.count()
 
     def write(self, item: ms.builder.BuilderInput) -> Request:
+        """Write a candidate, and return the request that names it."""
         own = self.folder / str(next(self.numbers))
         own.mkdir()
         return request_for(item.mod, item.target, own / "module.json")

@@ -97,7 +97,8 @@ def main(path: str) -> int:
         _write(orders, address, servers)
         while not stopped:
             time.sleep(_CHECK_SECONDS)
-            if any([server.keep() for server in servers]):
+            restarted = [server.keep() for server in servers]
+            if any(restarted):
                 _write(orders, address, servers)
     finally:
         Path(orders.state).unlink(missing_ok=True)

@@ -29,7 +29,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def connect(self, what: str, timeout: float, advice: str) -> socket.socket:
-        """Open a TCP connection. Raises NoDeviceError, with ``advice``, if nobody answers within ``timeout`` seconds."""
+        """Open a TCP connection. Raises NoDeviceError, with ``advice``, if none answers within ``timeout`` seconds."""
         try:
             return socket.create_connection((self.host, self.port), timeout)
         except OSError as error:

@@ -24,7 +24,7 @@ class DeviceTimeoutError(DeviceError):
 # Parts of TVM's messages, in lower case, that mean the connection itself has failed.
 _LOST = (
     "connection reset", "connection refused", "broken pipe", "connect to", "endpointsocket", "socket", "shutdown",
-    "kshutdown", "timed out", "network is unreachable", "no route to host", "channel closes", "closed by", "rpcsession is closed",
+    "kshutdown", "timed out", "network is unreachable", "no route to host", "channel closes", "closed by",
 )  # fmt: skip
 
 

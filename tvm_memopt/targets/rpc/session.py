@@ -67,9 +67,7 @@ class Session:
                 self._loaded[digest] = self.remote.load_module(name)
         return self._loaded[digest]
 
-    def machine(
-        self, path: str | os.PathLike[str], allocator: Literal["naive", "pooled"] = "pooled"
-    ) -> VirtualMachine:
+    def machine(self, path: str | os.PathLike[str], allocator: Literal["naive", "pooled"] = "pooled") -> VirtualMachine:
         """A virtual machine on the device for a compiled module. Raises DeviceError if it is not one."""
         from tvm.runtime.vm import VirtualMachine
 
