@@ -21,7 +21,7 @@ from tvm.s_tir import meta_schedule as ms
 from tvm_memopt.cost_model.data.collection import Store, known_workloads, workload_hash
 from tvm_memopt.cost_model.data.programs import Task
 from tvm_memopt.cost_model.data.record_files import RECORDS
-from tvm_memopt.cost_model.measure.devices import Device, device_type, request_for
+from tvm_memopt.cost_model.measure.devices import STORED, Device, device_type, request_for
 from tvm_memopt.cost_model.measure.sampling import SPACES, candidate_hash
 from tvm_memopt.cost_model.measure.worker_pool import WorkerPool
 from tvm_memopt.errors import MemoptError
@@ -124,7 +124,7 @@ def collect(
             run.tally.interrupted = True
         except Exception:
             if device.failures:  # what was measured is stored; nothing is wrong with the rest
-                raise device.failures[0] from None
+                raise type(device.failures[0])(f"{device.failures[0]}; {STORED}") from None
             raise
     tally = run.tally
     if tally.measured + tally.known == 0 and tally.first_cause is not None:

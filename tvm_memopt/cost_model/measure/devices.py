@@ -24,6 +24,9 @@ from tvm_memopt.cost_model.measure.worker_pool import Reply, Request, WorkerPool
 from tvm_memopt.errors import MemoptError
 
 
+STORED = "what was measured is stored: run the same command again to continue"
+
+
 @dataclass(frozen=True)
 class Device:
     """A builder and a runner for MetaSchedule.

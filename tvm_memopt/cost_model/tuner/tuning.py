@@ -18,7 +18,7 @@ from tvm.s_tir import meta_schedule as ms
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.cost_model.data.programs import Task
 from tvm_memopt.cost_model.data.record_files import NO_TIME, RECORDS, WORKLOADS, mend_database
-from tvm_memopt.cost_model.measure.devices import Device
+from tvm_memopt.cost_model.measure.devices import STORED, Device
 from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
 from tvm_memopt.cost_model.measure.sampling import candidate_hash
 from tvm_memopt.errors import MemoptError
@@ -119,7 +119,7 @@ def tune_tasks(
             interrupted = True
         except Exception:
             if device.failures:
-                raise device.failures[0] from None
+                raise type(device.failures[0])(f"{device.failures[0]}; {STORED}") from None
             raise
     best = best_seconds(database, tasks, target)
     if not best:

@@ -18,9 +18,11 @@
 #include <tvm/ffi/function.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <random>
 #include <string>
@@ -182,6 +184,16 @@ void Serve(int fd, const Text& folder) {
   ffi::Function::SetGlobal(
       "tvm.rpc.server.load_module",
       ffi::Function::FromTyped([path](ffi::String name) { return ffi::Module::LoadFromFile(path(name)); }), true);
+  // TVM's own does not notice a full disk; the truncated library then ends the session by SIGBUS.
+  ffi::Function::SetGlobal("tvm.rpc.server.upload",
+                           ffi::Function::FromTyped([path](ffi::String name, ffi::Bytes content) {
+                             FILE* file = fopen(path(name).c_str(), "wb");
+                             bool written = file && fwrite(content.data(), 1, content.size(), file) == content.size();
+                             int cause = errno;
+                             if (file && fclose(file) != 0 && written) written = false, cause = errno;
+                             if (!written) TVM_FFI_THROW(RuntimeError) << name << " cannot be written: " << strerror(cause);
+                           }),
+                           true);
   ffi::Function::GetGlobalRequired("rpc.ServerLoop")(fd);
 }
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tvm_memopt.errors import MemoptError
-from tvm_memopt.targets.rpc.failures import explained
+from tvm_memopt.targets.elf import machine_of
+from tvm_memopt.targets.rpc.failures import DeviceError, explained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,8 +64,11 @@ class Session:
             name = f"{digest}-{re.sub(r'[^A-Za-z0-9_.]', '_', Path(path).stem)[:40]}.so"
             with self.doing(f"uploading {os.fspath(path)}"):
                 self.remote.upload(bytearray(content), name)
-            with self.doing(f"loading {os.fspath(path)}"):
-                self._loaded[digest] = self.remote.load_module(name)
+            try:
+                with self.doing(f"loading {os.fspath(path)}"):
+                    self._loaded[digest] = self.remote.load_module(name)
+            except DeviceError as error:
+                raise type(error)(f"{error} ({_about(path)})") from error
         return self._loaded[digest]
 
     def machine(self, path: str | os.PathLike[str], allocator: Literal["naive", "pooled"] = "pooled") -> VirtualMachine:
@@ -92,6 +96,14 @@ class Session:
             machine.set_input(function, *tensors)
             machine.invoke_stateful(function)
             return fetched(machine, function)
+
+
+def _about(path: str | os.PathLike[str]) -> str:
+    """What to look at when a library that has just arrived cannot be loaded."""
+    try:
+        return f"it is built for {machine_of(path)}: is that the device, and has it room for the file?"
+    except MemoptError:
+        return "it is not a shared library"
 
 
 def fetched(machine: VirtualMachine, function: str) -> tuple[np.ndarray, ...]:
