@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "tvm_memopt").rglob("*.py"))
 PUBLIC = {
     "tvm_memopt": """
-        BudgetError FrontendError Graph GraphError InfeasibleBudgetError MemoptError NoPlanError Plan PlanError
+        BudgetError Device FrontendError Graph GraphError InfeasibleBudgetError MemoptError NoPlanError Plan PlanError
         Request check cost_model device_profile extract import_model optimize pipeline register_pipeline relay solve
     """,
     "tvm_memopt.relay": """
@@ -34,6 +34,9 @@ PUBLIC = {
     "tvm_memopt.runtime": """
         Conflict MemoryMeasurement PoisonResult Spread Storage TimeComparison compare_times measure_memory
         outputs_equal poison_run run_module
+    """,
+    "tvm_memopt.targets.rpc": """
+        Address Device DeviceError DeviceLostError DeviceTimeoutError NoDeviceError Session
     """,
     "tvm_memopt.frontends": """
         MODEL_FORMATS ModelInput SymbolicDim detect_format import_model model_inputs parse_shape parse_shapes

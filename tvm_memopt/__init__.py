@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "BudgetError": "tvm_memopt.errors",
+    "Device": "tvm_memopt.targets.rpc",
     "FrontendError": "tvm_memopt.errors",
     "Graph": "tvm_memopt.graph",
     "GraphError": "tvm_memopt.errors",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from tvm_memopt.report import BuildFigures
 from tvm_memopt.runtime import (
     MemoryMeasurement,
+    Spread,
     TimeComparison,
     compare_times,
     measure_memory,
@@ -135,7 +136,11 @@ def compare(
 
 def largest_difference(module: CompiledModule, other: CompiledModule, inputs: Sequence[np.ndarray]) -> float:
     """Largest absolute difference between the outputs of two modules, divided by the other's largest absolute value."""
-    found, expected = (run_module(one, inputs) for one in (module, other))
+    return difference_of_outputs(run_module(module, inputs), run_module(other, inputs))
+
+
+def difference_of_outputs(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
+    """The same for outputs that are there already."""
     worst = 0.0
     for mine, theirs in zip(found, expected, strict=True):
         a, b = np.asarray(mine, np.float64), np.asarray(theirs, np.float64)
@@ -165,16 +170,31 @@ def text(comparison: Comparison) -> str:
         share = comparison.planned_total_nbytes / max(total_nbytes(comparison.unmodified), 1)
         lines.append(f"bytes really allocated: {share:.3f} of the unmodified build's")
     if comparison.times is not None:
-        ratio = comparison.times.cpu_ratio["planned"]
-        seconds = comparison.times.cpu_seconds
+        clock, seconds, ratio = _clock(comparison.times)
         lines.append(
-            f"CPU time a call: {seconds['planned'].median * 1e3:.3f} ms, "
+            f"{clock} a call: {seconds['planned'].median * 1e3:.3f} ms, "
             f"unmodified {seconds['unmodified'].median * 1e3:.3f} ms, "
             f"ratio {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
         )
     if comparison.outputs_equal is not None:
         lines.append("outputs: equal bit for bit" if comparison.outputs_equal else "outputs: DIFFERENT")
     return "\n".join(lines)
+
+
+def with_measured(
+    document: dict[str, object], lines: list[str], comparison: Comparison | None
+) -> tuple[dict[str, object], str]:
+    """Add the measurements, if there are any, to a command's document and text."""
+    if comparison is None:
+        return document, "\n".join(lines)
+    return {**document, "measured": comparison.document()}, "\n".join([*lines, text(comparison)])
+
+
+def _clock(times: TimeComparison) -> tuple[str, Mapping[str, Spread], Spread]:
+    """CPU times, or the wall-clock times of a device, which has no others."""
+    if times.cpu_seconds:
+        return "CPU time", times.cpu_seconds, times.cpu_ratio["planned"]
+    return "time on the device", times.wall_seconds, times.wall_ratio["planned"]
 
 
 def _table(comparison: Comparison) -> list[str]:

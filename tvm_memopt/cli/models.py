@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvm_memopt.cli.console import print_notes, stage
 from tvm_memopt.cli.frontend import choose_frontend
+from tvm_memopt.cli.rpc import named_device
 from tvm_memopt.errors import FrontendError, MemoptError
 from tvm_memopt.graph import Graph, read_graph
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from tvm_memopt.passes.relax.planning import KernelCosts
     from tvm_memopt.targets import DeviceProfile
+    from tvm_memopt.targets.rpc import Device
 
 
 _RELAY_LOWERING = ("shapes", "override_shapes", "target", "no_inplace", "measure_costs", "executor", "device")
@@ -37,6 +40,9 @@ class Lowering:
     frontend: str | None = None
     executor: str | None = None
     device: DeviceProfile | None = None
+    rpc: str | None = None
+    tracker: str | None = None
+    key: str | None = None
 
 
 def read_graph_if_given(path: str) -> Graph | None:
@@ -68,7 +74,10 @@ def graph_of_model(path: str, options: Lowering, relay_options: Collection[str] 
     from tvm_memopt.passes.compile import lower, make_target, skipped_notes
 
     chosen = make_target(options.target)
-    costs = kernel_costs(options.predict_costs, options.measure_costs, chosen)
+    device = named_device(options.rpc, options.tracker, options.key)
+    if device is not None and not options.measure_costs:
+        raise MemoptError("--rpc and --tracker name the device that --measure-costs times kernels on: add it")
+    costs = kernel_costs(options.predict_costs, options.measure_costs, chosen, device)
     mod = import_for_command(path, options.shapes, options.override_shapes)
     from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
 
@@ -86,13 +95,15 @@ def graph_of_model(path: str, options: Lowering, relay_options: Collection[str] 
     return graph
 
 
-def kernel_costs(network: str | None, measured: bool, target: tvm.target.Target) -> KernelCosts | None:
-    """The source of kernel times given by --predict-costs, or None without it.
+def kernel_costs(
+    network: str | None, measured: bool, target: tvm.target.Target, device: Device | None = None, cc: str | None = None
+) -> KernelCosts | None:
+    """The source of kernel times given by --predict-costs, or by --measure-costs on a device. None without either.
 
-    Raises MemoptError if it cannot be read, predicts for another target, or is combined with --measure-costs.
+    Raises MemoptError if it cannot be read, predicts for another target, does not answer, or if there are two.
     """
     if network is None:
-        return None
+        return _device_costs(target, device, cc) if measured and device is not None else None
     if measured:
         raise MemoptError("--measure-costs and --predict-costs are two sources of the same times: leave one out")
     try:
@@ -100,6 +111,15 @@ def kernel_costs(network: str | None, measured: bool, target: tvm.target.Target)
     except ModuleNotFoundError as error:
         raise MemoptError(f"--predict-costs needs {error.name}: pip install 'tvm-memopt[learn]'") from error
     return costs_by(None if network == "package" else Path(network), target)
+
+
+def _device_costs(target: tvm.target.Target, device: Device, cc: str | None) -> KernelCosts:
+    from tvm_memopt.passes.tir.device_cost import device_costs
+    from tvm_memopt.targets.toolchain import linker_for
+
+    linker_for(target, cc)  # both fail before any work is done
+    device.count()
+    return partial(device_costs, device=device, cc=cc)
 
 
 def choose_function(

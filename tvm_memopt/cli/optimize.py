@@ -29,6 +29,7 @@ from tvm_memopt.cli.options import (
     target_option,
 )
 from tvm_memopt.cli.plan import make_request
+from tvm_memopt.cli.rpc import named_device
 from tvm_memopt.cli.summaries import (
     device_lines,
     note_interrupted,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from tvm_memopt.passes.relax.planning import KernelCosts, PlanOptions
     from tvm_memopt.runtime import Spread
     from tvm_memopt.targets import DeviceProfile
+    from tvm_memopt.targets.rpc import Device
 
 RELAY_SERVED = (
     "output", "plan_file", "report_dir", "measure", "cc", "executor", "budget", "time_limit", "threads", "seed",
@@ -128,6 +130,9 @@ class Arguments:
     no_inplace: bool
     measure_costs: bool
     predict_costs: str | None
+    rpc: str | None
+    tracker: str | None
+    key: str | None
     strict: bool
     as_json: bool
     frontend: str | None
@@ -145,6 +150,7 @@ class _Optimization:
         self.report_dir = arguments.report_dir or None
         self.plan: Plan | None = None
         self.costs: KernelCosts | None = None
+        self.device: Device | None = None
 
     def check(self) -> None:
         """Raise MemoptError for arguments and output files that are wrong for every front end."""
@@ -155,8 +161,12 @@ class _Optimization:
         """Plan and compile with Relax."""
         if self.plan_file is not None and Path(self.plan_file).exists():
             self.plan = read_plan(self.plan_file)
+        a = self.arguments
+        self.device = named_device(a.rpc, a.tracker, a.key)
+        if self.device is not None and not a.measure and not a.measure_costs:
+            raise MemoptError("--rpc and --tracker name the device to measure on: add --measure or --measure-costs")
         target = self._target()
-        self.costs = kernel_costs(self.arguments.predict_costs, self.arguments.measure_costs, target)
+        self.costs = kernel_costs(a.predict_costs, a.measure_costs, target, self.device, a.cc)
         mod = import_for_command(self.model, self.arguments.shapes, self.arguments.override_shapes)
         build = self._build(mod, target)
         with removed_on_failure(self.outputs()):
@@ -187,9 +197,14 @@ class _Optimization:
 
         target = make_target(self.arguments.target)
         linker = linker_for(target, self.arguments.cc, self.arguments.device)
-        if self.arguments.measure:
+        if self.device is not None:
+            self.device.count()
+        elif self.arguments.measure:
             if linker is not None and not self.arguments.cc:
-                raise MemoptError("--measure runs the module on this machine, but --target names another; leave it out")
+                raise MemoptError(
+                    "--measure runs the module on this machine, but --target names another: name a device with --rpc, "
+                    "or --tracker and --key, or leave it out"
+                )
             from tvm_memopt.runtime.interposer import build_interposer
 
             build_interposer()
@@ -277,7 +292,7 @@ class _Optimization:
         comparison = self._measure(mod, target, None)
         document: dict[str, object] = {"module": self.output, "plan": None, "notes": [reason]}
         lines = [f"{self.output}: compiled as TVM does: {reason}"]
-        emit(self.arguments.as_json, *_with_measured(document, lines, comparison))
+        self._emit(document, lines, comparison)
 
     def _check_followed(self, graph: Graph) -> None:
         """Raise BudgetError if the given plan exceeds the given budget."""
@@ -300,6 +315,8 @@ class _Optimization:
         from tvm_memopt.frontends import random_inputs
         from tvm_memopt.passes.build import build_unmodified, export_module
 
+        if self.device is not None:
+            return self._measure_on(self.device, mod, target, arena, arena_position)
         with stage("building the unmodified module and measuring both"), TemporaryDirectory() as folder:
             # Both are linked: in memory, some calls, such as float16 conversions, resolve to other libraries.
             other = str(Path(folder, "unmodified.so"))
@@ -311,6 +328,26 @@ class _Optimization:
                 self.output, other, inputs, arena, caller_arena=caller_arena, repeats=10, arena_position=arena_position
             )
 
+    def _measure_on(
+        self, device: Device, mod: tvm.IRModule, target: tvm.target.Target, arena: int | None, position: int | None
+    ) -> Comparison:
+        from tvm_memopt.cli.measured_remote import compare_remote
+        from tvm_memopt.frontends import random_inputs
+        from tvm_memopt.passes.build import build_unmodified
+
+        a = self.arguments
+        with stage("building the unmodified module and measuring both on the device"):
+            return compare_remote(
+                device, self.output, build_unmodified(mod, target, exec_mode=a.exec_mode), target,
+                random_inputs(mod, a.seed), arena, caller_arena=a.caller_arena and arena is not None, repeats=10,
+                arena_position=position, cc=a.cc,
+            ).comparison  # fmt: skip
+
+    def _emit(self, document: dict[str, object], lines: list[str], comparison: Comparison | None) -> None:
+        from tvm_memopt.cli.measured import with_measured
+
+        emit(self.arguments.as_json, *with_measured(document, lines, comparison))
+
     def _report(self, build: Build, found: FunctionPlan, comparison: Comparison | None) -> Path:
         from tvm_memopt import __version__
         from tvm_memopt.cli.measured import figures
@@ -321,7 +358,7 @@ class _Optimization:
         before = baseline.storage_nbytes + build.planned.scratch_before  # what the arena replaces, without outputs
         after = found.plan.arena_nbytes
         times = None if comparison is None else comparison.times
-        seconds = {} if times is None else times.cpu_seconds
+        seconds = {} if times is None else times.cpu_seconds or times.wall_seconds
         memory = (None, None) if comparison is None else (comparison.unmodified, comparison.planned)
         passed = 0 if comparison is None else comparison.caller_arena_nbytes
         context = ReportContext(
@@ -348,18 +385,7 @@ class _Optimization:
         if report is not None:
             document["report"] = str(report)
             lines.append(f"report: {report}")
-        emit(self.arguments.as_json, *_with_measured(document, lines, comparison))
-
-
-def _with_measured(
-    document: dict[str, object], lines: list[str], comparison: Comparison | None
-) -> tuple[dict[str, object], str]:
-    """Add the measurements to the document and the text."""
-    from tvm_memopt.cli.measured import text
-
-    if comparison is None:
-        return document, "\n".join(lines)
-    return {**document, "measured": comparison.document()}, "\n".join([*lines, text(comparison)])
+        self._emit(document, lines, comparison)
 
 
 def _function_names(mod: tvm.IRModule) -> list[str]:

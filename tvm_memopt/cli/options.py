@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from tvm_memopt.cli.frontend import DEFAULT_EXECUTOR, RELAY_EXECUTORS
+from tvm_memopt.cli.rpc import rpc_options
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.targets import DeviceProfile, device_profile
 
@@ -126,9 +127,13 @@ kernel_options = _stack(
         help="Fold padding and other data movement into the loops that read it: if memory requires it, always, never.",
     ),
     click.option("--no-inplace", is_flag=True, help="Never let an output overwrite a dying input."),
-    click.option("--measure-costs", is_flag=True, help="Time each kernel on this machine instead of estimating it."),
+    click.option(
+        "--measure-costs", is_flag=True,
+        help="Time each kernel, on this machine or on the device of --rpc or --tracker, instead of estimating it.",
+    ),
     click.option(
         "--predict-costs", metavar="package|FILE",
         help="Predict kernel times with a network of train-cost-model, or with the bundled one.",
     ),
+    rpc_options,
 )  # fmt: skip

@@ -12,6 +12,7 @@ from tvm_memopt.cli.console import emit, note, stage
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
 from tvm_memopt.cli.models import import_for_command
 from tvm_memopt.cli.options import frontend_option, json_option, shape_option, tuning_target_option
+from tvm_memopt.cli.rpc import named_device, rpc_options
 from tvm_memopt.cli.summaries import device_lines, raise_for_device
 from tvm_memopt.errors import MemoptError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tvm_memopt.cost_model.tuner.tuning import Tuned
     from tvm_memopt.passes.relax.plan_function import FunctionPlan
     from tvm_memopt.targets import DeviceProfile
+    from tvm_memopt.targets.rpc import Device as RemoteDevice
 
 
 @click.command("tune")
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     "--timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds to build and time a candidate."
 )
 @tuning_target_option
+@click.option("--cc", metavar="COMPILER", help="Cross compiler that links for the target.")
+@rpc_options
 @click.option("--budget", metavar="80%|192KiB|BYTES", help="Limit on the arena; default: the smallest found.")
 @click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds for the plan.")
 @click.option("--measure", is_flag=True, help="Compare outputs, memory and time with the default build.")
@@ -60,6 +64,8 @@ def command(frontend: str | None, **arguments: Any) -> None:
     Examples:
       tvm-memopt tune model.onnx -o model.so --work-dir tuning --trials 512
       tvm-memopt tune model.onnx -o model.so --work-dir tuning --cost-model xgb --measure
+      tvm-memopt tune model.onnx -o model.so --work-dir board --tracker 127.0.0.1:9190 --key emulator \\
+        --target '{"kind": "llvm", "mtriple": "aarch64-linux-gnu", "num-cores": 1}'
     """
     _require_relax(frontend)
     _tune(_Arguments(**arguments))
@@ -93,6 +99,10 @@ class _Arguments:
     timeout: float
     target: str | None
     device: DeviceProfile | None
+    cc: str | None
+    rpc: str | None
+    tracker: str | None
+    key: str | None
     budget: str | None
     time_limit: float
     measure: bool
@@ -109,11 +119,12 @@ def _tune(arguments: _Arguments) -> None:
     check_output_folder(str(folder))
     if arguments.checkpoint is not None and arguments.cost_model != "gcn":
         raise MemoptError("--checkpoint is for --cost-model gcn: leave one of them out")
+    where = named_device(arguments.rpc, arguments.tracker, arguments.key, arguments.timeout)
     target = _target(arguments.target)
     mod = import_for_command(arguments.model, arguments.shapes, arguments.override_shapes)
-    tuned = _search(mod, target, folder, arguments)
+    tuned = _search(mod, target, where, folder, arguments)
     with removed_on_failure([Path(output)]):
-        found = _build(mod, target, tuned, arguments)
+        found = _build(mod, target, where, tuned, arguments)
     if found is not None:
         raise_for_device(found.plan)
 
@@ -124,9 +135,11 @@ def _target(text: str | None) -> tvm.target.Target:
     return tuning_target(text, cores=1)
 
 
-def _search(mod: tvm.IRModule, target: tvm.target.Target, folder: Path, arguments: _Arguments) -> Tuned:
+def _search(
+    mod: tvm.IRModule, target: tvm.target.Target, where: RemoteDevice | None, folder: Path, arguments: _Arguments
+) -> Tuned:
+    from tvm_memopt.cli.training.collect import measuring_device
     from tvm_memopt.cost_model.data.programs import model_tasks
-    from tvm_memopt.cost_model.measure.devices import local_device
     from tvm_memopt.cost_model.tuner.cost_models import make_cost_model
     from tvm_memopt.cost_model.tuner.tuning import TuneOptions, tune_tasks
     from tvm_memopt.cost_model.tuner.untuned import keep_what_is_faster, read_untuned, untuned_seconds
@@ -142,7 +155,7 @@ def _search(mod: tvm.IRModule, target: tvm.target.Target, folder: Path, argument
 
     options = TuneOptions(arguments.trials, arguments.seed)
     read_untuned(folder)  # a damaged file is reported before the search starts
-    with local_device(arguments.workers, arguments.timeout) as device:
+    with measuring_device(where, target, arguments.cc, arguments.workers, arguments.timeout) as device:
         tuned = tune_tasks(tasks, target, device, model, folder, options, show)
         untuned = untuned_seconds(tuned, tasks, target, device, folder)
     keep_what_is_faster(tuned, tasks, target, untuned)
@@ -155,7 +168,9 @@ def _search(mod: tvm.IRModule, target: tvm.target.Target, folder: Path, argument
     return tuned
 
 
-def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments: _Arguments) -> FunctionPlan | None:
+def _build(
+    mod: tvm.IRModule, target: tvm.target.Target, where: RemoteDevice | None, tuned: Tuned, arguments: _Arguments
+) -> FunctionPlan | None:
     from tvm_memopt.cli.optimize import describe_model_inputs
     from tvm_memopt.passes.build import build_planned, export_module
     from tvm_memopt.passes.compile import main_function
@@ -170,7 +185,7 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments
     found = functions[main_function(functions)] if functions else None
     arena_nbytes = None if found is None else found.plan.arena_nbytes
     notes = [unplanned_reason(skipped)] if found is None else list(found.plan.notes)
-    export_module(build.executable, arguments.output, target, device=arguments.device)
+    export_module(build.executable, arguments.output, target, arguments.cc, arguments.device)
     document: dict[str, object] = {
         "module": arguments.output, "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
         "kernel_seconds": tuned.best, "untuned_seconds": tuned.untuned, "unscheduled": tuned.unscheduled,
@@ -185,7 +200,7 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments
         lines += device_lines(found.plan)
         document["device"] = found.plan.solver.get("device")
     if arguments.measure:
-        compared, told = _compare(mod, target, found, arguments)
+        compared, told = _compare(mod, target, where, found, arguments)
         document["compared"] = compared
         lines.append(told)
     emit(arguments.as_json, document, "\n".join(lines))
@@ -193,13 +208,14 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments
 
 
 def _compare(
-    mod: tvm.IRModule, target: tvm.target.Target, planned: FunctionPlan | None, arguments: _Arguments
-) -> tuple[dict[str, object], str]:
+    mod: tvm.IRModule, target: tvm.target.Target, where: RemoteDevice | None, planned: FunctionPlan | None,
+    arguments: _Arguments,
+) -> tuple[dict[str, object], str]:  # fmt: skip
     """Compare outputs, memory and time with TVM's own build without tuned kernels.
 
     ``planned``: the plan of the main function, or None if nothing was planned.
     """
-    from tvm_memopt.cli.measured import compare, largest_difference, text
+    from tvm_memopt.cli.measured import compare, difference_of_outputs, largest_difference, text
     from tvm_memopt.frontends import random_inputs
     from tvm_memopt.passes.build import build_unmodified
 
@@ -207,10 +223,19 @@ def _compare(
         other, inputs = build_unmodified(mod, target), random_inputs(mod, arguments.seed)
         arena_nbytes = None if planned is None else planned.plan.arena_nbytes
         position = planned.arena_position if planned is not None and planned.beside_arena else None
-        found = compare(
-            arguments.output, other, inputs, arena_nbytes, caller_arena=False, repeats=10, arena_position=position
-        )
-        difference = largest_difference(arguments.output, other, inputs)
+        if where is None:
+            found = compare(
+                arguments.output, other, inputs, arena_nbytes, caller_arena=False, repeats=10, arena_position=position
+            )
+            difference = largest_difference(arguments.output, other, inputs)
+        else:
+            from tvm_memopt.cli.measured_remote import compare_remote
+
+            both = compare_remote(
+                where, arguments.output, other, target, inputs, arena_nbytes, caller_arena=False, repeats=10,
+                arena_position=position, cc=arguments.cc,
+            )  # fmt: skip
+            found, difference = both.comparison, difference_of_outputs(both.outputs, both.unmodified_outputs)
     told = text(found).rpartition("\n")[0]  # the last line is about equal bits, which tuned schedules do not guarantee
     document = {**found.document(), "largest_difference": difference}
     return document, f"{told}\noutputs: largest difference {difference:.1e} of the largest value"

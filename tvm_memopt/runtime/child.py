@@ -17,21 +17,37 @@ from typing import Any
 
 import tvm_memopt
 from tvm_memopt.errors import MemoptError
+from tvm_memopt.targets.rpc.failures import DeviceError, DeviceLostError, DeviceTimeoutError, NoDeviceError
 
-JOBS = {"measure": "tvm_memopt.runtime.measure", "poison": "tvm_memopt.runtime.poison"}
-REJECTED = 2
+JOBS = {
+    "measure": "tvm_memopt.runtime.measure",
+    "poison": "tvm_memopt.runtime.poison",
+    "remote": "tvm_memopt.runtime.remote_job",
+}
+# Exit statuses by the error that ended the child, so that the parent raises the same. The first that fits counts.
+_STATUSES: tuple[tuple[type[MemoptError], int], ...] = (
+    (NoDeviceError, 11), (DeviceLostError, 12), (DeviceTimeoutError, 13), (DeviceError, 14), (MemoptError, 2),
+)  # fmt: skip
 
 
-def run_in_child(job: str, folder: Path, request: Mapping[str, object], environment: Mapping[str, str]) -> Any:
+def run_in_child(
+    job: str, folder: Path, request: Mapping[str, object], environment: Mapping[str, str], timeout: float | None = None
+) -> Any:
     """Run the job's ``work(folder, **request)`` in a child process and return its result.
 
-    Raises MemoptError if it fails or crashes.
+    ``timeout``: seconds after which the child is ended. Raises MemoptError if it fails, crashes or is ended.
     """
     (folder / "request.json").write_text(json.dumps({"job": job, **request}), encoding="utf-8")
     command = [sys.executable, "-m", "tvm_memopt.runtime.child", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, env=_with_package(environment), check=False)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=_with_package(environment), check=False, timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        raise DeviceTimeoutError(f"the {job} run did not end in {timeout:g} s") from None
     if done.returncode:
-        raise MemoptError(_failure(job, done))
+        kind = next((error for error, status in _STATUSES if status == done.returncode), MemoptError)
+        raise kind(_failure(job, done))
     return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
@@ -57,7 +73,7 @@ def main(folder: Path) -> int:
         result = importlib.import_module(JOBS[request.pop("job")]).work(folder, **request)
     except MemoptError as error:
         print(error, file=sys.stderr)
-        return REJECTED
+        return next(status for kind, status in _STATUSES if isinstance(error, kind))
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
     return 0
 

@@ -9,14 +9,16 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tvm_memopt.atomic import atomic_path
 from tvm_memopt.errors import MemoptError
+from tvm_memopt.targets.cache import cache_directory
 
 SOURCE = Path(__file__).with_name("interposer.c")
+DEVICE_SOURCE = Path(__file__).with_name("device_meter.c")  # includes SOURCE
 COMPILE_FLAGS = ("-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread")
 CATEGORIES = ("device", "workspace", "foreign", "host", "aligned", "requested")
 KINDS = ("allocated", "freed")
@@ -103,11 +105,21 @@ def build_interposer() -> Path:
     """
     if not sys.platform.startswith("linux"):
         raise MemoptError(f"measuring memory needs Linux (LD_PRELOAD), not {sys.platform}")
-    compiler = find_compiler()
-    recipe = [SOURCE.read_text(encoding="utf-8"), *compiler, *COMPILE_FLAGS, os.uname().machine]
-    library = cache_directory() / f"interposer-{hashlib.sha256(chr(0).join(recipe).encode()).hexdigest()[:16]}.so"
+    return compile_cached(SOURCE, find_compiler(), COMPILE_FLAGS, os.uname().machine)
+
+
+def build_device_meter(compiler: list[str], machine: str) -> Path:
+    """Path of the meter that an RPC session uploads, compiled for ``machine`` by its C compiler, in the cache."""
+    return compile_cached(DEVICE_SOURCE, compiler, (*COMPILE_FLAGS, "-Wl,-z,nodelete", "-Wl,-Bsymbolic"), machine)
+
+
+def compile_cached(source: Path, compiler: list[str], flags: Sequence[str], machine: str) -> Path:
+    """Path of a compiled library in the cache. It is compiled again if its source, flags or compiler changed."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted({source, SOURCE})]
+    recipe = [*texts, *compiler, *flags, machine]
+    library = cache_directory() / f"{source.stem}-{hashlib.sha256(chr(0).join(recipe).encode()).hexdigest()[:16]}.so"
     if not library.exists():
-        _compile(compiler, library)
+        _compile(source, compiler, flags, library)
     return library
 
 
@@ -121,19 +133,13 @@ def find_compiler() -> list[str]:
     raise MemoptError(f"measuring memory needs a C compiler, and none of {names} was found: install gcc, or set CC")
 
 
-def cache_directory() -> Path:
-    """The cache folder: ``$XDG_CACHE_HOME/tvm-memopt``, or ``~/.cache/tvm-memopt``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "tvm-memopt"
-
-
-def _compile(compiler: list[str], library: Path) -> None:
+def _compile(source: Path, compiler: list[str], flags: Sequence[str], library: Path) -> None:
     try:
         library.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MemoptError(f"{library.parent}: cannot be created: {error.strerror}; set XDG_CACHE_HOME") from error
     with atomic_path(library) as temporary:
-        command = [*compiler, *COMPILE_FLAGS, "-o", str(temporary), str(SOURCE), "-ldl"]
+        command = [*compiler, *flags, "-o", str(temporary), str(source), "-ldl"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())

@@ -49,7 +49,7 @@ class MemoryMeasurement:
     storages: tuple[Storage, ...]
 
 
-class _Result(TypedDict):
+class Result(TypedDict):
     """The child's result. An event is a list of the fields of Event, a counter an object with those of Counter."""
 
     first: dict[str, dict[str, int]]
@@ -78,7 +78,12 @@ def measure_memory(
         folder = Path(name)
         save_arrays(folder / "inputs.npz", inputs)
         request = {"module": str(path), "function": function, "allocator": allocator}
-        raw: _Result = run_in_child("measure", folder, request, environment)
+        raw: Result = run_in_child("measure", folder, request, environment)
+    return summarised(raw)
+
+
+def summarised(raw: Result) -> MemoryMeasurement:
+    """The measurement of a child."""
     first = {name: Counter(**counter) for name, counter in raw["first"].items()}
     events = [Event(*fields) for fields in raw["events"]]
     return summarise(events, first, raw["returned_addresses"], raw["growth_nbytes"])
@@ -121,7 +126,7 @@ def _storages(events: Sequence[Event], returned_addresses: Sequence[int]) -> tup
     )
 
 
-def work(folder: Path, module: str, function: str, allocator: Allocator) -> _Result:
+def work(folder: Path, module: str, function: str, allocator: Allocator) -> Result:
     """The child's part: two calls under the meter. The result is passed as JSON."""
     compiled = entry(load_machine(module, allocator), function)
     tensors = to_tensors(load_arrays(folder / "inputs.npz"))

@@ -30,7 +30,8 @@ class Spread:
 class TimeComparison:
     """Seconds per call of each build, in wall-clock and process CPU time, with ratios taken round by round.
 
-    A ratio is a build's seconds divided by those of ``baseline`` in the same round, so that varying load cancels out.
+    Without CPU times, as on a device, the two ``cpu`` mappings are empty. A ratio is a build's seconds divided by those
+    of ``baseline`` in the same round, so that varying load cancels out.
     """
 
     baseline: str
@@ -71,6 +72,17 @@ def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int, referen
         cpu_seconds={name: spread(samples) for name, samples in cpu.items()},
         wall_ratio=_ratios(wall, reference),
         cpu_ratio=_ratios(cpu, reference),
+    )
+
+
+def wall_comparison(samples: Mapping[str, Sequence[float]], reference: str) -> TimeComparison:
+    """A comparison of wall-clock seconds that were taken round by round elsewhere. It has no CPU times."""
+    return TimeComparison(
+        baseline=reference,
+        wall_seconds={name: spread(own) for name, own in samples.items()},
+        cpu_seconds={},
+        wall_ratio=_ratios(samples, reference),
+        cpu_ratio={},
     )
 
 

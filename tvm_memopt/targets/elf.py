@@ -8,33 +8,53 @@ from pathlib import Path
 
 from tvm_memopt.errors import MemoptError
 
-# e_machine of the ELF specification and its processor supplements.
+# e_machine of the ELF specification and its processor supplements: the name that uname and LLVM's triples use, and the
+# usual one.
 _MACHINES = {
-    3: "x86 (32 bit)", 8: "MIPS", 20: "PowerPC", 21: "PowerPC64", 22: "s390x", 40: "ARM (32 bit)", 62: "x86-64",
-    164: "Hexagon", 183: "AArch64", 243: "RISC-V", 258: "LoongArch",
+    3: ("i686", "x86 (32 bit)"), 8: ("mips", "MIPS"), 20: ("ppc", "PowerPC"), 21: ("ppc64le", "PowerPC64"),
+    22: ("s390x", "s390x"), 40: ("arm", "ARM (32 bit)"), 62: ("x86_64", "x86-64"), 164: ("hexagon", "Hexagon"),
+    183: ("aarch64", "AArch64"), 243: ("riscv", "RISC-V"), 258: ("loongarch64", "LoongArch"),
 }  # fmt: skip
-_THIS = {
-    "x86_64": "x86-64", "i686": "x86 (32 bit)", "aarch64": "AArch64", "armv7l": "ARM (32 bit)",
-    "riscv64": "RISC-V (64 bit)", "ppc64le": "PowerPC64", "s390x": "s390x", "loongarch64": "LoongArch",
-}  # fmt: skip
+_BITS = {1: 32, 2: 64}
+
+
+def machine_of(path: str | os.PathLike[str]) -> str:
+    """The machine of an ELF file as uname names it, such as "aarch64". Raises MemoptError if it is not an ELF file."""
+    found = _header(path)
+    if found is None:
+        raise MemoptError(f"{os.fspath(path)}: is not a shared library of Linux (ELF)")
+    number, bits = found
+    name = _MACHINES.get(number, (f"ELF machine {number}", ""))[0]
+    return f"{name}{bits}" if name == "riscv" else name
 
 
 def architecture(path: str | os.PathLike[str]) -> str | None:
     """The architecture that an ELF file has code for, such as ``"AArch64"``. None if it is no ELF file."""
-    with Path(path).open("rb") as file:
-        header = file.read(20)
-    if len(header) < 20 or header[:4] != b"\x7fELF" or header[4] not in (1, 2) or header[5] not in (1, 2):
+    found = _header(path)
+    if found is None:
         return None
-    (machine,) = struct.unpack(("<" if header[5] == 1 else ">") + "H", header[18:20])
-    name = _MACHINES.get(machine, f"ELF machine {machine}")
-    return f"{name} ({32 * header[4]} bit)" if name == "RISC-V" else name
+    number, bits = found
+    name = _MACHINES.get(number, ("", f"ELF machine {number}"))[1]
+    return f"{name} ({bits} bit)" if name == "RISC-V" else name
 
 
 def require_native(path: str | os.PathLike[str]) -> None:
     """Raise MemoptError if a compiled module has code for another architecture than this machine's."""
-    found, here = architecture(path), _THIS.get(os.uname().machine)
-    if found is not None and here is not None and found != here:
+    if _header(path) is None:
+        return
+    here = os.uname().machine
+    if machine_of(path) != ("arm" if here.startswith("armv") else here):
         raise MemoptError(
-            f"{os.fspath(path)}: has code for {found}, and this machine is {here}: run it on a device, with "
-            "`tvm-memopt run --rpc HOST:PORT`, or `--tracker HOST:PORT --key KEY`"
+            f"{os.fspath(path)}: has code for {architecture(path)}, and this machine is {here}: run it on a device, "
+            "with `tvm-memopt run --rpc HOST:PORT`, or `--tracker HOST:PORT --key KEY`"
         )
+
+
+def _header(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """e_machine and the bits of an address, or None if the file is no ELF file."""
+    with Path(path).open("rb") as file:
+        header = file.read(20)
+    if len(header) < 20 or header[:4] != b"\x7fELF" or header[4] not in _BITS or header[5] not in (1, 2):
+        return None
+    (machine,) = struct.unpack(("<" if header[5] == 1 else ">") + "H", header[18:20])
+    return machine, _BITS[header[4]]

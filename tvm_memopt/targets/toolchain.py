@@ -121,3 +121,19 @@ def with_float_abi(target: dict[str, Any]) -> dict[str, Any]:
     """A target as a dictionary, with the hard float ABI where its triple asks for it and nothing else is given."""
     hard = str(target.get("mtriple", "")).endswith("eabihf") and target.get("kind") == "llvm"
     return {"mfloat-abi": "hard", **target} if hard else target
+
+
+def c_compiler_for(machine: str, cc: str | None = None) -> list[str]:
+    """The command of a C compiler for ``machine``, as targets.elf names it: ``cc``, a cross compiler or the host's.
+
+    Raises MemoptError that names the package if there is none.
+    """
+    triples = {"arm": ("arm-linux-gnueabihf", "arm-linux-gnueabi")}.get(machine, (f"{machine}-linux-gnu",))
+    names = [cc.removesuffix("g++") + "gcc" if cc.endswith("g++") else cc] if cc is not None else []
+    names += [f"{triple}-gcc" for triple in triples]
+    if machine == os.uname().machine:
+        names += [os.environ.get("CC", ""), "cc", "gcc", "clang"]
+    found = next((name for name in names if name and shutil.which(name)), None)
+    if found is None:
+        raise MemoptError(f"no C compiler for {machine} is installed: apt-get install gcc-{triples[0]}")
+    return [found]

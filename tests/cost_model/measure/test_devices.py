@@ -6,10 +6,9 @@ from tvm.s_tir import meta_schedule as ms
 
 from tests.cost_model.programs_by_hand import matmul
 from tvm_memopt.cost_model.measure.builds import host_target
-from tvm_memopt.cost_model.measure.devices import device_type, local_device, rpc_device
+from tvm_memopt.cost_model.measure.devices import device_type, local_device
 from tvm_memopt.cost_model.measure.sampling import sample
 from tvm_memopt.cost_model.measure.timing import Timing
-from tvm_memopt.errors import MemoptError
 
 TARGET = host_target(4)
 TIMING = Timing(repeats=2, min_repeat_seconds=1e-4)
@@ -55,33 +54,6 @@ def test_the_whole_of_tvms_intrinsics_is_never_imported():
     import sys
 
     assert not hasattr(sys.modules["tvm.s_tir.tensor_intrin"], "cuda")
-
-
-def test_a_device_behind_a_tracker_measures_too():
-    pytest.importorskip("tornado", reason="TVM's RPC tracker needs it")
-    pytest.importorskip("cloudpickle", reason="TVM's RPC runner needs it")
-    pytest.importorskip("psutil", reason="TVM's RPC runner needs it")
-    from tvm.rpc.server import Server
-    from tvm.rpc.tracker import Tracker
-
-    tracker = Tracker(host="127.0.0.1", port=29190, port_end=29290)
-    server = Server(
-        host="127.0.0.1", port=29291, port_end=29390, key="memopt-test", tracker_addr=("127.0.0.1", tracker.port)
-    )
-    try:
-        with rpc_device(f"127.0.0.1:{tracker.port}", "memopt-test", 1, 60, TIMING) as device:
-            results = measured(device, 1) + measured(device, 4, with_packed_weight(), seed=0)
-    finally:
-        server.terminate()
-        tracker.terminate()
-    assert [result.error_msg for result in results] == [None] * 5
-    assert all(0 < float(second) < 1 for result in results for second in result.run_secs)
-
-
-@pytest.mark.parametrize("address", ["localhost", "host:", ":9190", "host:port"])
-def test_a_malformed_tracker_address_is_refused(address):
-    with pytest.raises(MemoptError, match="expected host:port"), rpc_device(address, "key"):
-        pass
 
 
 def test_a_candidate_that_breaks_its_process_is_an_error_and_the_next_is_measured():

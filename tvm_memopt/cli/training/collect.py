@@ -18,6 +18,7 @@ import click
 from tvm_memopt.cli.console import emit, note
 from tvm_memopt.cli.files import check_output_folder
 from tvm_memopt.cli.options import json_option, shape_option, tuning_target_option
+from tvm_memopt.cli.rpc import named_device, rpc_options
 from tvm_memopt.errors import MemoptError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tvm_memopt.cost_model.data.programs import Task
     from tvm_memopt.cost_model.measure.devices import Device
     from tvm_memopt.targets import DeviceProfile
+    from tvm_memopt.targets.rpc import Device as RemoteDevice
 
 
 class _Document(TypedDict):
@@ -56,14 +58,15 @@ class _Document(TypedDict):
     "--timeout", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to build and time a candidate."
 )
 @tuning_target_option
-@click.option("--tracker", metavar="HOST:PORT", help="Measure on devices of an RPC tracker.")
-@click.option("--key", metavar="KEY", help="Key under which the devices are registered.")
+@click.option("--cc", metavar="COMPILER", help="Cross compiler that links for the target.")
+@rpc_options
 @shape_option
 @json_option
 def command(
     out: str, programs: int, models: tuple[str, ...], per_program: int, time_limit: float | None, seed: int,
-    workers: int | None, timeout: float, target: str | None, device: DeviceProfile | None, tracker: str | None,
-    key: str | None, shapes: tuple[str, ...], override_shapes: tuple[str, ...], as_json: bool,
+    workers: int | None, timeout: float, target: str | None, device: DeviceProfile | None, cc: str | None,
+    rpc: str | None, tracker: str | None, key: str | None,
+    shapes: tuple[str, ...], override_shapes: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Measure schedules of random programs and of models' kernels, and store them in DIR.
 
@@ -77,10 +80,11 @@ def command(
     """
     if not programs and not models:
         raise MemoptError("there is nothing to collect: give --programs N, --models FILE or both")
-    if (tracker is None) != (key is None):
-        raise MemoptError("--tracker and --key belong together: give both or neither")
-    if device is not None and device.triple and tracker is None:
-        raise MemoptError(f"--device {device.name} is another machine than this one: give --tracker and --key as well")
+    where = named_device(rpc, tracker, key, timeout)
+    if device is not None and device.triple and where is None:
+        raise MemoptError(
+            f"--device {device.name} is another machine than this one: give --rpc, or --tracker and --key, as well"
+        )
     check_output_folder(out)
     from tvm_memopt.passes.versions import require_relax
 
@@ -92,9 +96,12 @@ def command(
     tasks = _tasks(programs, seed, imported, chosen)
     count = workers or os.cpu_count() or 1
     orders = Orders(per_program, seed, time_limit, programs_at_once=count)
-    _open(Path(out), chosen, tracker, key)
+    _open(Path(out), chosen, where)
     started, cpu = time.monotonic(), _cpu_seconds()
-    with _device(tracker, key, count, timeout) as runner, _progress(len(models), programs, per_program) as watch:
+    with (
+        measuring_device(where, chosen, cc, count, timeout) as runner,
+        _progress(len(models), programs, per_program) as watch,
+    ):
         tally = collect(Path(out), tasks, runner, chosen, orders, watch)
     for line in tally.warnings:
         note(f"warning: {line}")
@@ -152,20 +159,27 @@ def _tasks(
     return all_tasks()
 
 
-def _open(folder: Path, target: tvm.target.Target, tracker: str | None, key: str | None) -> None:
+def _open(folder: Path, target: tvm.target.Target, where: RemoteDevice | None) -> None:
     from tvm_memopt.cost_model.data.collection import open_folder
     from tvm_memopt.cost_model.data.manifest import Manifest
 
-    device = "local, CPU time of one thread" if tracker is None else f"RPC devices {key}, wall time"
+    device = "local, CPU time of one thread"
+    if where is not None:
+        device = f"RPC devices {where.key or where.rpc}, wall time"
     open_folder(folder, Manifest(str(target), device))
 
 
-def _device(tracker: str | None, key: str | None, workers: int, timeout: float) -> AbstractContextManager[Device]:
-    from tvm_memopt.cost_model.measure.devices import local_device, rpc_device
+def measuring_device(
+    where: RemoteDevice | None, target: tvm.target.Target, cc: str | None, workers: int, timeout: float
+) -> AbstractContextManager[Device]:
+    """This machine, or the devices that ``where`` names, for the block of a ``with``."""
+    if where is None:
+        from tvm_memopt.cost_model.measure.devices import local_device
 
-    if tracker is None or key is None:
         return local_device(workers, timeout)
-    return rpc_device(tracker, key, workers, timeout)
+    from tvm_memopt.cost_model.measure.remote import rpc_device
+
+    return rpc_device(where, workers, timeout, target=target, cc=cc)
 
 
 @contextmanager

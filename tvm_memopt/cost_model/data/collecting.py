@@ -21,7 +21,7 @@ from tvm.s_tir import meta_schedule as ms
 from tvm_memopt.cost_model.data.collection import Store, known_workloads, workload_hash
 from tvm_memopt.cost_model.data.programs import Task
 from tvm_memopt.cost_model.data.record_files import RECORDS
-from tvm_memopt.cost_model.measure.devices import Device, device_type, request_for
+from tvm_memopt.cost_model.measure.devices import STORED, Device, device_type, request_for
 from tvm_memopt.cost_model.measure.sampling import SPACES, candidate_hash
 from tvm_memopt.cost_model.measure.worker_pool import WorkerPool
 from tvm_memopt.errors import MemoptError
@@ -112,8 +112,8 @@ def collect(
 ) -> Tally:
     """Measure up to ``per_program`` candidates of each task into ``folder``. Candidates already there count.
 
-    Ctrl-C and the time limit end the run and keep all measurements. Raises MemoptError, with the first cause, if
-    nothing was measured and something failed.
+    Ctrl-C and the time limit end the run and keep all measurements, and so does a failure of the device, which is
+    raised as NoDeviceError. Raises MemoptError, with the first cause, if nothing was measured and something failed.
     """
     ends = time.monotonic() + (float("inf") if orders.time_limit is None else orders.time_limit)
     with WorkerPool(orders.programs_at_once, orders.sampling_timeout) as sampler:
@@ -122,6 +122,10 @@ def collect(
             _collect_all(run, iter(tasks))
         except KeyboardInterrupt:
             run.tally.interrupted = True
+        except Exception:
+            if device.failures:  # what was measured is stored; nothing is wrong with the rest
+                raise type(device.failures[0])(f"{device.failures[0]}; {STORED}") from None
+            raise
     tally = run.tally
     if tally.measured + tally.known == 0 and tally.first_cause is not None:
         raise MemoptError(f"none of {tally.failed} candidates was measured; first failure: {tally.first_cause}")

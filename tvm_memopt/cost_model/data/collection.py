@@ -60,6 +60,10 @@ class Store:
             open_database(folder).commit_workload(task.mod)
         self.lines = _lines(folder / RECORDS)
         self.failures = {int(e["hash"]): str(e["cause"]) for e in map(json.loads, _lines(folder / FAILURES))}
+        if self.failures and not self.lines:  # more likely the device's fault than that of each candidate
+            self.warnings.append(f"{folder}: all {len(self.failures)} candidates failed before: they are tried again")
+            (folder / FAILURES).unlink()
+            self.failures, self.notes.exhausted = {}, False
         self._rows: list[tuple[int, list[float]]] = []
         self._mods: list[tvm.IRModule] = []
         self._old = self._read_old()

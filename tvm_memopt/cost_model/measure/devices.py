@@ -1,7 +1,7 @@
-"""MetaSchedule builders and runners for this machine and for RPC devices.
+"""A MetaSchedule builder and runner for this machine.
 
-``local_device`` builds and times candidates in long-lived worker processes on this machine. ``rpc_device`` builds here
-and times on devices from an RPC tracker. Both can be passed to ``ms.tune_tir(..., builder=…, runner=…)``.
+``local_device`` builds and times candidates in long-lived worker processes. Its builder and runner can be passed to
+``ms.tune_tir(..., builder=…, runner=…)``, as can those of ``remote.rpc_device`` for devices behind RPC.
 """
 
 from __future__ import annotations
@@ -12,25 +12,31 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import tvm
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
-from tvm_memopt.cost_model.measure.arguments import remote_arguments
 from tvm_memopt.cost_model.measure.timing import Timing
 from tvm_memopt.cost_model.measure.worker_pool import Reply, Request, WorkerPool
 from tvm_memopt.errors import MemoptError
 
+STORED = "what was measured is stored: run the same command again to continue"
+
 
 @dataclass(frozen=True)
 class Device:
-    """A builder and a runner for MetaSchedule."""
+    """A builder and a runner for MetaSchedule.
+
+    ``failures``: why the runner cannot go on, if it cannot. The runner raises it too, but TVM may replace an exception
+    that passes through its search.
+    """
 
     builder: ms.builder.Builder
     runner: ms.runner.Runner
+    failures: list[MemoptError] = field(default_factory=list)
 
 
 def request_for(mod: tvm.IRModule, target: tvm.target.Target, path: Path) -> Request:
@@ -46,36 +52,19 @@ def local_device(workers: int = 1, timeout: float = 30.0, timing: Timing | None 
         yield Device(_NoteBuilder(Path(folder)), _WorkerRunner(pool, timing or Timing()))
 
 
-@contextmanager
-def rpc_device(
-    tracker: str, key: str, workers: int = 1, timeout: float = 60.0, timing: Timing | None = None
-) -> Iterator[Device]:
-    """Devices registered as ``key`` with the tracker at "host:port". They measure wall-clock seconds."""
-    host, _, port = tracker.rpartition(":")
-    if not host or not port.isdigit():
-        raise MemoptError(f"tracker {tracker!r} is not an address: expected host:port")
-    timing = timing or Timing()
-    settings = ms.runner.EvaluatorConfig(1, timing.repeats, int(timing.min_repeat_seconds * 1e3))
-    config = ms.runner.RPCConfig(host, int(port), key, session_timeout_sec=int(timeout))
-    with WorkerPool(workers, timeout) as pool, tempfile.TemporaryDirectory(prefix="memopt-") as folder:
-        runner = ms.runner.RPCRunner(
-            rpc_config=config, evaluator_config=settings, max_workers=workers, f_alloc_argument=remote_arguments
-        )
-        yield Device(_ExportBuilder(pool, Path(folder)), runner)
-
-
 def device_type(target: tvm.target.Target) -> str:
     """TVM's device type that runs code of ``target``."""
     return "cpu" if target.kind.name in ("llvm", "c") else str(target.kind.name)
 
 
-class _Notes:
+class Notes:
     """Requests written from any thread, each to its own folder, which MetaSchedule deletes after the run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.numbers = folder, itertools.count()
 
     def write(self, item: ms.builder.BuilderInput) -> Request:
+        """Write a candidate, and return the request that names it."""
         own = self.folder / str(next(self.numbers))
         own.mkdir()
         return request_for(item.mod, item.target, own / "module.json")
@@ -87,7 +76,7 @@ class _NoteBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.notes = _Notes(folder)
+        self.notes = Notes(folder)
 
     def build(self, build_inputs: list[ms.builder.BuilderInput]) -> list[ms.builder.BuilderResult]:
         results = []
@@ -97,24 +86,6 @@ class _NoteBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
             path.write_text(json.dumps(request), encoding="utf-8")
             results.append(ms.builder.BuilderResult(str(path), None))
         return results
-
-
-@derived_object
-class _ExportBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
-    """A builder that uses worker processes and writes tar files for linking on another machine."""
-
-    def __init__(self, pool: WorkerPool, folder: Path) -> None:
-        super().__init__()
-        self.pool, self.notes = pool, _Notes(folder)
-
-    def build(self, build_inputs: list[ms.builder.BuilderInput]) -> list[ms.builder.BuilderResult]:
-        futures = []
-        for item in build_inputs:
-            request = self.notes.write(item)
-            output = str(Path(request["module"]).with_suffix(".tar"))
-            futures.append(self.pool.submit({"job": "export", **request, "output": output}))
-        replies = [future.result() for future in futures]
-        return [ms.builder.BuilderResult(reply.get("output"), reply.get("error")) for reply in replies]
 
 
 @derived_object

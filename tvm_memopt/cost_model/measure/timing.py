@@ -34,9 +34,7 @@ def cpu_seconds(
     start = time.process_time()
     function(*arguments)
     once = max(time.process_time() - start, 1e-7)
-    longest = timing.long_run_seconds
-    repeats = min(timing.repeats, 1 if once > 10 * longest else 3 if once > longest else timing.repeats)
-    calls = max(1, int(timing.min_repeat_seconds / once) + 1) if once < timing.min_repeat_seconds else 1
+    repeats, calls = repeats_and_calls(once, timing)
     samples = []
     for _ in range(repeats):
         start = time.process_time()
@@ -44,3 +42,11 @@ def cpu_seconds(
             function(*arguments)
         samples.append((time.process_time() - start) / calls)
     return samples
+
+
+def repeats_and_calls(once: float, timing: Timing) -> tuple[int, int]:
+    """How many samples to take, and calls for each, of a kernel that takes ``once`` seconds."""
+    longest = timing.long_run_seconds
+    repeats = min(timing.repeats, 1 if once > 10 * longest else 3 if once > longest else timing.repeats)
+    calls = int(timing.min_repeat_seconds / max(once, 1e-7)) + 1 if once < timing.min_repeat_seconds else 1
+    return repeats, calls

@@ -67,12 +67,28 @@ def _measure(request: Request) -> Reply:
 
 
 def _export(request: Request) -> Reply:
-    """Build object code into a tar file for another machine."""
-    from tvm.support.tar import tar
+    """Build a shared library, linked for the target's machine."""
+    import tvm
+
+    from tvm_memopt.targets.toolchain import linker_for
 
     _mod, executable = _built(request)
-    executable.export_library(request["output"], fcompile=tar)
+    linker = linker_for(tvm.ir.load_json(request["target"]), request["cc"])
+    executable.export_library(request["output"], fcompile=linker)
     return {"output": request["output"]}
+
+
+def _time_remote(request: Request) -> Reply:
+    """Time a library on a device, and return the wall-clock seconds of each repeat."""
+    from tvm_memopt.cost_model.measure.remote_timing import timed
+    from tvm_memopt.cost_model.measure.timing import Timing
+    from tvm_memopt.targets.rpc import Device, DeviceError, NoDeviceError
+
+    device, timing = Device(**request["device"]), Timing(**request["timing"])
+    try:
+        return {"seconds": timed(device, request["output"], request["arguments"], request["device_type"], timing)}
+    except DeviceError as error:
+        return {"error": str(error), "no_device": isinstance(error, NoDeviceError)}
 
 
 def _sample(request: Request) -> Reply:
@@ -99,7 +115,7 @@ def _sample(request: Request) -> Reply:
     return {"hashes": hashes}
 
 
-_JOBS = {"measure": _measure, "export": _export, "sample": _sample}
+_JOBS = {"measure": _measure, "export": _export, "sample": _sample, "time_remote": _time_remote}
 
 if __name__ == "__main__":
     raise SystemExit(main())

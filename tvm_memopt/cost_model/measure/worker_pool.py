@@ -22,7 +22,8 @@ import tvm_memopt
 
 
 class Request(TypedDict, total=False):
-    """A request to a worker. ``job`` determines which of the other keys are used. ``timing``: the fields of Timing."""
+    """A request to a worker. ``job`` determines which of the other keys are used. ``timing``,
+    ``device``: the fields of Timing and of targets.rpc.Device. ``arguments``: type and shape of each."""
 
     job: str
     module: str
@@ -34,6 +35,10 @@ class Request(TypedDict, total=False):
     count: int
     seed: int
     best: str | None
+    cc: str | None
+    device: dict[str, Any]
+    device_type: str
+    arguments: list[tuple[str, list[int]]]
 
 
 class Reply(TypedDict, total=False):
@@ -42,6 +47,7 @@ class Reply(TypedDict, total=False):
     ready: bool
     error: str
     timed_out: bool
+    no_device: bool
     seconds: list[float]
     output: str
     hashes: list[str]

@@ -18,7 +18,7 @@ from tvm.s_tir import meta_schedule as ms
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.cost_model.data.programs import Task
 from tvm_memopt.cost_model.data.record_files import NO_TIME, RECORDS, WORKLOADS, mend_database
-from tvm_memopt.cost_model.measure.devices import Device
+from tvm_memopt.cost_model.measure.devices import STORED, Device
 from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
 from tvm_memopt.cost_model.measure.sampling import candidate_hash
 from tvm_memopt.errors import MemoptError
@@ -117,6 +117,10 @@ def tune_tasks(
                 _search(tasks, target, device, model, folder, options, database, counter, known)
         except KeyboardInterrupt:
             interrupted = True
+        except Exception:
+            if device.failures:
+                raise type(device.failures[0])(f"{device.failures[0]}; {STORED}") from None
+            raise
     best = best_seconds(database, tasks, target)
     if not best:
         cause = counter.first_cause or "the database holds failures only"

@@ -17,11 +17,12 @@ from tvm import s_tir, tirx
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.tir.statements import dtype_of, nbytes_of
+from tvm_memopt.targets.cache import cache_directory
 from tvm_memopt.targets.catalogue import profile_for
 from tvm_memopt.targets.host import runs_here
 from tvm_memopt.targets.profile import Rates
 
-_MEASURE_REPEATS = 7
+MEASURE_REPEATS = 7
 
 
 def roofline_seconds(func: tirx.PrimFunc, rates: Rates) -> float:
@@ -70,7 +71,7 @@ def measured_costs(
     rates = target_rates(target)
     found, new = {}, False
     for name, func in kernels.items():
-        if any(not tirx.is_buffer_var(p) or nbytes_of(p) is None for p in func.params):
+        if not is_measurable(func):
             found[name] = roofline_seconds(func, rates)
             continue
         key = cost_key(func, target)
@@ -83,17 +84,21 @@ def measured_costs(
     return found
 
 
+def is_measurable(func: tirx.PrimFunc) -> bool:
+    """Whether every parameter is a buffer of static shape."""
+    return all(tirx.is_buffer_var(p) and nbytes_of(p) is not None for p in func.params)
+
+
 def default_cache() -> Path:
     """``$XDG_CACHE_HOME/tvm-memopt/costs.json``."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "tvm-memopt" / "costs.json"
+    return cache_directory() / "costs.json"
 
 
-def cost_key(func: tirx.PrimFunc, target: tvm.target.Target) -> str:
-    """Cache key of a measurement: structural hash of the kernel, target, device and CPU."""
+def cost_key(func: tirx.PrimFunc, target: tvm.target.Target, device: str | None = None) -> str:
+    """Cache key of a measurement: structural hash of the kernel, target, and device: by default this machine's CPU."""
     structure = tvm_ffi.structural_hash(func.without_attr("global_symbol") if _has_symbol(func) else func)
-    device = f"{os.uname().machine}:{_cpu_name()}"
-    return hashlib.sha256(f"{structure}|{target}|{device}".encode()).hexdigest()[:32]
+    where = device or f"{os.uname().machine}:{_cpu_name()}"
+    return hashlib.sha256(f"{structure}|{target}|{where}".encode()).hexdigest()[:32]
 
 
 def _has_symbol(func: tirx.PrimFunc) -> bool:
@@ -120,13 +125,18 @@ def read_cache(path: Path) -> dict[str, float]:
 def _measure(func: tirx.PrimFunc, target: tvm.target.Target) -> float:
     built = tvm.compile(tvm.IRModule({"main": func.with_attr("global_symbol", "main")}), target)
     arguments = zero_arguments(func)
-    timer = built.mod.time_evaluator("main", tvm.cpu(), number=1, repeat=_MEASURE_REPEATS)
+    timer = built.mod.time_evaluator("main", tvm.cpu(), number=1, repeat=MEASURE_REPEATS)
     return float(min(timer(*arguments).results))
 
 
 def zero_arguments(func: tirx.PrimFunc) -> list[tvm.runtime.Tensor]:
     """A tensor of zeros for each parameter of a kernel with static shapes."""
-    return [tvm.runtime.tensor(_zeros(p)) for p in func.params]
+    return [tvm.runtime.tensor(array) for array in zero_arrays(func)]
+
+
+def zero_arrays(func: tirx.PrimFunc) -> list[np.ndarray]:
+    """The same as numpy arrays."""
+    return [_zeros(p) for p in func.params]
 
 
 def _zeros(buffer: tvm.ir.Var) -> np.ndarray:
