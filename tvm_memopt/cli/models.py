@@ -29,6 +29,7 @@ class Lowering:
     target: str
     function: str | None
     fold: str
+    narrow: str
     no_inplace: bool
     measure_costs: bool
     predict_costs: str | None = None
@@ -75,7 +76,7 @@ def graph_of_model(path: str, options: Lowering, relay_options: Collection[str] 
         kernel_costs=costs,
     )  # fmt: skip
     with stage("lowering"):
-        lowered, chosen = lower(mod, chosen)
+        lowered, chosen = lower(mod, chosen, options.narrow)
         with chosen:
             extracted = extract_module(lowered, chosen, plan_options)
     found = extracted.functions[choose_function(path, options.function, extracted.functions, extracted.skipped)]

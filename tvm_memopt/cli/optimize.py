@@ -115,6 +115,7 @@ class Arguments:
     override_shapes: tuple[str, ...]
     target: str
     fold: str
+    narrow: str
     no_inplace: bool
     measure_costs: bool
     predict_costs: str | None
@@ -205,6 +206,7 @@ class _Optimization:
             threads=a.threads,
             caller_arena=a.caller_arena,
             fold_data_movement=a.fold,
+            narrow=a.narrow,
             inplace=not a.no_inplace,
             measure_costs=a.measure_costs,
             kernel_costs=self.costs,

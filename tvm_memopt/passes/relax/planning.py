@@ -36,7 +36,9 @@ class PlanOptions:
     loops that read the result only where the memory is needed; ``"always"`` and ``"never"`` override this.
     ``measure_costs``: time each kernel on this machine instead of using the roofline. ``kernel_costs``: a function that
     replaces both; given PrimFuncs by name and a target, it returns seconds by name, as
-    cost_model.network.kernel_costs.predicted_costs does. ``strict``: raise an error if no function can be planned.
+    cost_model.network.kernel_costs.predicted_costs does. ``narrow``: cut the kernels of quantised models at narrow
+    tensors: ``"auto"`` where that costs no run time or where the budget requires it; ``"always"`` and ``"never"``
+    override this. ``strict``: raise an error if no function can be planned.
     """
 
     budget: str | int | None = None
@@ -45,6 +47,7 @@ class PlanOptions:
     threads: int | None = None
     caller_arena: bool = False
     fold_data_movement: str = "auto"
+    narrow: str = "auto"
     inplace: bool = True
     measure_costs: bool = False
     plan: Plan | None = None
