@@ -31,7 +31,8 @@ from tvm_memopt.cli.options import (
 from tvm_memopt.cli.plan import make_request
 from tvm_memopt.cli.summaries import note_interrupted, plan_summary, plan_text
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
-from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget, read_plan, write_plan
+from tvm_memopt.graph import Graph, Plan, check_budget_syntax, io_offsets, parse_budget, read_plan, write_plan
+from tvm_memopt.graph.io_offsets import parse_io_kinds
 
 if TYPE_CHECKING:
     import tvm
@@ -116,6 +117,7 @@ class Arguments:
     target: str
     fold: str
     narrow: str
+    io_in_arena: str
     no_inplace: bool
     measure_costs: bool
     predict_costs: str | None
@@ -153,6 +155,7 @@ class _Optimization:
             self._write(mod, target, build)
 
     def _check_arguments(self) -> None:
+        parse_io_kinds(self.arguments.io_in_arena)
         if self.arguments.budget is not None:
             check_budget_syntax(self.arguments.budget)
         make_request(self.arguments.time_limit, self.arguments.threads, self.arguments.seed)
@@ -207,6 +210,7 @@ class _Optimization:
             caller_arena=a.caller_arena,
             fold_data_movement=a.fold,
             narrow=a.narrow,
+            io_in_arena=a.io_in_arena,
             inplace=not a.no_inplace,
             measure_costs=a.measure_costs,
             kernel_costs=self.costs,
@@ -331,12 +335,20 @@ class _Optimization:
             **plan_summary(found.graph, found.plan),
         }
         document["folds"] = list(found.folds)
+        places = io_offsets(found.graph, found.plan) if self.arguments.io_in_arena else {}
+        document.update({"io_offsets": places} if places else {})
         source = "" if self.plan_file is None else f"plan: {'followed' if self.plan else 'written to'} {self.plan_file}"
-        lines = [f"{self.output}: {plan_text(found.plan)}", *filter(None, [source])]
+        lines = [f"{self.output}: {plan_text(found.plan)}", *filter(None, [source]), *_io_lines(places)]
         if report is not None:
             document["report"] = str(report)
             lines.append(f"report: {report}")
         emit(self.arguments.as_json, *_with_measured(document, lines, comparison))
+
+
+def _io_lines(places: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """One line for each kind of tensor in the arena, with the offset of each."""
+    shown = {kind: ", ".join(f"{name} {offset}" for name, offset in found.items()) for kind, found in places.items()}
+    return [f"offsets of {kind} in the arena: {text}" for kind, text in shown.items() if text]
 
 
 def _with_measured(

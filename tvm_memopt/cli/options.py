@@ -87,6 +87,10 @@ kernel_options = _stack(
         callback=lambda context, _option, value: context.meta.update({_WIDE: value}),
         help="Short for --narrow never.",
     ),
+    click.option(
+        "--io-in-arena", default="", metavar="inputs,outputs",
+        help="Place the inputs, the outputs or both in the arena too.",
+    ),
     click.option("--no-inplace", is_flag=True, help="Never let an output overwrite a dying input."),
     click.option("--measure-costs", is_flag=True, help="Time each kernel on this machine instead of estimating it."),
     click.option(

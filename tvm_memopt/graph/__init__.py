@@ -4,6 +4,7 @@ from tvm_memopt.graph.bounds import align_up, packed_nbytes, working_set, workin
 from tvm_memopt.graph.budget import check_budget_syntax, parse_budget
 from tvm_memopt.graph.checker import check, find_violations
 from tvm_memopt.graph.generators import layered_graph, random_graph
+from tvm_memopt.graph.io_offsets import io_offsets
 from tvm_memopt.graph.json_io import (
     graph_from_json,
     graph_to_json,
@@ -35,6 +36,7 @@ __all__ = [
     "given_order",
     "graph_from_json",
     "graph_to_json",
+    "io_offsets",
     "layered_graph",
     "lifetimes",
     "live_profile",

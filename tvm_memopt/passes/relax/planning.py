@@ -38,7 +38,8 @@ class PlanOptions:
     replaces both; given PrimFuncs by name and a target, it returns seconds by name, as
     cost_model.network.kernel_costs.predicted_costs does. ``narrow``: cut the kernels of quantised models at narrow
     tensors: ``"auto"`` where that costs no run time or where the budget requires it; ``"always"`` and ``"never"``
-    override this. ``strict``: raise an error if no function can be planned.
+    override this. ``io_in_arena``: ``"inputs"``, ``"outputs"`` or both, separated by a comma: the arena holds them too.
+    Outputs are then valid until the next call. ``strict``: raise an error if no function can be planned.
     """
 
     budget: str | int | None = None
@@ -48,6 +49,7 @@ class PlanOptions:
     caller_arena: bool = False
     fold_data_movement: str = "auto"
     narrow: str = "auto"
+    io_in_arena: str = ""
     inplace: bool = True
     measure_costs: bool = False
     plan: Plan | None = None
