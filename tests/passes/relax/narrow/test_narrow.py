@@ -37,7 +37,7 @@ def widest_bytes(graph: Graph) -> int:
 
 def test_edges_are_narrow_and_outputs_are_tvms() -> None:
     mod = network(residual)
-    planned, plan = assert_planned_right(mod, narrow="always")
+    _, plan = assert_planned_right(mod, narrow="always")
     assert widest_bytes(graph_of(mod, "always")) == 8 * 8 * 16
     assert widest_bytes(graph_of(mod, "never")) == 4 * 8 * 8 * 16
     assert plan.arena_nbytes <= 3 * 8 * 8 * 16
@@ -146,3 +146,23 @@ def test_a_plan_is_followed_whichever_form_it_was_made_for(monkeypatch) -> None:
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(MemoptError, match="expected one of auto, always, never"):
         lower(network(residual), HOST, "sometimes")
+
+
+def test_a_residual_addition_joins_its_convolution_and_overwrites_the_other_operand() -> None:
+    def build(net, x):
+        first = net.convolution(x)
+        return net.addition(first, net.convolution(first, relu=False))
+
+    mod = network(build)
+    _, plan = assert_planned_right(mod, narrow="always", io_in_arena="inputs,outputs")
+    assert len(graph_of(mod, "always").ops) == 2
+    assert plan.arena_nbytes == 2 * 8 * 8 * 16
+
+
+def test_an_addition_to_itself_and_a_shared_sum_are_left_apart() -> None:
+    def build(net, x):
+        first = net.convolution(x)
+        total = net.addition(first, first)
+        return net.addition(net.convolution(total, relu=False), net.addition(total, x))
+
+    assert_planned_right(network(build), narrow="always")

@@ -148,11 +148,16 @@ def _grow(block: Block, result: int) -> Cluster | None:
         index = waiting.pop()
         for argument in block.arguments(index):
             made = block.made(argument)
-            if made is not None and made not in cluster.members and _joins(block, cluster, index, made):
+            if made is None or made in cluster.members:
+                continue
+            if _joins(block, cluster, index, made):
                 cluster.members.add(made)
                 waiting.append(made)
                 if (block.patterns[made] or 0) > _INJECTIVE:
                     cluster.anchor = made
+            elif (before := _kernel_before(block, cluster, made)) is not None:
+                cluster.members |= before.members
+                cluster.anchor = before.anchor
     return cluster
 
 
@@ -165,7 +170,7 @@ def _joins(block: Block, cluster: Cluster, reader: int, made: int) -> bool:
     before_anchor = cluster.anchor is not None and _feeds(block, cluster, reader)
     if before_anchor:
         return block.convertible[made] and _widens(block, made)
-    alone = set(block.readers[variable]) <= cluster.members and isinstance(variable, relax.DataflowVar)
+    alone = set(block.readers.get(variable, ())) <= cluster.members and isinstance(variable, relax.DataflowVar)
     if _is_narrow_edge(block, made):
         return alone and pattern <= _BROADCAST and _is_unary(block, reader)
     if pattern <= _INJECTIVE:
@@ -173,11 +178,33 @@ def _joins(block: Block, cluster: Cluster, reader: int, made: int) -> bool:
     return alone and cluster.anchor is None and _keeps_shape(block, cluster, made)
 
 
+def _kernel_before(block: Block, cluster: Cluster, made: int) -> Cluster | None:
+    """The kernel that makes the narrow tensor at ``made``, if all of ``cluster`` can be computed at its end.
+
+    The addition of a residual joins the convolution before it, and may then overwrite the other operand.
+    """
+    variable = block.bindings[made].var
+    alone = set(block.readers.get(variable, ())) <= cluster.members and isinstance(variable, relax.DataflowVar)
+    if not block.joins or not alone or cluster.anchor is not None or not _is_narrow_edge(block, made):
+        return None
+    before = _grow(block, made)
+    if before is None or before.anchor is None or not _ends_in_order(block, cluster, before, made):
+        return None
+    return before
+
+
+def _ends_in_order(block: Block, cluster: Cluster, before: Cluster, made: int) -> bool:
+    """Whether everything between the anchor of ``before`` and the result of ``cluster`` works element by element."""
+    assert before.anchor is not None
+    both = Cluster(cluster.result, cluster.members | before.members, before.anchor)
+    return made != before.anchor and _keeps_shape(block, both, before.anchor)
+
+
 def _feeds(block: Block, cluster: Cluster, index: int) -> bool:
     """Whether the anchor of ``cluster`` reads, directly or not, what the call at ``index`` makes, or is that call."""
     if index == cluster.anchor:
         return True
-    readers = (r for r in block.readers[block.bindings[index].var] if r in cluster.members)
+    readers = (r for r in block.readers.get(block.bindings[index].var, ()) if r in cluster.members)
     return any(_feeds(block, cluster, reader) for reader in readers)
 
 
@@ -225,7 +252,7 @@ def _keeps_shape(block: Block, cluster: Cluster, made: int) -> bool:
 
 
 def _reaches(block: Block, cluster: Cluster, source: int, target: int) -> bool:
-    readers = [r for r in block.readers[block.bindings[source].var] if r in cluster.members]
+    readers = [r for r in block.readers.get(block.bindings[source].var, ()) if r in cluster.members]
     return any(reader == target or _reaches(block, cluster, reader, target) for reader in readers)
 
 
