@@ -61,15 +61,18 @@ class Comparison:
     def arena_as_planned(self) -> bool | None:
         """Whether the runtime allocated exactly the plan's arena, or nothing in addition to the caller's arena.
 
-        None if nothing was planned, or if a function that allocates other storages has no arena of its own. With other
-        storages, the arena need not be the largest: it is the first that the function itself allocates.
+        With outputs inside it, the arena is returned. None if nothing was planned, or if a function that allocates
+        other storages has no arena of its own. With other storages, the arena need not be the largest: it is the first
+        that the function itself allocates.
         """
         if self.planned_arena_nbytes is None or (self.beside and not self.own_arena_nbytes):
             return None
         if self.arena_position is not None:
             found = self.planned.storages[self.arena_position : self.arena_position + 1]
             return bool(found) and not found[0].returned and found[0].nbytes == self.own_arena_nbytes
-        return bool(self.planned.arena_nbytes == self.planned_arena_nbytes - self.caller_arena_nbytes)
+        returned = [storage.nbytes for storage in self.planned.storages if storage.returned]
+        held_outputs = not self.planned.storage_nbytes and returned == [self.own_arena_nbytes]
+        return bool(self.planned.arena_nbytes == self.own_arena_nbytes or held_outputs)
 
     @property
     def planned_total_nbytes(self) -> int:

@@ -33,6 +33,8 @@ class Lowering:
     target: str
     function: str | None
     fold: str
+    narrow: str
+    io_in_arena: str
     no_inplace: bool
     measure_costs: bool
     predict_costs: str | None = None
@@ -83,10 +85,10 @@ def graph_of_model(path: str, options: Lowering, relay_options: Collection[str] 
 
     plan_options = PlanOptions(
         fold_data_movement=options.fold, inplace=not options.no_inplace, measure_costs=options.measure_costs,
-        kernel_costs=costs, device=options.device,
+        kernel_costs=costs, device=options.device, io_in_arena=options.io_in_arena,
     )  # fmt: skip
     with stage("lowering"):
-        lowered, chosen = lower(mod, chosen)
+        lowered, chosen = lower(mod, chosen, options.narrow)
         with chosen:
             extracted = extract_module(lowered, chosen, plan_options)
     found = extracted.functions[choose_function(path, options.function, extracted.functions, extracted.skipped)]

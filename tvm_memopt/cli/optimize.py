@@ -39,7 +39,8 @@ from tvm_memopt.cli.summaries import (
     raise_for_device,
 )
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
-from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget, read_plan, write_plan
+from tvm_memopt.graph import Graph, Plan, check_budget_syntax, io_offsets, parse_budget, read_plan, write_plan
+from tvm_memopt.graph.io_offsets import parse_io_kinds
 
 if TYPE_CHECKING:
     import tvm
@@ -127,6 +128,8 @@ class Arguments:
     override_shapes: tuple[str, ...]
     target: str
     fold: str
+    narrow: str
+    io_in_arena: str
     no_inplace: bool
     measure_costs: bool
     predict_costs: str | None
@@ -175,6 +178,7 @@ class _Optimization:
             raise_for_device(function.plan)
 
     def _check_arguments(self) -> None:
+        parse_io_kinds(self.arguments.io_in_arena)
         if self.arguments.budget is not None:
             check_budget_syntax(self.arguments.budget)
         make_request(self.arguments.time_limit, self.arguments.threads, self.arguments.seed)
@@ -233,6 +237,8 @@ class _Optimization:
             threads=a.threads,
             caller_arena=a.caller_arena,
             fold_data_movement=a.fold,
+            narrow=a.narrow,
+            io_in_arena=a.io_in_arena,
             inplace=not a.no_inplace,
             measure_costs=a.measure_costs,
             kernel_costs=self.costs,
@@ -380,12 +386,21 @@ class _Optimization:
             **plan_summary(found.graph, found.plan),
         }
         document["folds"] = list(found.folds)
+        places = io_offsets(found.graph, found.plan) if self.arguments.io_in_arena else {}
+        document.update({"io_offsets": places} if places else {})
         source = "" if self.plan_file is None else f"plan: {'followed' if self.plan else 'written to'} {self.plan_file}"
-        lines = [f"{self.output}: {plan_text(found.plan)}", *device_lines(found.plan), *filter(None, [source])]
+        text = plan_text(found.plan)
+        lines = [f"{self.output}: {text}", *device_lines(found.plan), *filter(None, [source]), *_io_lines(places)]
         if report is not None:
             document["report"] = str(report)
             lines.append(f"report: {report}")
         self._emit(document, lines, comparison)
+
+
+def _io_lines(places: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """One line for each kind of tensor in the arena, with the offset of each."""
+    shown = {kind: ", ".join(f"{name} {offset}" for name, offset in found.items()) for kind, found in places.items()}
+    return [f"offsets of {kind} in the arena: {text}" for kind, text in shown.items() if text]
 
 
 def _function_names(mod: tvm.IRModule) -> list[str]:

@@ -121,10 +121,25 @@ strict_option = click.option(
     help="Reject a model in which nothing can be planned, instead of compiling it without a plan.",
 )
 
+_WIDE = "tvm_memopt.wide"
 kernel_options = _stack(
     click.option(
         "--fold", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
         help="Fold padding and other data movement into the loops that read it: if memory requires it, always, never.",
+    ),
+    click.option(
+        "--narrow", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
+        callback=lambda context, _option, value: "never" if context.meta.get(_WIDE) else value,
+        help="Cut the kernels of quantised models at int8 tensors: if that costs no time, always, never.",
+    ),
+    click.option(
+        "--wide", is_flag=True, is_eager=True, expose_value=False,
+        callback=lambda context, _option, value: context.meta.update({_WIDE: value}),
+        help="Short for --narrow never.",
+    ),
+    click.option(
+        "--io-in-arena", default="", metavar="inputs,outputs",
+        help="Place the inputs, the outputs or both in the arena too.",
     ),
     click.option("--no-inplace", is_flag=True, help="Never let an output overwrite a dying input."),
     click.option(

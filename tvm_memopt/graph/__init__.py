@@ -5,6 +5,7 @@ from tvm_memopt.graph.budget import check_budget_syntax, parse_budget
 from tvm_memopt.graph.checker import check, find_violations
 from tvm_memopt.graph.footprint import io_nbytes, weight_nbytes
 from tvm_memopt.graph.generators import layered_graph, random_graph
+from tvm_memopt.graph.io_offsets import io_offsets
 from tvm_memopt.graph.json_io import (
     graph_from_json,
     graph_to_json,
@@ -37,6 +38,7 @@ __all__ = [
     "graph_from_json",
     "graph_to_json",
     "io_nbytes",
+    "io_offsets",
     "layered_graph",
     "lifetimes",
     "live_profile",

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import tvm
 
-from tvm_memopt.errors import InfeasibleBudgetError, MemoptError, NoPlanError
+from tvm_memopt.errors import InfeasibleBudgetError, MemoptError, NoPlanError, PlanError
 from tvm_memopt.graph import Graph, Plan, given_order
 from tvm_memopt.passes.device_fit import noted, worth_a_search
+from tvm_memopt.passes.narrowing import lowered_choices
 from tvm_memopt.passes.relax.documents import with_documents
-from tvm_memopt.passes.relax.lowering import passes_before_plan
 from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_module, solve_module
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 from tvm_memopt.solvers.portfolio.verdict import budget_message
@@ -42,8 +42,8 @@ class StageClock:
 class Compilation:
     """A module with its memory planned.
 
-    ``planned.mod``: the result. ``lowered``: the lowered module that was planned. ``clock``: seconds of the stages
-    "lower", "plan" and "apply".
+    ``planned.mod``: the result. ``lowered``: the module as TVM's own pipeline lowers it. ``clock``: seconds of the
+    stages "lower", "plan" and "apply".
     """
 
     planned: PlannedModule
@@ -71,11 +71,32 @@ def compile_module(
     the errors raised: see plan_lowered.
     """
     clock = StageClock()
-    with target:
-        lowered = tvm.transform.Sequential(passes_before_plan(target, tuned))(mod)
-        clock.lap("lower")
-        planned = plan_lowered(lowered, target, options, on_planned=on_planned, clock=clock)
-    return Compilation(planned, lowered, clock)
+    choices = lowered_choices(mod, target, options.narrow, tuned, options)
+    clock.lap("lower")
+    planned = _first_that_plans(choices.modules, target, options, on_planned, clock)
+    if choices.note:
+        planned = _with_note(planned, choices.note)
+    return Compilation(planned, choices.wide, clock)
+
+
+def _first_that_plans(
+    modules: Sequence[tvm.IRModule],
+    target: tvm.target.Target,
+    options: PlanOptions,
+    on_planned: Callable[[PlannedModule], None] | None,
+    clock: StageClock,
+) -> PlannedModule:
+    """Plan the first of ``modules`` that meets the budget, or that the given plan fits."""
+    share = replace(options, time_limit=options.time_limit / len(modules))
+    for mod in modules[:-1]:
+        try:
+            planned = plan_lowered(mod, target, share, clock=clock)
+        except (InfeasibleBudgetError, NoPlanError, PlanError):
+            continue
+        if on_planned is not None:
+            on_planned(planned)
+        return planned
+    return plan_lowered(modules[-1], target, share, on_planned=on_planned, clock=clock)
 
 
 def plan_lowered(
@@ -146,6 +167,15 @@ def _with_notes(planned: PlannedModule) -> PlannedModule:
     return replace(planned, functions=functions)
 
 
+def _with_note(planned: PlannedModule, note: str) -> PlannedModule:
+    """Add ``note`` to the plan of each function."""
+    functions = {
+        name: replace(function, plan=replace(function.plan, notes=(*function.plan.notes, note)))
+        for name, function in planned.functions.items()
+    }
+    return replace(planned, functions=functions)
+
+
 def skipped_notes(skipped: Mapping[str, str]) -> list[str]:
     """One line for each function that has no plan."""
     return [f"function {name}: left as it is: {reason}" for name, reason in skipped.items()]
@@ -175,11 +205,12 @@ def _require_budget(planned: PlannedModule) -> None:
             raise NoPlanError(message)
 
 
-def lower(mod: tvm.IRModule, target: str | tvm.target.Target) -> tuple[tvm.IRModule, tvm.target.Target]:
-    """Apply dispatch, fusion and lowering to kernels that write into allocated buffers."""
+def lower(
+    mod: tvm.IRModule, target: str | tvm.target.Target, narrow: str = "auto"
+) -> tuple[tvm.IRModule, tvm.target.Target]:
+    """Apply dispatch, fusion and lowering to kernels that write into allocated buffers. ``narrow``: see PlanOptions."""
     chosen = make_target(target)
-    with chosen:
-        return tvm.transform.Sequential(passes_before_plan(chosen))(mod), chosen
+    return lowered_choices(mod, chosen, narrow).modules[0], chosen
 
 
 def make_target(target: str | tvm.target.Target) -> tvm.target.Target:

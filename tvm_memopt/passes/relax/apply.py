@@ -14,6 +14,7 @@ from tvm import relax, tirx
 from tvm.ir import Var
 
 from tvm_memopt.graph import Allocation, Plan
+from tvm_memopt.passes.relax.arena_inputs import copy_kernel
 from tvm_memopt.passes.relax.branch_results import made_results
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.inplace import Pairs
@@ -112,6 +113,7 @@ def emit_function(
         _emit_bound_checks(emitter, symbolic_parameters(function))
         if not caller_owned and plan.arena_nbytes:
             emitter.arena = builder.emit(_storage(plan.arena_nbytes), "arena")
+        _emit_inputs(emitter)
         for step in range(len(plan.schedule)):
             _emit_step(emitter, step)
         result = extraction.program.result
@@ -161,6 +163,18 @@ def _emit_bound_checks(emitter: _Emitter, variables: Iterable[tirx.Var]) -> None
 
 def _storage(nbytes: int | tvm.ir.Expr) -> relax.Call:
     return relax.op.memory.alloc_storage(relax.ShapeExpr([nbytes]), 0, "global", "uint8")
+
+
+def _emit_inputs(emitter: _Emitter) -> None:
+    """Copy the inputs that lie in the arena to their offsets. An input that is already there is copied onto itself."""
+    for parameter in emitter.extraction.program.parameters:
+        allocation = emitter.allocation_at.get((emitter.extraction.tensor_of[parameter], 0))
+        if allocation is not None:
+            shape, dtype = parameter.ty.shape, str(parameter.ty.dtype)
+            placed = _emit_view(emitter, emitter.base + allocation.offset, shape, dtype, parameter.name)
+            copy = emitter.builder.add_func(copy_kernel(parameter), "copy_input_to_arena")
+            emitter.builder.emit(relax.Call(copy, [parameter, placed], ty_args=[relax.TupleType([])]), "_")
+            emitter.current[parameter] = placed
 
 
 def _emit_step(emitter: _Emitter, step: int) -> None:

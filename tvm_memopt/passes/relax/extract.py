@@ -35,6 +35,7 @@ class Extraction:
     planned branches of an If. ``branch_nbytes``: by op id, the workspace of an If. ``fields``: for an If that returns a
     tuple, the tensors of its result by variable and position. ``placeable``: tensors that a plan can place, including
     returned ones. ``touches_outside``: whether the function may overwrite or retain memory passed in from outside.
+    ``io_in_arena``: ``"inputs"`` and ``"outputs"`` if the arena holds them.
     """
 
     graph: Graph
@@ -48,6 +49,7 @@ class Extraction:
     fields: Mapping[tuple[Var, int], int] = field(default_factory=dict)
     placeable: frozenset[int] = frozenset()
     touches_outside: bool = False
+    io_in_arena: frozenset[str] = frozenset()
 
     @property
     def operations(self) -> list[Operation]:
@@ -68,23 +70,24 @@ def extract_program(
     inplace: bool = True,
     branches: Branches | None = None,
     branch_nbytes: Mapping[int, int] | None = None,
+    io_in_arena: frozenset[str] = frozenset(),
 ) -> Extraction:
     """Extract the graph of ``program``.
 
     ``kernels``: workspaces and in-place pairs. ``costs``: seconds by kernel name. ``branches``: the planned branches of
     each If; others stay unchanged. ``branch_nbytes``: by op id, the workspace of an If where it differs from the larger
-    arena of its branches.
+    arena of its branches. ``io_in_arena``: ``"inputs"`` and ``"outputs"`` to place them in the arena too.
     """
     planned = branches or {}
     needed = {op_id: max(plan.plan.arena_nbytes for plan in plans) for op_id, plans in planned.items()}
     given = {op_id: max(nbytes, needed[op_id]) for op_id, nbytes in (branch_nbytes or {}).items()}
     builder = GraphBuilder(program, kernels, costs, inplace, planned, {**needed, **given})
-    _add_inputs(builder)
+    _add_inputs(builder, "inputs" in io_in_arena)
     for index, operation in enumerate(program.operations):
         _add_operation(builder, index, operation)
     outputs = builder.tensors_of(program.result)
     placeable = {i for i, t in enumerate(builder.tensors) if t.arena and t.alias_of is None} - builder.pinned
-    builder.pinned.update(builder.closure(outputs))
+    _pin_outside(builder, outputs, placeable, io_in_arena)
     graph = _finish(builder, tuple(dict.fromkeys(outputs)))
     variables = {t: v for v, t in builder.tensor_of.items() if isinstance(v, Var)}
     tensor_of = {v: t for t, v in variables.items()}
@@ -100,14 +103,28 @@ def extract_program(
         builder.fields,
         frozenset(placeable),
         any(t not in builder.buffers and t < len(program.parameters) for t in builder.seen | builder.mutated),
+        io_in_arena,
     )
 
 
-def _add_inputs(builder: GraphBuilder) -> None:
+def _pin_outside(builder: GraphBuilder, outputs: list[int], placeable: set[int], io_in_arena: frozenset[str]) -> None:
+    """Keep out of the arena what the caller receives, and what it may see being overwritten or retained."""
+    returned = set(builder.closure(outputs))
+    outside = {builder.root(tensor) for tensor in builder.seen | builder.mutated}
+    if "outputs" in io_in_arena:
+        returned -= placeable - outside
+    builder.pinned |= returned | {t for t in outside if builder.tensors[t].kind == "input"}
+
+
+def _add_inputs(builder: GraphBuilder, in_arena: bool) -> None:
     for position, parameter in enumerate(builder.program.parameters):
         nbytes = type_nbytes(parameter.ty, builder.program.bounds)
         kind: TensorKind = "input" if position < builder.program.input_count else "weight"
-        builder.add(parameter, Tensor(parameter.name, nbytes or 0, kind, arena=False))
+        placed = in_arena and kind == "input" and isinstance(parameter.ty, relax.TensorType) and bool(nbytes)
+        placed = placed and not symbolic_variables(parameter.ty)
+        builder.add(parameter, Tensor(parameter.name, nbytes or 0, kind, arena=placed))
+        if in_arena and kind == "input" and not placed:
+            builder.notes.append(f"input {parameter.name} is not in the arena: its size is not fixed")
         if nbytes is None:
             builder.notes.append(f"input {parameter.name} has a size that is known only at run time")
 

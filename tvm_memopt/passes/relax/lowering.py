@@ -9,21 +9,26 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu
 
 from tvm_memopt.errors import MemoptError
+from tvm_memopt.passes.relax.narrow.lowering import narrow_passes
 
 
-def passes_before_plan(target: tvm.target.Target, tuned: Any | None = None) -> list[tvm.transform.Pass]:
+def passes_before_plan(
+    target: tvm.target.Target, tuned: Any | None = None, *, narrow: bool = False
+) -> list[tvm.transform.Pass]:
     """Dispatch, legalisation, fusion and lowering to kernels that write into allocated buffers.
 
-    ``tuned``: a MetaSchedule database whose best schedules are applied to the kernels.
+    ``tuned``: a MetaSchedule database whose best schedules are applied to the kernels. ``narrow``: cut the kernels of
+    quantised models at narrow tensors.
     """
     schedules = [] if tuned is None else [apply_database(tuned)]
-    return [*passes_until_fusion(target), *schedules, *cpu.dataflow_lower_passes(target)]
+    return [*passes_until_fusion(target, narrow=narrow), *schedules, *cpu.dataflow_lower_passes(target)]
 
 
-def passes_until_fusion(target: tvm.target.Target) -> list[tvm.transform.Pass]:
+def passes_until_fusion(target: tvm.target.Target, *, narrow: bool = False) -> list[tvm.transform.Pass]:
     """Dispatch, legalisation and fusion, which produce the kernels that a tuner works on."""
     _check_target(target)
-    return [*cpu.library_dispatch_passes(target), *cpu.legalize_passes(target)]
+    fusion = narrow_passes(target) if narrow else cpu.legalize_passes(target)
+    return [*cpu.library_dispatch_passes(target), *fusion]
 
 
 def apply_database(database: Any) -> tvm.transform.Pass:

@@ -90,6 +90,7 @@ class _Planner:
             inplace=self.inplace,
             branches=self.extraction.branches,
             branch_nbytes=self.extraction.branch_nbytes,
+            io_in_arena=self.extraction.io_in_arena,
         )
 
     def formed(self, extraction: Extraction, plan: Plan, forms: Mapping[str, str]) -> FormedPlan:

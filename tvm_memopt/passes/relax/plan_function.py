@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tvm.ir import Var
 
 from tvm_memopt.graph import Graph, Plan, check
+from tvm_memopt.graph.io_offsets import parse_io_kinds
 from tvm_memopt.passes.relax.branch_results import made_results
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
 from tvm_memopt.passes.relax.inplace import Pairs
@@ -114,16 +115,19 @@ class FunctionPlanner:
     def extract(self, program: Program) -> Extraction:
         """Extract the graph of ``program`` and plan its branches."""
         count = sum(2 for operation in program.all_operations() if operation.branches is not None)
-        return self._extract(program, _BRANCHES_SHARE * self.options.time_limit / max(count, 1))
+        io_in_arena = parse_io_kinds(self.options.io_in_arena)
+        return self._extract(program, _BRANCHES_SHARE * self.options.time_limit / max(count, 1), io_in_arena)
 
-    def _extract(self, program: Program, seconds: float) -> Extraction:
+    def _extract(self, program: Program, seconds: float, io_in_arena: frozenset[str] = frozenset()) -> Extraction:
         found: dict[int, tuple[FunctionPlan, FunctionPlan]] = {}
         for op_id, operation in enumerate(program.operations):
             if operation.branches is not None:
                 first, second = (self._extract(branch, seconds) for branch in operation.branches)
                 if not first.touches_outside and not second.touches_outside:
                     found[op_id] = (self._plan_branch(first, seconds), self._plan_branch(second, seconds))
-        return extract_program(program, self.kernels, self.costs, inplace=self.options.inplace, branches=found)
+        return extract_program(
+            program, self.kernels, self.costs, inplace=self.options.inplace, branches=found, io_in_arena=io_in_arena
+        )
 
     def _plan_branch(self, extraction: Extraction, seconds: float) -> FunctionPlan:
         request = replace(self.options, budget=None, within_device=False, time_limit=seconds).request(extraction.graph)
@@ -185,6 +189,7 @@ def _with_given_workspaces(extraction: Extraction, plan: Plan, planner: Function
         inplace=planner.options.inplace,
         branches=extraction.branches,
         branch_nbytes=given,
+        io_in_arena=extraction.io_in_arena,
     )
 
 

@@ -54,14 +54,14 @@ class FormTimes:
         funcs = [kernel.func for kernel in kernels if kernel is not None]
         if len(funcs) < len(kernels):
             raise KeyError(f"kernel {name} has no form {form}")
-        if self.target.kind.name != "llvm" or not runs_here(self.target) or not all(map(_is_static, funcs)):
+        if self.target.kind.name != "llvm" or not runs_here(self.target) or not all(map(is_static, funcs)):
             return _TESTED_PRICE if form == "small" and self.forms[name].tested else _PRICES[form]
         key = hashlib.sha256("|".join(cost_key(func, self.target) for func in funcs).encode()).hexdigest()[:32]
         cached = read_cache(self.path)
         if key not in cached:
             fast, other = paired_seconds(funcs, self.target)
             cached[key] = other / fast
-            _keep(self.path, cached)
+            keep_ratios(self.path, cached)
         return cached[key]
 
     def fastest_first(self, name: str) -> list[str]:
@@ -69,7 +69,7 @@ class FormTimes:
         return sorted(self.forms[name].names, key=lambda form: (self.ratio(name, form), FORMS.index(form)))
 
 
-def _keep(path: Path, ratios: Mapping[str, float]) -> None:
+def keep_ratios(path: Path, ratios: Mapping[str, float]) -> None:
     """Write the cache. A failure is only logged: the build continues, and the next one times the kernels again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,21 +78,26 @@ def _keep(path: Path, ratios: Mapping[str, float]) -> None:
         _log.info("kernel times are not cached in %s: %s", path, error)
 
 
-def _is_static(func: tirx.PrimFunc) -> bool:
+def is_static(func: tirx.PrimFunc) -> bool:
+    """Whether all parameters of ``func`` are buffers of known size."""
     return all(tirx.is_buffer_var(p) and nbytes_of(p) is not None for p in func.params)
 
 
-def paired_seconds(funcs: list[tirx.PrimFunc], target: tvm.target.Target) -> list[float]:
+def paired_seconds(funcs: list[tirx.PrimFunc], target: tvm.target.Target, *, limit: float | None = None) -> list[float]:
     """Minimum seconds of each kernel on this machine, on zero-filled arguments.
 
-    The kernels run in turn, so that a change of clock frequency affects all of them alike.
+    The kernels run in turn, so that a change of clock frequency affects all of them alike. ``limit``: seconds after
+    which no further round begins.
     """
-    timers = []
-    for func in funcs:
-        built = tvm.compile(tvm.IRModule({"main": func.with_attr("global_symbol", "main")}), target)
+    named = {f"kernel_{i}": func.with_attr("global_symbol", f"kernel_{i}") for i, func in enumerate(funcs)}
+    built = tvm.compile(tvm.IRModule(named), target).mod
+    timers, spent = [], 0.0
+    for name, func in zip(named, funcs, strict=True):
         arguments = zero_arguments(func)
-        once = built.mod.time_evaluator("main", tvm.cpu(), number=1, repeat=2)(*arguments).results[-1]
+        once = built.time_evaluator(name, tvm.cpu(), number=1, repeat=2)(*arguments).results[-1]
         number = max(1, round(_ROUND_SECONDS / max(once, 1e-9)))
-        timers.append((built.mod.time_evaluator("main", tvm.cpu(), number=number, repeat=1), arguments))
-    rounds = [[timer(*arguments).results[0] for timer, arguments in timers] for _ in range(_ROUNDS)]
-    return [max(min(column), 1e-9) for column in zip(*rounds, strict=True)]
+        timers.append((built.time_evaluator(name, tvm.cpu(), number=number, repeat=1), arguments))
+        spent += max(once, _ROUND_SECONDS)
+    rounds = _ROUNDS if limit is None else min(_ROUNDS, max(1, int(limit / spent)))
+    seconds = [[timer(*arguments).results[0] for timer, arguments in timers] for _ in range(rounds)]
+    return [max(min(column), 1e-9) for column in zip(*seconds, strict=True)]

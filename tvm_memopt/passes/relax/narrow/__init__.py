@@ -1,0 +1,1 @@
+"""Kernels of quantised models that read and write narrow tensors."""
