@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ from tvm_memopt.cli.options import (
     target_option,
 )
 from tvm_memopt.cli.plan import make_request
+from tvm_memopt.cli.schedules import chosen_scheduler, schedule_options, schedule_target
 from tvm_memopt.cli.summaries import note_interrupted, plan_summary, plan_text
 from tvm_memopt.errors import BudgetError, MemoptError, PlanError
 from tvm_memopt.graph import Graph, Plan, check_budget_syntax, parse_budget, read_plan, write_plan
@@ -68,6 +69,7 @@ _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.p
 @shape_option
 @target_option
 @kernel_options
+@schedule_options
 @strict_option
 @frontend_option
 @executor_option
@@ -118,6 +120,8 @@ class Arguments:
     no_inplace: bool
     measure_costs: bool
     predict_costs: str | None
+    schedules: str
+    schedule_seconds: float
     strict: bool
     as_json: bool
     frontend: str | None
@@ -169,10 +173,9 @@ class _Optimization:
 
     def _target(self) -> tvm.target.Target:
         """The target, after checking that it can be linked for and, with --measure, run on this machine."""
-        from tvm_memopt.passes.compile import make_target
         from tvm_memopt.targets.toolchain import linker_for
 
-        target = make_target(self.arguments.target)
+        target = schedule_target(self.arguments.target, self.arguments.schedules)
         linker = linker_for(target, self.arguments.cc)
         if self.arguments.measure:
             if linker is not None and not self.arguments.cc:
@@ -191,8 +194,14 @@ class _Optimization:
                 "name another file to have a new plan written there"
             )
         mode, inputs = self.arguments.exec_mode, describe_model_inputs(mod)
-        with stage("planning and compiling"), self._plan_errors_named():
-            return build_planned(mod, target, self._options(), exec_mode=mode, inputs=inputs)
+        options, a = self._options(), self.arguments
+        shown = stage("planning and compiling") if a.schedules == "none" else nullcontext()
+        with (
+            shown,
+            chosen_scheduler(a.schedules, a.schedule_seconds, a.seed) as schedules,
+            self._plan_errors_named(),
+        ):
+            return build_planned(mod, target, options, exec_mode=mode, inputs=inputs, schedules=schedules)
 
     def _options(self) -> PlanOptions:
         from tvm_memopt.passes.relax.planning import PlanOptions

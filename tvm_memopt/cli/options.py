@@ -16,7 +16,9 @@ class _Decorator(Protocol):
     def __call__(self, function: _F, /) -> _F: ...
 
 
-def _stack(*decorators: _Decorator) -> _Decorator:
+def stacked(*decorators: _Decorator) -> _Decorator:
+    """Several decorators as one."""
+
     def apply(function: _F) -> _F:
         for decorator in reversed(decorators):
             function = decorator(function)
@@ -25,7 +27,7 @@ def _stack(*decorators: _Decorator) -> _Decorator:
     return apply
 
 
-shape_option = _stack(
+shape_option = stacked(
     click.option(
         "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224",
         help="Shape of a model input with dynamic dimensions. May be repeated.",
@@ -58,7 +60,7 @@ executor_option = click.option(
     help=f"With Relay: the executor to plan for; default: {DEFAULT_EXECUTOR}.",
 )  # fmt: skip
 
-search_options = _stack(
+search_options = stacked(
     click.option("--budget", metavar="80%|192KiB|BYTES", help="Limit on the arena; default: the smallest found."),
     click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="S", help="Seconds to search."),
     click.option("--threads", type=int, metavar="N", help="Threads to search with; default: all processors."),
@@ -71,7 +73,7 @@ strict_option = click.option(
     help="Reject a model in which nothing can be planned, instead of compiling it without a plan.",
 )
 
-kernel_options = _stack(
+kernel_options = stacked(
     click.option(
         "--fold", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
         help="Fold padding and other data movement into the loops that read it: if memory requires it, always, never.",

@@ -155,10 +155,12 @@ def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments
     from tvm_memopt.passes.build import build_planned, export_module
     from tvm_memopt.passes.compile import main_function
     from tvm_memopt.passes.relax.planning import PlanOptions, unplanned_reason
+    from tvm_memopt.passes.relax.schedules import FixedSchedules
 
     options = PlanOptions(budget=arguments.budget, time_limit=arguments.time_limit, seed=arguments.seed)
+    schedules, inputs = FixedSchedules(tuned.database), describe_model_inputs(mod)
     with stage("planning and compiling"):
-        build = build_planned(mod, target, options, inputs=describe_model_inputs(mod), tuned=tuned.database)
+        build = build_planned(mod, target, options, inputs=inputs, schedules=schedules)
     functions, skipped = build.planned.functions, build.planned.skipped
     found = functions[main_function(functions)] if functions else None
     arena_nbytes = None if found is None else found.plan.arena_nbytes

@@ -13,8 +13,9 @@ import tvm
 from tvm_memopt.errors import InfeasibleBudgetError, MemoptError, NoPlanError
 from tvm_memopt.graph import Graph, Plan, given_order
 from tvm_memopt.passes.relax.documents import with_documents
-from tvm_memopt.passes.relax.lowering import passes_before_plan
+from tvm_memopt.passes.relax.lowering import passes_after_fusion, passes_before_plan, passes_until_fusion
 from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_module, solve_module
+from tvm_memopt.passes.relax.schedules import Scheduler, apply_schedules, kernels_over_budget, same_kernels
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 from tvm_memopt.solvers.portfolio.verdict import budget_message
 
@@ -40,7 +41,7 @@ class Compilation:
     """A module with its memory planned.
 
     ``planned.mod``: the result. ``lowered``: the lowered module that was planned. ``clock``: seconds of the stages
-    "lower", "plan" and "apply".
+    "lower", "schedule", "plan" and "apply".
     """
 
     planned: PlannedModule
@@ -59,20 +60,44 @@ def compile_module(
     target: tvm.target.Target,
     options: PlanOptions,
     *,
-    tuned: object | None = None,
+    schedules: Scheduler | None = None,
     on_planned: Callable[[PlannedModule], None] | None = None,
 ) -> Compilation:
     """Lower ``mod`` as TVM's fusing CPU pipeline does, plan its functions and rewrite them to follow their plans.
 
-    ``tuned``: a MetaSchedule database whose schedules are applied to the kernels before planning. ``on_planned``, and
-    the errors raised: see plan_lowered.
+    ``schedules``: where schedules of the kernels come from; None: they are left as they are. If a budget is not met,
+    kernels at the peak take schedules with less scratch. ``on_planned``, and the errors raised: see plan_lowered.
     """
     clock = StageClock()
     with target:
-        lowered = tvm.transform.Sequential(passes_before_plan(target, tuned))(mod)
-        clock.lap("lower")
-        planned = plan_lowered(lowered, target, options, on_planned=on_planned, clock=clock)
-    return Compilation(planned, lowered, clock)
+        fused = tvm.transform.Sequential(passes_until_fusion(target))(mod)
+    clock.lap("lower")
+    while True:
+        lowered = _lowered(fused, target, schedules, clock)
+        seen: list[PlannedModule] = []
+        try:
+            planned = plan_lowered(lowered, target, options, on_planned=seen.append, clock=clock)
+        except (InfeasibleBudgetError, NoPlanError):
+            if schedules is not None and schedules.leaner(same_kernels(fused, kernels_over_budget(seen[-1]))):
+                continue
+            if on_planned is not None:
+                on_planned(seen[-1])
+            raise
+        if on_planned is not None:
+            on_planned(seen[-1])
+        return Compilation(planned, lowered, clock)
+
+
+def _lowered(
+    fused: tvm.IRModule, target: tvm.target.Target, schedules: Scheduler | None, clock: StageClock
+) -> tvm.IRModule:
+    """Schedule and lower a fused module."""
+    with target:
+        database = None if schedules is None else schedules.database(fused, target)
+        clock.lap("schedule")
+        lowered = tvm.transform.Sequential(passes_after_fusion(target))(apply_schedules(fused, target, database))
+    clock.lap("lower")
+    return lowered
 
 
 def plan_lowered(

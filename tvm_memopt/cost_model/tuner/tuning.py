@@ -21,9 +21,11 @@ from tvm_memopt.cost_model.data.record_files import NO_TIME, RECORDS, WORKLOADS,
 from tvm_memopt.cost_model.measure.devices import Device
 from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
 from tvm_memopt.cost_model.measure.sampling import candidate_hash
+from tvm_memopt.cost_model.tuner.design_space import cpu_design_space
 from tvm_memopt.errors import MemoptError
 
-_SETTINGS = "tuning.json"
+SETTINGS = "tuning.json"
+"""File in the work folder: the target."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def best_seconds(database: ms.database.Database, tasks: list[Task], target: tvm.
 
 def _open(folder: Path, target: tvm.target.Target) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _SETTINGS
+    path = folder / SETTINGS
     if not path.exists():
         write_text_atomic(path, json.dumps({"target": str(target)}) + "\n")
     try:
@@ -174,18 +176,9 @@ def _context(
         init_min_unmeasured=min(50, max(per_round, 16)),
     )  # fmt: skip
     return ms.TuneContext(
-        mod=task.mod, target=target, space_generator=_space(), search_strategy=strategy,
+        mod=task.mod, target=target, space_generator=cpu_design_space(), search_strategy=strategy,
         task_name=task.name, rand_state=(options.seed * 1009 + number) % (2**31 - 2) + 1, num_threads=1,
         logger=logging.getLogger("tvm_memopt.tuning"),
-    )  # fmt: skip
-
-
-def _space() -> ms.space_generator.SpaceGenerator:
-    """TVM's design space for CPUs without the rule that looks for hand-written schedules and warns about each."""
-    rules = [r for r in ms.schedule_rule.ScheduleRule.create("llvm") if "ApplyCustomRule" not in str(r)]
-    return ms.space_generator.PostOrderApply(
-        sch_rules=rules, postprocs=list(ms.postproc.Postproc.create("llvm")),
-        mutator_probs=dict(ms.mutator.Mutator.create("llvm")),
     )  # fmt: skip
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tvm
 from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu
@@ -11,30 +9,20 @@ from tvm.relax.backend.cpu_generic import pipeline as cpu
 from tvm_memopt.errors import MemoptError
 
 
-def passes_before_plan(target: tvm.target.Target, tuned: Any | None = None) -> list[tvm.transform.Pass]:
-    """Dispatch, legalisation, fusion and lowering to kernels that write into allocated buffers.
+def passes_before_plan(target: tvm.target.Target) -> list[tvm.transform.Pass]:
+    """Dispatch, legalisation, fusion and lowering to kernels that write into allocated buffers."""
+    return [*passes_until_fusion(target), *passes_after_fusion(target)]
 
-    ``tuned``: a MetaSchedule database whose best schedules are applied to the kernels.
-    """
-    schedules = [] if tuned is None else [apply_database(tuned)]
-    return [*passes_until_fusion(target), *schedules, *cpu.dataflow_lower_passes(target)]
+
+def passes_after_fusion(target: tvm.target.Target) -> list[tvm.transform.Pass]:
+    """Lowering of fused kernels to calls that write into allocated buffers."""
+    return list(cpu.dataflow_lower_passes(target))
 
 
 def passes_until_fusion(target: tvm.target.Target) -> list[tvm.transform.Pass]:
     """Dispatch, legalisation and fusion, which produce the kernels that a tuner works on."""
     _check_target(target)
     return [*cpu.library_dispatch_passes(target), *cpu.legalize_passes(target)]
-
-
-def apply_database(database: Any) -> tvm.transform.Pass:
-    """A module pass that applies the best schedules of a MetaSchedule database. Other kernels stay unchanged."""
-
-    @tvm.transform.module_pass(opt_level=0, name="ApplyTunedSchedules")
-    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
-        with current_target(), database:
-            return relax.transform.MetaScheduleApplyDatabase()(mod)
-
-    return run
 
 
 def passes_after_plan(target: tvm.target.Target, *, planned: bool = True) -> list[tvm.transform.Pass]:
