@@ -34,20 +34,18 @@ def sound(graphs: Graphs) -> np.ndarray:
 
 
 def _of(rows: np.ndarray, column: str) -> np.ndarray:
-    found: np.ndarray = rows[:, _COLUMN[column]]
-    return found
+    return np.asarray(rows[:, _COLUMN[column]])
+
+
+def _operations(rows: np.ndarray) -> np.ndarray:
+    """Operations and loads in one execution of each statement."""
+    return np.asarray(rows[:, [_COLUMN[name] for name in ARITHMETIC]].sum(axis=1))
 
 
 def _copies(rows: np.ndarray) -> np.ndarray:
     """Copies of each statement after unrolling, explicit or by a pragma's limit on the steps."""
     implicit = np.minimum(_of(rows, "auto_unroll"), _of(rows, "iterations"))
     return np.maximum(np.maximum(_of(rows, "unrolled_extent"), implicit), 1.0)
-
-
-def _operations(rows: np.ndarray) -> np.ndarray:
-    """Operations and loads in one execution of each statement."""
-    found: np.ndarray = rows[:, [_COLUMN[name] for name in ARITHMETIC]].sum(axis=1)
-    return found
 
 
 def _instructions(rows: np.ndarray) -> np.ndarray:
