@@ -38,7 +38,7 @@ def chosen_scheduler(schedules: str, seconds: float, seed: int) -> Iterator[Sche
         return
     from tvm_memopt.cost_model.tuner.schedules import scheduler
 
-    with _progress() as watch:
+    with search_progress() as watch:
         yield scheduler(schedules, seconds, seed, say=note, watch=watch)
 
 
@@ -51,7 +51,8 @@ def schedule_target(text: str, schedules: str) -> tvm.target.Target:
 
 
 @contextmanager
-def _progress() -> Iterator[Watch | None]:
+def search_progress() -> Iterator[Watch | None]:
+    """Show the progress of the search on a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

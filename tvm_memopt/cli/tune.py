@@ -17,6 +17,8 @@ from tvm_memopt.errors import MemoptError
 if TYPE_CHECKING:
     import tvm
 
+    from tvm_memopt.cost_model.data.programs import Task
+    from tvm_memopt.cost_model.tuner.predicted.choices import Found
     from tvm_memopt.cost_model.tuner.tuning import Tuned
     from tvm_memopt.passes.relax.plan_function import FunctionPlan
 
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 @click.option(
     "--trials", type=click.IntRange(1), default=256, show_default=True, metavar="N",
     help="Total candidates, including those already in DIR.",
+)  # fmt: skip
+@click.option(
+    "--schedule-seconds", type=click.FloatRange(0), default=90.0, show_default=True, metavar="S",
+    help="With gcn: seconds to search schedules by prediction, which are measured first; 0: none.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the search.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Worker processes.")
@@ -86,6 +92,7 @@ class _Arguments:
     cost_model: str
     checkpoint: str | None
     trials: int
+    schedule_seconds: float
     seed: int
     workers: int
     timeout: float
@@ -137,8 +144,9 @@ def _search(mod: tvm.IRModule, target: tvm.target.Target, folder: Path, argument
 
     options = TuneOptions(arguments.trials, arguments.seed)
     read_untuned(folder)  # a damaged file is reported before the search starts
+    starts = _starts(tasks, target, arguments) if arguments.cost_model == "gcn" else {}
     with local_device(arguments.workers, arguments.timeout) as device:
-        tuned = tune_tasks(tasks, target, device, model, folder, options, show)
+        tuned = tune_tasks(tasks, target, device, model, folder, options, show, starts)
         untuned = untuned_seconds(tuned, tasks, target, device, folder)
     keep_what_is_faster(tuned, tasks, target, untuned)
     if tuned.unscheduled:
@@ -148,6 +156,19 @@ def _search(mod: tvm.IRModule, target: tvm.target.Target, folder: Path, argument
     if tuned.interrupted:
         note("interrupted: compiling the best schedules so far; run the same command to continue the search")
     return tuned
+
+
+def _starts(tasks: list[Task], target: tvm.target.Target, arguments: _Arguments) -> dict[str, Found]:
+    from tvm_memopt.cli.schedules import search_progress
+    from tvm_memopt.cost_model.tuner.predicted.scheduler import PredictedSchedules
+
+    checkpoint = None if arguments.checkpoint is None else Path(arguments.checkpoint)
+    with search_progress() as watch:
+        source = PredictedSchedules(
+            arguments.schedule_seconds, workers=arguments.workers, checkpoint=checkpoint, seed=arguments.seed, say=note,
+            watch=watch,
+        )  # fmt: skip
+        return source.starts(tasks, target)
 
 
 def _build(mod: tvm.IRModule, target: tvm.target.Target, tuned: Tuned, arguments: _Arguments) -> None:

@@ -45,7 +45,7 @@ def _operations(rows: np.ndarray) -> np.ndarray:
 def _copies(rows: np.ndarray) -> np.ndarray:
     """Copies of each statement after unrolling, explicit or by a pragma's limit on the steps."""
     implicit = np.minimum(_of(rows, "auto_unroll"), _of(rows, "iterations"))
-    return np.maximum(np.maximum(_of(rows, "unrolled_extent"), implicit), 1.0)
+    return np.asarray(np.maximum(np.maximum(_of(rows, "unrolled_extent"), implicit), 1.0))
 
 
 def _instructions(rows: np.ndarray) -> np.ndarray:

@@ -73,6 +73,12 @@ class PredictedSchedules:
             self._level[name] = _LEAN if smaller else _UNSCHEDULED
         return bool(scheduled)
 
+    def starts(self, tasks: list[Task], target: tvm.target.Target) -> dict[str, Found]:
+        """What is found for the tasks of a tuning run, by name; nothing where nothing can be predicted."""
+        if self.seconds <= 0 or self._hindrance(target) is not None:
+            return {}
+        return self.search(tasks, target)[1]
+
     def search(self, tasks: list[Task], target: tvm.target.Target) -> tuple[list[Task], dict[str, Found]]:
         """The tasks, and what was found for each, by name: from the cache where it has it."""
         cache = ScheduleCache(target, self.checkpoint, self.cache_folder)
