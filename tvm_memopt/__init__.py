@@ -30,7 +30,7 @@ _HOMES = {
     "extract": "tvm_memopt.api",
     "import_model": "tvm_memopt.frontends",
     "optimize": "tvm_memopt.api",
-    "pipeline": "tvm_memopt.passes.pipeline",
+    "pipeline": "tvm_memopt.api",
     "register_pipeline": "tvm_memopt.passes.pipeline",
     "relay": "tvm_memopt",
     "solve": "tvm_memopt.solvers",

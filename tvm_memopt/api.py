@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, Plan
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     import tvm
 
     from tvm_memopt.passes.relax.planning import KernelCosts
+    from tvm_memopt.passes.schedules import Scheduler
+
+Schedules: TypeAlias = "str | Path"
 
 
 def optimize(
@@ -34,6 +38,8 @@ def optimize(
     plan: Plan | None = None,
     strict: bool = False,
     device: str | os.PathLike[str] | DeviceProfile | None = None,
+    schedules: Schedules = "none",
+    schedule_seconds: float = 90.0,
 ) -> tuple[tvm.IRModule, Plan | None]:
     """Lower ``mod`` for ``target`` and plan its memory.
 
@@ -42,7 +48,9 @@ def optimize(
     searched once more with what the device has left for the arena.
     ``budget``: upper limit on the arena, as bytes, ``"192KiB"``, or ``"80%"`` of the peak of the given order.
     ``time_limit``: search time for each function, in seconds. ``plan``: follow this plan of the main function instead
-    of searching. The other arguments are those of PlanOptions.
+    of searching. ``schedules``: ``"predicted"`` gives each kernel the best schedule by prediction, within
+    ``schedule_seconds``; a path names the work folder of ``tvm-memopt tune``. Schedules reorder sums, so that outputs
+    differ in their last bits. The other arguments are those of PlanOptions.
 
     Returns (the planned module, the plan of its main function). The module compiles with
     ``tvm.compile(planned, target)``. ``plan.notes`` lists what the plan does not cover. If no function can be planned,
@@ -69,7 +77,8 @@ def optimize(
         strict=strict,
         device=profile,
     )
-    found = compile_module(mod, make_target(_target(target, profile)), options)
+    source = _scheduler(schedules, schedule_seconds, seed)
+    found = compile_module(mod, make_target(_target(target, profile)), options, schedules=source)
     return found.planned.mod, found.plan
 
 
@@ -80,6 +89,37 @@ def _target(target: str | tvm.target.Target | None, device: DeviceProfile | None
     if device is None:
         raise MemoptError("nothing says what to compile for: give a target such as 'llvm', or a device")
     return json.dumps(dict(device.target))
+
+
+def pipeline(
+    budget: str | int | None = None,
+    time_limit: float = 10.0,
+    *,
+    schedules: Schedules = "none",
+    schedule_seconds: float = 90.0,
+    seed: int = 0,
+    **options: Any,
+) -> tvm.transform.Pass:
+    """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``, TVM's own with the memory planner in it.
+
+    ``schedules``, ``schedule_seconds``: as in optimize. The other arguments are those of passes.pipeline.pipeline:
+    ``threads``, ``caller_arena``, ``fold_data_movement``, ``inplace``, ``measure_costs``, ``kernel_costs``, ``plan``,
+    ``strict``, ``device`` and ``on_planned``.
+
+    Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
+    """
+    from tvm_memopt.passes.pipeline import pipeline as planned
+
+    source = _scheduler(schedules, schedule_seconds, seed)
+    return planned(budget, time_limit, seed=seed, schedules=source, **options)
+
+
+def _scheduler(schedules: Schedules, seconds: float, seed: int) -> Scheduler | None:
+    if schedules == "none":
+        return None
+    from tvm_memopt.cost_model.tuner.schedules import scheduler
+
+    return scheduler(schedules, seconds, seed)
 
 
 def extract(mod: tvm.IRModule, target: str | tvm.target.Target = "llvm", function: str | None = None) -> Graph:

@@ -11,7 +11,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the mark by one section for each device."""
     if _MARK not in markdown:
         return markdown
-    from tvm_memopt.cli.devices import details
+    from tvm_memopt.cli.device.devices import details
     from tvm_memopt.targets import builtin_devices
 
     sections = []

@@ -23,6 +23,8 @@ _RELAX_ONLY = {
     "caller_arena": "the executors of Relay allocate their memory themselves: leave it out",
     "exec_mode": "it is the mode of Relax's virtual machine: use --executor aot, graph or vm",
     "function": "a Relay module has main alone: leave it out",
+    "schedules": "it takes schedules of MetaSchedule, which Relay lacks: leave it out",
+    "schedule_seconds": "it is for --schedules: leave it out",
     "predict_costs": "the network reads kernels of TVM 0.20 or later: use --measure-costs",
 }
 _FOR_RELAX = "it needs Relax: leave it out, or use apache-tvm 0.27 or later in an environment of its own"

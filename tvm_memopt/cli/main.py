@@ -12,12 +12,12 @@ import click
 from tvm_memopt.errors import MemoptError, PlanError
 
 _COMMANDS = {
-    "batch": "tvm_memopt.cli.batch",
+    "batch": "tvm_memopt.cli.device.batch",
     "check": "tvm_memopt.cli.check",
     "collect": "tvm_memopt.cli.training.collect",
-    "devices": "tvm_memopt.cli.devices",
-    "doctor": "tvm_memopt.cli.doctor",
-    "emulator": "tvm_memopt.cli.emulator",
+    "devices": "tvm_memopt.cli.device.devices",
+    "doctor": "tvm_memopt.cli.device.doctor",
+    "emulator": "tvm_memopt.cli.device.emulator",
     "graph": "tvm_memopt.cli.graph",
     "optimize": "tvm_memopt.cli.optimize",
     "pack": "tvm_memopt.cli.pack",

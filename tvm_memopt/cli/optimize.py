@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,11 @@ import click
 
 from tvm_memopt.cli.check import invalid_plan
 from tvm_memopt.cli.console import emit, note, stage
+from tvm_memopt.cli.device.rpc import named_device
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
 from tvm_memopt.cli.frontend import choose_frontend
 from tvm_memopt.cli.models import import_for_command, kernel_costs
+from tvm_memopt.cli.optimize_arguments import Arguments
 from tvm_memopt.cli.options import (
     executor_option,
     frontend_option,
@@ -29,9 +30,10 @@ from tvm_memopt.cli.options import (
     target_option,
 )
 from tvm_memopt.cli.plan import make_request
-from tvm_memopt.cli.rpc import named_device
+from tvm_memopt.cli.schedules import chosen_scheduler, schedule_options, schedule_target
 from tvm_memopt.cli.summaries import (
     device_lines,
+    io_lines,
     note_interrupted,
     plan_summary,
     plan_text,
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
     from tvm_memopt.passes.relax.plan_function import FunctionPlan
     from tvm_memopt.passes.relax.planning import KernelCosts, PlanOptions
     from tvm_memopt.runtime import Spread
-    from tvm_memopt.targets import DeviceProfile
     from tvm_memopt.targets.rpc import Device
 
 RELAY_SERVED = (
@@ -79,6 +80,7 @@ _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.p
 @shape_option
 @target_option
 @kernel_options
+@schedule_options
 @strict_option
 @frontend_option
 @executor_option
@@ -106,41 +108,6 @@ def command(**arguments: Any) -> None:
         optimize_with_relay(given, optimization.outputs())
     else:
         optimization.run()
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """The command's arguments and options."""
-
-    model: str
-    output: str
-    plan_file: str | None
-    report_dir: str | None
-    measure: bool
-    exec_mode: str
-    caller_arena: bool
-    cc: str | None
-    budget: str | None
-    time_limit: float
-    threads: int | None
-    seed: int
-    shapes: tuple[str, ...]
-    override_shapes: tuple[str, ...]
-    target: str
-    fold: str
-    narrow: str
-    io_in_arena: str
-    no_inplace: bool
-    measure_costs: bool
-    predict_costs: str | None
-    rpc: str | None
-    tracker: str | None
-    key: str | None
-    strict: bool
-    as_json: bool
-    frontend: str | None
-    executor: str | None
-    device: DeviceProfile | None
 
 
 class _Optimization:
@@ -196,10 +163,9 @@ class _Optimization:
 
     def _target(self) -> tvm.target.Target:
         """The target, after checking that it can be linked for and, with --measure, run on this machine."""
-        from tvm_memopt.passes.compile import make_target
         from tvm_memopt.targets.toolchain import linker_for
 
-        target = make_target(self.arguments.target)
+        target = schedule_target(self.arguments.target, self.arguments.schedules)
         linker = linker_for(target, self.arguments.cc, self.arguments.device)
         if self.device is not None:
             self.device.count()
@@ -223,8 +189,14 @@ class _Optimization:
                 "name another file to have a new plan written there"
             )
         mode, inputs = self.arguments.exec_mode, describe_model_inputs(mod)
-        with stage("planning and compiling"), self._plan_errors_named():
-            return build_planned(mod, target, self._options(), exec_mode=mode, inputs=inputs)
+        options, a = self._options(), self.arguments
+        shown = stage("planning and compiling") if a.schedules == "none" else nullcontext()
+        with (
+            shown,
+            chosen_scheduler(a.schedules, a.schedule_seconds, a.seed) as schedules,
+            self._plan_errors_named(),
+        ):
+            return build_planned(mod, target, options, exec_mode=mode, inputs=inputs, schedules=schedules)
 
     def _options(self) -> PlanOptions:
         from tvm_memopt.passes.relax.planning import PlanOptions
@@ -390,17 +362,11 @@ class _Optimization:
         document.update({"io_offsets": places} if places else {})
         source = "" if self.plan_file is None else f"plan: {'followed' if self.plan else 'written to'} {self.plan_file}"
         text = plan_text(found.plan)
-        lines = [f"{self.output}: {text}", *device_lines(found.plan), *filter(None, [source]), *_io_lines(places)]
+        lines = [f"{self.output}: {text}", *device_lines(found.plan), *filter(None, [source]), *io_lines(places)]
         if report is not None:
             document["report"] = str(report)
             lines.append(f"report: {report}")
         self._emit(document, lines, comparison)
-
-
-def _io_lines(places: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """One line for each kind of tensor in the arena, with the offset of each."""
-    shown = {kind: ", ".join(f"{name} {offset}" for name, offset in found.items()) for kind, found in places.items()}
-    return [f"offsets of {kind} in the arena: {text}" for kind, text in shown.items() if text]
 
 
 def _function_names(mod: tvm.IRModule) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Protocol, TypeVar
 import click
 from click.core import ParameterSource
 
+from tvm_memopt.cli.device.rpc import rpc_options
 from tvm_memopt.cli.frontend import DEFAULT_EXECUTOR, RELAY_EXECUTORS
-from tvm_memopt.cli.rpc import rpc_options
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.targets import DeviceProfile, device_profile
 
@@ -21,7 +21,9 @@ class _Decorator(Protocol):
     def __call__(self, function: _F, /) -> _F: ...
 
 
-def _stack(*decorators: _Decorator) -> _Decorator:
+def stacked(*decorators: _Decorator) -> _Decorator:
+    """Several decorators as one."""
+
     def apply(function: _F) -> _F:
         for decorator in reversed(decorators):
             function = decorator(function)
@@ -30,7 +32,7 @@ def _stack(*decorators: _Decorator) -> _Decorator:
     return apply
 
 
-shape_option = _stack(
+shape_option = stacked(
     click.option(
         "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224",
         help="Shape of a model input with dynamic dimensions. May be repeated.",
@@ -61,7 +63,7 @@ device_option = click.option(
     help="Device to plan for: its target and its memory. `tvm-memopt devices` lists the names.",
 )  # fmt: skip
 
-target_option = _stack(
+target_option = stacked(
     click.option(
         "--target", default="llvm", show_default=True, metavar="T", callback=_target_of_device,
         help='TVM target: a name, or JSON such as \'{"kind": "llvm", "mtriple": "aarch64-linux-gnu"}\'. '
@@ -70,7 +72,7 @@ target_option = _stack(
     device_option,
 )  # fmt: skip
 
-tuning_target_option = _stack(
+tuning_target_option = stacked(
     click.option(
         "--target", metavar="T", callback=_target_of_device,
         help="TVM target, as JSON with num-cores; default: this processor up to AVX2.",
@@ -94,7 +96,7 @@ executor_option = click.option(
     help=f"With Relay: the executor to plan for; default: {DEFAULT_EXECUTOR}.",
 )  # fmt: skip
 
-search_options = _stack(
+search_options = stacked(
     click.option(
         "--budget", metavar="80%|192KiB|BYTES",
         help="Limit on the arena; default: the smallest found, or if that does not fit --device, the device's memory.",
@@ -104,7 +106,7 @@ search_options = _stack(
     click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of randomised searches."),
 )  # fmt: skip
 
-dask_options = _stack(
+dask_options = stacked(
     click.option(
         "--dask", metavar="SCHEDULER",
         help="Address of a Dask scheduler, such as tcp://farm:8786; default: processes on this machine.",
@@ -122,7 +124,7 @@ strict_option = click.option(
 )
 
 _WIDE = "tvm_memopt.wide"
-kernel_options = _stack(
+kernel_options = stacked(
     click.option(
         "--fold", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
         help="Fold padding and other data movement into the loops that read it: if memory requires it, always, never.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tvm_memopt.cli.console import note, print_notes
 from tvm_memopt.errors import InfeasibleBudgetError, NoPlanError
 from tvm_memopt.graph import Graph, Plan
@@ -11,6 +13,12 @@ def note_interrupted(plan: Plan) -> None:
     """Note on stderr if Ctrl-C ended the search."""
     if plan.solver.get("interrupted"):
         note("interrupted: this is the best plan so far")
+
+
+def io_lines(places: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """One line for each kind of tensor in the arena, with the offset of each."""
+    shown = {kind: ", ".join(f"{name} {offset}" for name, offset in found.items()) for kind, found in places.items()}
+    return [f"offsets of {kind} in the arena: {text}" for kind, text in shown.items() if text]
 
 
 def device_lines(plan: Plan) -> list[str]:

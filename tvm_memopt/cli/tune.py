@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tvm_memopt.cli.console import emit, note, stage
+from tvm_memopt.cli.device.rpc import named_device, rpc_options
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
 from tvm_memopt.cli.models import import_for_command
 from tvm_memopt.cli.options import frontend_option, json_option, shape_option, tuning_target_option
-from tvm_memopt.cli.rpc import named_device, rpc_options
 from tvm_memopt.cli.summaries import device_lines, raise_for_device
 from tvm_memopt.errors import MemoptError
 
 if TYPE_CHECKING:
     import tvm
 
+    from tvm_memopt.cost_model.data.programs import Task
+    from tvm_memopt.cost_model.tuner.predicted.choices import Found
     from tvm_memopt.cost_model.tuner.tuning import Tuned
     from tvm_memopt.passes.relax.plan_function import FunctionPlan
     from tvm_memopt.targets import DeviceProfile
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
 @click.option(
     "--trials", type=click.IntRange(1), default=256, show_default=True, metavar="N",
     help="Total candidates, including those already in DIR.",
+)  # fmt: skip
+@click.option(
+    "--schedule-seconds", type=click.FloatRange(0), default=90.0, show_default=True, metavar="S",
+    help="With gcn: seconds to search schedules by prediction, which are measured first; 0: none.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the search.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Worker processes.")
@@ -94,6 +100,7 @@ class _Arguments:
     cost_model: str
     checkpoint: str | None
     trials: int
+    schedule_seconds: float
     seed: int
     workers: int
     timeout: float
@@ -155,8 +162,9 @@ def _search(
 
     options = TuneOptions(arguments.trials, arguments.seed)
     read_untuned(folder)  # a damaged file is reported before the search starts
+    starts = _starts(tasks, target, arguments) if arguments.cost_model == "gcn" else {}
     with measuring_device(where, target, arguments.cc, arguments.workers, arguments.timeout) as device:
-        tuned = tune_tasks(tasks, target, device, model, folder, options, show)
+        tuned = tune_tasks(tasks, target, device, model, folder, options, show, starts)
         untuned = untuned_seconds(tuned, tasks, target, device, folder)
     keep_what_is_faster(tuned, tasks, target, untuned)
     if tuned.unscheduled:
@@ -168,6 +176,19 @@ def _search(
     return tuned
 
 
+def _starts(tasks: list[Task], target: tvm.target.Target, arguments: _Arguments) -> dict[str, Found]:
+    from tvm_memopt.cli.schedules import search_progress
+    from tvm_memopt.cost_model.tuner.predicted.scheduler import PredictedSchedules
+
+    checkpoint = None if arguments.checkpoint is None else Path(arguments.checkpoint)
+    with search_progress() as watch:
+        source = PredictedSchedules(
+            arguments.schedule_seconds, workers=arguments.workers, checkpoint=checkpoint, seed=arguments.seed, say=note,
+            watch=watch,
+        )  # fmt: skip
+        return source.starts(tasks, target)
+
+
 def _build(
     mod: tvm.IRModule, target: tvm.target.Target, where: RemoteDevice | None, tuned: Tuned, arguments: _Arguments
 ) -> FunctionPlan | None:
@@ -175,12 +196,14 @@ def _build(
     from tvm_memopt.passes.build import build_planned, export_module
     from tvm_memopt.passes.compile import main_function
     from tvm_memopt.passes.relax.planning import PlanOptions, unplanned_reason
+    from tvm_memopt.passes.schedules import FixedSchedules
 
     options = PlanOptions(
         budget=arguments.budget, time_limit=arguments.time_limit, seed=arguments.seed, device=arguments.device
     )
+    schedules, inputs = FixedSchedules(tuned.database), describe_model_inputs(mod)
     with stage("planning and compiling"):
-        build = build_planned(mod, target, options, inputs=describe_model_inputs(mod), tuned=tuned.database)
+        build = build_planned(mod, target, options, inputs=inputs, schedules=schedules)
     functions, skipped = build.planned.functions, build.planned.skipped
     found = functions[main_function(functions)] if functions else None
     arena_nbytes = None if found is None else found.plan.arena_nbytes

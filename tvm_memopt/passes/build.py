@@ -19,6 +19,7 @@ from tvm_memopt.native_output import native_stderr_discarded
 from tvm_memopt.passes.compile import compile_module
 from tvm_memopt.passes.relax.lowering import passes_after_plan, unmodified_pipeline
 from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions
+from tvm_memopt.passes.schedules import Scheduler
 from tvm_memopt.targets import DeviceProfile
 from tvm_memopt.targets.toolchain import link_error, linker_for
 
@@ -44,16 +45,16 @@ def build_planned(
     *,
     exec_mode: str = "bytecode",
     inputs: Sequence[Mapping[str, Any]] = (),
-    tuned: Any | None = None,
+    schedules: Scheduler | None = None,
 ) -> Build:
     """Lower, plan and compile ``mod``.
 
-    ``inputs``: name, shape and dtype of each input, stored in the module's metadata. ``tuned``: a MetaSchedule
-    database whose schedules are applied to the kernels.
+    ``inputs``: name, shape and dtype of each input, stored in the module's metadata. ``schedules``: where
+    schedules of the kernels come from.
 
     Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
-    found = compile_module(mod, target, options, tuned=tuned)
+    found = compile_module(mod, target, options, schedules=schedules)
     planned, clock = found.planned, found.clock
     emitted = _with_metadata(planned.mod, metadata(planned, target, options, inputs))
     with target:

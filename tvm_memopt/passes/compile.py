@@ -15,7 +15,9 @@ from tvm_memopt.graph import Graph, Plan, given_order
 from tvm_memopt.passes.device_fit import noted, worth_a_search
 from tvm_memopt.passes.narrowing import lowered_choices
 from tvm_memopt.passes.relax.documents import with_documents
+from tvm_memopt.passes.relax.lowering import passes_after_fusion, passes_until_fusion
 from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_module, solve_module
+from tvm_memopt.passes.schedules import Scheduler, apply_schedules, kernels_over_budget, same_kernels
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 from tvm_memopt.solvers.portfolio.verdict import budget_message
 from tvm_memopt.targets import DeviceProfile
@@ -42,8 +44,8 @@ class StageClock:
 class Compilation:
     """A module with its memory planned.
 
-    ``planned.mod``: the result. ``lowered``: the module as TVM's own pipeline lowers it. ``clock``: seconds of the
-    stages "lower", "plan" and "apply".
+    ``planned.mod``: the result. ``lowered``: the module as TVM's own pipeline lowers it, with its schedules if it has
+    any. ``clock``: seconds of the stages "lower", "schedule", "plan" and "apply".
     """
 
     planned: PlannedModule
@@ -62,16 +64,18 @@ def compile_module(
     target: tvm.target.Target,
     options: PlanOptions,
     *,
-    tuned: object | None = None,
+    schedules: Scheduler | None = None,
     on_planned: Callable[[PlannedModule], None] | None = None,
 ) -> Compilation:
     """Lower ``mod`` as TVM's fusing CPU pipeline does, plan its functions and rewrite them to follow their plans.
 
-    ``tuned``: a MetaSchedule database whose schedules are applied to the kernels before planning. ``on_planned``, and
-    the errors raised: see plan_lowered.
+    ``schedules``: where schedules of the kernels come from; None: they are left as they are. If a budget is not met,
+    kernels at the peak take schedules with less scratch. ``on_planned``, and the errors raised: see plan_lowered.
     """
     clock = StageClock()
-    choices = lowered_choices(mod, target, options.narrow, tuned, options)
+    if schedules is not None:
+        return _compile_scheduled(mod, target, options, schedules, on_planned, clock)
+    choices = lowered_choices(mod, target, options.narrow, options)
     clock.lap("lower")
     planned = _first_that_plans(choices.modules, target, options, on_planned, clock)
     if choices.note:
@@ -97,6 +101,44 @@ def _first_that_plans(
             on_planned(planned)
         return planned
     return plan_lowered(modules[-1], target, share, on_planned=on_planned, clock=clock)
+
+
+def _compile_scheduled(
+    mod: tvm.IRModule,
+    target: tvm.target.Target,
+    options: PlanOptions,
+    schedules: Scheduler,
+    on_planned: Callable[[PlannedModule], None] | None,
+    clock: StageClock,
+) -> Compilation:
+    """As compile_module. Kernels are cut at narrow tensors only with ``narrow="always"``: schedules are for TVM's."""
+    with target:
+        fused = tvm.transform.Sequential(passes_until_fusion(target, narrow=options.narrow == "always"))(mod)
+    clock.lap("lower")
+    while True:
+        lowered = _lowered(fused, target, schedules, clock)
+        seen: list[PlannedModule] = []
+        try:
+            planned = plan_lowered(lowered, target, options, on_planned=seen.append, clock=clock)
+        except (InfeasibleBudgetError, NoPlanError):
+            if schedules.leaner(same_kernels(fused, kernels_over_budget(seen[-1]))):
+                continue
+            if on_planned is not None:
+                on_planned(seen[-1])
+            raise
+        if on_planned is not None:
+            on_planned(seen[-1])
+        return Compilation(planned, lowered, clock)
+
+
+def _lowered(fused: tvm.IRModule, target: tvm.target.Target, schedules: Scheduler, clock: StageClock) -> tvm.IRModule:
+    """Schedule and lower a fused module."""
+    with target:
+        database = schedules.database(fused, target)
+        clock.lap("schedule")
+        lowered = tvm.transform.Sequential(passes_after_fusion(target))(apply_schedules(fused, target, database))
+    clock.lap("lower")
+    return lowered
 
 
 def plan_lowered(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import tvm
 
@@ -38,20 +37,18 @@ def lowered_choices(
     mod: tvm.IRModule,
     target: tvm.target.Target,
     narrow: str = "auto",
-    tuned: Any | None = None,
     options: PlanOptions | None = None,
 ) -> LoweredChoices:
     """Lower ``mod`` with and without narrow kernels, as ``narrow`` asks, one of NARROW_MODES.
 
-    ``tuned``: a MetaSchedule database. It is for TVM's own kernels, so that ``"auto"`` keeps those. ``options``: whose
-    budget and plan decide.
+    ``options``: whose budget and plan decide.
     """
     if narrow not in NARROW_MODES:
         raise MemoptError(f"narrow is {narrow!r}, expected one of {', '.join(NARROW_MODES)}")
-    wide = _lowered(mod, target, tuned, narrow=False)
-    if narrow == "never" or not has_narrow_tensors(mod) or (tuned is not None and narrow == "auto"):
+    wide = _lowered(mod, target, narrow=False)
+    if narrow == "never" or not has_narrow_tensors(mod):
         return LoweredChoices([wide], wide)
-    cut = _lowered(mod, target, tuned, narrow=True)
+    cut = _lowered(mod, target, narrow=True)
     if narrow == "always":
         return LoweredChoices([cut], wide)
     if options is not None and options.plan is not None:
@@ -67,6 +64,6 @@ def lowered_choices(
     return LoweredChoices([wide], wide, note)
 
 
-def _lowered(mod: tvm.IRModule, target: tvm.target.Target, tuned: Any | None, *, narrow: bool) -> tvm.IRModule:
+def _lowered(mod: tvm.IRModule, target: tvm.target.Target, *, narrow: bool) -> tvm.IRModule:
     with target:
-        return tvm.transform.Sequential(passes_before_plan(target, tuned, narrow=narrow))(mod)
+        return tvm.transform.Sequential(passes_before_plan(target, narrow=narrow))(mod)

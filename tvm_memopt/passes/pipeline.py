@@ -24,6 +24,7 @@ from tvm_memopt.passes.relax.documents import GRAPH_ATTR, compact, with_attribut
 from tvm_memopt.passes.relax.lowering import current_target, passes_after_plan
 from tvm_memopt.passes.relax.planning import KernelCosts, PlannedModule, PlanOptions, extract_module
 from tvm_memopt.passes.relax.reorder import reorder_module
+from tvm_memopt.passes.schedules import Scheduler
 from tvm_memopt.targets import DeviceProfile, device_profile
 
 # Errors raised by a pass cross native code, which preserves only registered classes. Others become RuntimeError.
@@ -47,6 +48,7 @@ def pipeline(
     plan: Plan | None = None,
     strict: bool = False,
     device: str | os.PathLike[str] | DeviceProfile | None = None,
+    schedules: Scheduler | None = None,
     on_planned: Callable[[PlannedModule], None] | None = None,
 ) -> tvm.transform.Pass:
     """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``.
@@ -56,8 +58,8 @@ def pipeline(
     ``budget``: upper limit on the arena, as bytes, ``"192KiB"``, or ``"80%"`` of the peak of the given order.
     ``time_limit``: search time for each function, in seconds. ``plan``: follow this plan for ``main`` instead of
     searching. ``device``: name, TOML file or profile of the device whose memory the plans are checked against and by
-    whose rates kernel times are estimated. ``on_planned``: called with the graphs and plans. The other arguments are
-    those of PlanOptions.
+    whose rates kernel times are estimated. ``schedules``: where schedules of the kernels come from. ``on_planned``:
+    called with the graphs and plans. The other arguments are those of PlanOptions.
 
     Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
@@ -82,7 +84,7 @@ def pipeline(
     def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
         target = current_target()
         with target:
-            planned = compile_module(mod, target, options, on_planned=on_planned).planned
+            planned = compile_module(mod, target, options, schedules=schedules, on_planned=on_planned).planned
             return tvm.transform.Sequential(passes_after_plan(target, planned=bool(planned.functions)))(planned.mod)
 
     return run

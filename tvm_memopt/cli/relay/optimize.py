@@ -30,7 +30,7 @@ from tvm_memopt.errors import BudgetError, MemoptError, PlanError
 from tvm_memopt.graph import Plan, read_plan, write_plan
 
 if TYPE_CHECKING:
-    from tvm_memopt.cli.optimize import Arguments
+    from tvm_memopt.cli.optimize_arguments import Arguments
     from tvm_memopt.frontends.inputs import InputDocument
     from tvm_memopt.passes.relay.build import RelayBuild
 

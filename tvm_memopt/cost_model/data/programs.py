@@ -61,15 +61,22 @@ def model_tasks(mod: tvm.IRModule, target: tvm.target.Target, name: str) -> list
     MemoptError if there are none.
     """
     import tvm
-    from tvm.s_tir import meta_schedule as ms
 
     from tvm_memopt.passes.relax.lowering import passes_until_fusion
 
     with target:
         fused = tvm.transform.Sequential(passes_until_fusion(target))(mod)
-    found = ms.relax_integration.extract_tasks(fused, target)
+    found = fused_tasks(fused, target, name)
     if not found:
         raise MemoptError(f"{name}: has no kernels to tune: expected a Relax module with operators that lower to TIR")
+    return found
+
+
+def fused_tasks(fused: tvm.IRModule, target: tvm.target.Target, name: str) -> list[Task]:
+    """The distinct kernels of a fused Relax module."""
+    from tvm.s_tir import meta_schedule as ms
+
+    found = ms.relax_integration.extract_tasks(fused, target)
     return [
         Task(f"{i}_{task.task_name}", task.dispatched[0], int(task.weight), name, block_count(task.dispatched[0]))
         for i, task in enumerate(found)

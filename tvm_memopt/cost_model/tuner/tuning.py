@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,13 @@ from tvm_memopt.cost_model.data.record_files import NO_TIME, RECORDS, WORKLOADS,
 from tvm_memopt.cost_model.measure.devices import STORED, Device
 from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
 from tvm_memopt.cost_model.measure.sampling import candidate_hash
+from tvm_memopt.cost_model.tuner.design_space import cpu_design_space
+from tvm_memopt.cost_model.tuner.predicted.choices import Found
+from tvm_memopt.cost_model.tuner.starts import measure_starts
 from tvm_memopt.errors import MemoptError
 
-_SETTINGS = "tuning.json"
+SETTINGS = "tuning.json"
+"""File in the work folder: the target."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,13 @@ class _Count(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
         self.measured = self.failed = 0
         self.first_cause: str | None = None
 
+    def count(self, results: Sequence[ms.runner.RunnerResult]) -> None:
+        """Count results that were measured before the search."""
+        for result in results:
+            self.measured += bool(result.run_secs)
+            self.failed += not result.run_secs
+            self.first_cause = self.first_cause or result.error_msg
+
     def apply(
         self,
         scheduler: ms.task_scheduler.TaskScheduler,
@@ -100,11 +111,12 @@ class _Count(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
 
 def tune_tasks(
     tasks: list[Task], target: tvm.target.Target, device: Device, model: ms.cost_model.CostModel, folder: Path,
-    options: TuneOptions, watch: Watch | None = None,
+    options: TuneOptions, watch: Watch | None = None, starts: Mapping[str, Found] | None = None,
 ) -> Tuned:  # fmt: skip
     """Search schedules for all tasks and store them in the database of ``folder``, continuing from its records.
 
-    Raises MemoptError if the folder belongs to another target, or, with the first cause, if nothing was measured.
+    ``starts``: predicted schedules by task, which are measured first. Raises MemoptError if the folder belongs to
+    another target, or, with the first cause, if nothing was measured.
     """
     warnings = _open(folder, target)
     database = ms.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
@@ -114,7 +126,9 @@ def tune_tasks(
     if options.trials > known:
         try:
             with _quiet():
-                _search(tasks, target, device, model, folder, options, database, counter, known)
+                with cpu_intrinsics():
+                    counter.count(measure_starts(starts or {}, tasks, target, device, database, options.trials - known))
+                _search(tasks, target, device, model, folder, options, database, counter)
         except KeyboardInterrupt:
             interrupted = True
         except Exception:
@@ -140,7 +154,7 @@ def best_seconds(database: ms.database.Database, tasks: list[Task], target: tvm.
 
 def _open(folder: Path, target: tvm.target.Target) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _SETTINGS
+    path = folder / SETTINGS
     if not path.exists():
         write_text_atomic(path, json.dumps({"target": str(target)}) + "\n")
     try:
@@ -154,9 +168,11 @@ def _open(folder: Path, target: tvm.target.Target) -> list[str]:
 
 def _search(
     tasks: list[Task], target: tvm.target.Target, device: Device, model: ms.cost_model.CostModel, folder: Path,
-    options: TuneOptions, database: ms.database.Database, counter: _Count, known: int,
+    options: TuneOptions, database: ms.database.Database, counter: _Count,
 ) -> None:  # fmt: skip
-    left = options.trials - known
+    left = options.trials - len(database)
+    if left <= 0:
+        return
     per_round = options.per_round or min(64, max(4, left // (2 * len(tasks))))
     with cpu_intrinsics():
         contexts = [_context(task, target, options, per_round, number) for number, task in enumerate(tasks)]
@@ -178,18 +194,9 @@ def _context(
         init_min_unmeasured=min(50, max(per_round, 16)),
     )  # fmt: skip
     return ms.TuneContext(
-        mod=task.mod, target=target, space_generator=_space(), search_strategy=strategy,
+        mod=task.mod, target=target, space_generator=cpu_design_space(), search_strategy=strategy,
         task_name=task.name, rand_state=(options.seed * 1009 + number) % (2**31 - 2) + 1, num_threads=1,
         logger=logging.getLogger("tvm_memopt.tuning"),
-    )  # fmt: skip
-
-
-def _space() -> ms.space_generator.SpaceGenerator:
-    """TVM's design space for CPUs without the rule that looks for hand-written schedules and warns about each."""
-    rules = [r for r in ms.schedule_rule.ScheduleRule.create("llvm") if "ApplyCustomRule" not in str(r)]
-    return ms.space_generator.PostOrderApply(
-        sch_rules=rules, postprocs=list(ms.postproc.Postproc.create("llvm")),
-        mutator_probs=dict(ms.mutator.Mutator.create("llvm")),
     )  # fmt: skip
 
 

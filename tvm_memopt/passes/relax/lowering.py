@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tvm
 from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as cpu
@@ -12,16 +10,17 @@ from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.relax.narrow.lowering import narrow_passes
 
 
-def passes_before_plan(
-    target: tvm.target.Target, tuned: Any | None = None, *, narrow: bool = False
-) -> list[tvm.transform.Pass]:
+def passes_before_plan(target: tvm.target.Target, *, narrow: bool = False) -> list[tvm.transform.Pass]:
     """Dispatch, legalisation, fusion and lowering to kernels that write into allocated buffers.
 
-    ``tuned``: a MetaSchedule database whose best schedules are applied to the kernels. ``narrow``: cut the kernels of
-    quantised models at narrow tensors.
+    ``narrow``: cut the kernels of quantised models at narrow tensors.
     """
-    schedules = [] if tuned is None else [apply_database(tuned)]
-    return [*passes_until_fusion(target, narrow=narrow), *schedules, *cpu.dataflow_lower_passes(target)]
+    return [*passes_until_fusion(target, narrow=narrow), *passes_after_fusion(target)]
+
+
+def passes_after_fusion(target: tvm.target.Target) -> list[tvm.transform.Pass]:
+    """Lowering of fused kernels to calls that write into allocated buffers."""
+    return list(cpu.dataflow_lower_passes(target))
 
 
 def passes_until_fusion(target: tvm.target.Target, *, narrow: bool = False) -> list[tvm.transform.Pass]:
@@ -29,17 +28,6 @@ def passes_until_fusion(target: tvm.target.Target, *, narrow: bool = False) -> l
     _check_target(target)
     fusion = narrow_passes(target) if narrow else cpu.legalize_passes(target)
     return [*cpu.library_dispatch_passes(target), *fusion]
-
-
-def apply_database(database: Any) -> tvm.transform.Pass:
-    """A module pass that applies the best schedules of a MetaSchedule database. Other kernels stay unchanged."""
-
-    @tvm.transform.module_pass(opt_level=0, name="ApplyTunedSchedules")
-    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
-        with current_target(), database:
-            return relax.transform.MetaScheduleApplyDatabase()(mod)
-
-    return run
 
 
 def passes_after_plan(target: tvm.target.Target, *, planned: bool = True) -> list[tvm.transform.Pass]:

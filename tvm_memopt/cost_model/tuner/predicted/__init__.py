@@ -1,0 +1,1 @@
+"""Schedules chosen by the network's predictions alone: nothing is measured."""
