@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvm_memopt.cli.console import print_notes, stage
-from tvm_memopt.cli.device.rpc import named_device
 from tvm_memopt.cli.frontend import choose_frontend
+from tvm_memopt.cli.rpc import named_device
 from tvm_memopt.errors import FrontendError, MemoptError
 from tvm_memopt.graph import Graph, read_graph
 

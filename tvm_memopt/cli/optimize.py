@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tvm_memopt.cli.check import invalid_plan
 from tvm_memopt.cli.console import emit, note, stage
-from tvm_memopt.cli.device.rpc import named_device
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
 from tvm_memopt.cli.frontend import choose_frontend
 from tvm_memopt.cli.models import import_for_command, kernel_costs
@@ -30,6 +28,8 @@ from tvm_memopt.cli.options import (
     target_option,
 )
 from tvm_memopt.cli.plan import make_request
+from tvm_memopt.cli.plans.check import invalid_plan
+from tvm_memopt.cli.rpc import named_device
 from tvm_memopt.cli.schedules import chosen_scheduler, schedule_options, schedule_target
 from tvm_memopt.cli.summaries import (
     device_lines,

@@ -9,8 +9,8 @@ from typing import Protocol, TypeVar
 import click
 from click.core import ParameterSource
 
-from tvm_memopt.cli.device.rpc import rpc_options
 from tvm_memopt.cli.frontend import DEFAULT_EXECUTOR, RELAY_EXECUTORS
+from tvm_memopt.cli.rpc import rpc_options
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.targets import DeviceProfile, device_profile
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tvm_memopt.cli.console import emit, stage
-from tvm_memopt.cli.device.rpc import named_device, rpc_options
 from tvm_memopt.cli.frontend import choose_frontend
 from tvm_memopt.cli.options import frontend_option, json_option
+from tvm_memopt.cli.rpc import named_device, rpc_options
 from tvm_memopt.errors import FrontendError, MemoptError
 
 if TYPE_CHECKING:

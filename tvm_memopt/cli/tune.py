@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tvm_memopt.cli.console import emit, note, stage
-from tvm_memopt.cli.device.rpc import named_device, rpc_options
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
 from tvm_memopt.cli.models import import_for_command
 from tvm_memopt.cli.options import frontend_option, json_option, shape_option, tuning_target_option
+from tvm_memopt.cli.rpc import named_device, rpc_options
 from tvm_memopt.cli.summaries import device_lines, raise_for_device
 from tvm_memopt.errors import MemoptError
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import click
 
 from tvm_memopt.cli.console import emit
-from tvm_memopt.cli.device.rpc import named_device, rpc_options
 from tvm_memopt.cli.options import json_option
+from tvm_memopt.cli.rpc import named_device, rpc_options
 
 _MARKS = {True: "ok", False: "FAIL", None: "-"}
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_memopt.cli.check import invalid_plan
 from tvm_memopt.cli.console import emit, note, stage
 from tvm_memopt.cli.files import check_output, removed_on_failure
 from tvm_memopt.cli.frontend import DEFAULT_EXECUTOR
+from tvm_memopt.cli.plans.check import invalid_plan
 from tvm_memopt.cli.relay.device import build_for_device
 from tvm_memopt.cli.relay.measured import RelayComparison, compare_with_unmodified, memory_text
 from tvm_memopt.cli.relay.models import built as built_by_tvm

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from tvm_memopt.cli.console import emit, note
-from tvm_memopt.cli.device.rpc import named_device, rpc_options
 from tvm_memopt.cli.files import check_output_folder
 from tvm_memopt.cli.options import json_option, shape_option, tuning_target_option
+from tvm_memopt.cli.rpc import named_device, rpc_options
 from tvm_memopt.errors import MemoptError
 
 if TYPE_CHECKING:

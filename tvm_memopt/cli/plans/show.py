@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from tvm_memopt.cli.check import invalid_plan
 from tvm_memopt.cli.console import emit, printing
 from tvm_memopt.cli.files import check_output
 from tvm_memopt.cli.options import json_option
+from tvm_memopt.cli.plans.check import invalid_plan
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import find_violations, read_graph, read_plan
 

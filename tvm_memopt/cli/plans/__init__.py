@@ -1,0 +1,1 @@
+"""Commands that read a plan or buffers and need no model."""
