@@ -20,7 +20,7 @@ _COMMANDS = {
     "emulator": "tvm_memopt.cli.device.emulator",
     "graph": "tvm_memopt.cli.graph",
     "optimize": "tvm_memopt.cli.optimize",
-    "pack": "tvm_memopt.cli.plans.pack",
+    "pack": "tvm_memopt.cli.pack",
     "plan": "tvm_memopt.cli.plan",
     "run": "tvm_memopt.cli.run",
     "show": "tvm_memopt.cli.plans.show",

@@ -1,1 +1,1 @@
-"""Commands that read a plan or buffers and need no model."""
+"""Commands that read a plan and need no model."""
