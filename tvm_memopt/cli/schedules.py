@@ -39,7 +39,10 @@ def chosen_scheduler(schedules: str, seconds: float, seed: int) -> Iterator[Sche
     from tvm_memopt.cost_model.tuner.schedules import scheduler
 
     with search_progress() as watch:
-        yield scheduler(schedules, seconds, seed, say=note, watch=watch)
+        chosen = scheduler(schedules, seconds, seed, say=note, watch=watch)
+        yield chosen
+    if chosen.tasks:
+        note(f"{chosen.scheduled} of {len(chosen.tasks)} distinct kernels have a schedule")
 
 
 def schedule_target(text: str, schedules: str) -> tvm.target.Target:

@@ -10,7 +10,7 @@ from pathlib import Path
 import tvm
 from tvm.s_tir import meta_schedule as ms
 
-from tvm_memopt.cost_model.data.programs import fused_tasks
+from tvm_memopt.cost_model.data.programs import Task, fused_tasks
 from tvm_memopt.cost_model.data.record_files import RECORDS, WORKLOADS
 from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
 from tvm_memopt.cost_model.measure.sampling import candidate_hash
@@ -20,7 +20,6 @@ from tvm_memopt.cost_model.tuner.predicted.scheduler import PredictedSchedules
 from tvm_memopt.cost_model.tuner.tuning import SETTINGS, Tuned, best_seconds
 from tvm_memopt.cost_model.tuner.untuned import keep_what_is_faster, read_untuned
 from tvm_memopt.errors import MemoptError
-from tvm_memopt.passes.schedules import Scheduler
 
 _log = logging.getLogger("tvm_memopt")
 
@@ -28,7 +27,7 @@ _log = logging.getLogger("tvm_memopt")
 def scheduler(
     name: str | Path, seconds: float, seed: int = 0, *, workers: int | None = None,
     say: Callable[[str], None] = _log.warning, watch: Watch | None = None,
-) -> Scheduler:  # fmt: skip
+) -> PredictedSchedules | TunedSchedules:  # fmt: skip
     """A source of schedules. ``name``: "predicted", or the path of a work folder. The rest: see PredictedSchedules.
 
     Raises MemoptError if the folder is none of ``tvm-memopt tune``.
@@ -43,7 +42,8 @@ class TunedSchedules:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._lean = folder, set[str]()
-        self._known: list[str] = []
+        self.tasks: list[Task] = []
+        self.scheduled = 0
         if not (folder / RECORDS).is_file():
             raise MemoptError(
                 f"{folder}: holds no measured schedules: expected predicted, none, or a --work-dir of `tvm-memopt tune`"
@@ -59,15 +59,21 @@ class TunedSchedules:
             raise MemoptError(f"{self.folder}: was tuned for target {self.target}, expected {target}")
         with cpu_intrinsics():
             stored = ms.database.JSONDatabase(str(self.folder / WORKLOADS), str(self.folder / RECORDS))
-        tasks = [t for t in fused_tasks(fused, target, "model") if t.name.split("_", 1)[1] not in self._lean]
-        self._known = [task.name.split("_", 1)[1] for task in tasks]
+        self.tasks = fused_tasks(fused, target, "model")
+        tasks = [task for task in self.tasks if _kernel(task) not in self._lean]
         tuned = Tuned(stored, best_seconds(stored, tasks, target), 0, 0, len(stored))
         untuned, keys = read_untuned(self.folder), {task.name: str(candidate_hash(task.mod)) for task in tasks}
         keep_what_is_faster(tuned, tasks, target, {n: untuned[k] for n, k in keys.items() if k in untuned})
+        self.scheduled = len(tuned.best) - len(tuned.unscheduled)
         return tuned.database
 
     def leaner(self, kernels: Collection[str]) -> bool:
         """The named kernels lose their schedules; if none of them has one, all do."""
-        named = {name for name in self._known if name in kernels} or set(self._known)
-        self._lean |= named
-        return bool(named)
+        rest = {_kernel(task) for task in self.tasks} - self._lean
+        self._lean |= rest.intersection(kernels) or rest
+        return bool(rest)
+
+
+def _kernel(task: Task) -> str:
+    """The kernel's name in the module: that of the task without its number."""
+    return task.name.split("_", 1)[1]
