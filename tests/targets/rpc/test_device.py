@@ -91,7 +91,7 @@ def test_a_library_for_another_machine_is_named(server, model, tmp_path):
 def test_a_full_disk_is_one_line(server_binary, model, tmp_path):
     full = Server(server_binary, tmp_path / "full.log", largest_file=4096)
     try:
-        with pytest.raises(DeviceError, match="has it room|uploading"):
+        with pytest.raises(DeviceError, match=r"has it room|uploading"):
             Device(rpc=full.address).run(*model)
     finally:
         full.stop()

@@ -79,7 +79,7 @@ def test_keys_are_listed_and_waiting_is_bounded(made_up):
     address = Address("127.0.0.1", tracker.port)
     try:
         assert registered(address).servers == {}
-        with pytest.raises(NoDeviceError, match="no device with key 'board'.*none"):
+        with pytest.raises(NoDeviceError, match=r"no device with key 'board'.*none"):
             require_key(address, "board")
         with pytest.raises(NoDeviceError, match="no device with key 'board'"):
             request(address, "board", patience=0, limit=60)

@@ -23,7 +23,6 @@ from tvm_memopt.cost_model.measure.timing import Timing
 from tvm_memopt.cost_model.measure.worker_pool import Reply, Request, WorkerPool
 from tvm_memopt.errors import MemoptError
 
-
 STORED = "what was measured is stored: run the same command again to continue"
 
 
