@@ -117,6 +117,7 @@ setup(
         "tvm_memopt": [
             "py.typed",
             "**/*.c",
+            "targets/emulator/*.cc",
             "**/*.html.j2",
             "**/checkpoint.npz",
             "**/MODEL_CARD.md",
