@@ -119,6 +119,7 @@ setup(
         "tvm_memopt": [
             "py.typed",
             "**/*.c",
+            "targets/emulator/*.cc",
             "**/*.html.j2",
             "targets/devices/*.toml",
             "**/checkpoint.npz",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import signal
 import subprocess
-import threading
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,13 +39,11 @@ class Server:
     """One running server; ``address`` is where it listens."""
 
     def __init__(self, binary: Path, log: Path, *options: str, largest_file: int | None = None) -> None:
-        def limit() -> None:
-            if largest_file is not None:  # then a write fails, as it does on a full disk
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
+        command = [str(binary), *_PORTS, *options]
+        if largest_file is not None:  # then a write fails, as it does on a full disk
+            command = ["sh", "-c", f'trap "" XFSZ; ulimit -f {largest_file // 512}; exec "$@"', "sh", *command]
         with log.open("wb") as file:
-            self.process = subprocess.Popen([binary, *_PORTS, *options], stderr=file, preexec_fn=limit)  # noqa: PLW1509  the tests have no threads
+            self.process = subprocess.Popen(command, stderr=file)
         ends = time.monotonic() + 60
         while b"bind to" not in log.read_bytes():
             assert self.process.poll() is None, log.read_text()
@@ -90,30 +86,8 @@ class Farm:
 @contextmanager
 def slow_link(address: str, bytes_per_second: int) -> Iterator[str]:
     """The address of a relay to ``address`` that passes on so many bytes a second in each direction."""
-    import socket
-
-    host, port = address.rsplit(":", 1)
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def copy(source: socket.socket, target: socket.socket) -> None:
-        try:
-            while piece := source.recv(4096):
-                time.sleep(len(piece) / bytes_per_second)
-                target.sendall(piece)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def serve() -> None:
-        while True:
-            try:
-                near = listener.accept()[0]
-                far = socket.create_connection((host, int(port)))
-            except OSError:
-                return
-            for pair in ((near, far), (far, near)):
-                threading.Thread(target=copy, args=pair, daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"127.0.0.1:{listener.getsockname()[1]}"
-    listener.close()
+    relay = [sys.executable, Path(__file__).with_name("rpc_relay.py"), *address.rsplit(":", 1), str(bytes_per_second)]
+    with subprocess.Popen(relay, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"127.0.0.1:{process.stdout.readline().strip()}"
+        process.kill()

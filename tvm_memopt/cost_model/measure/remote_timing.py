@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import threading
+import faulthandler
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,7 +11,6 @@ from tvm_memopt.cost_model.measure.timing import Timing, repeats_and_calls
 from tvm_memopt.targets.rpc import Device, DeviceError, DeviceLostError
 
 _SPARE_SECONDS = 20.0
-_HUNG = 75  # exit status of a worker whose device neither answered nor closed the connection
 
 
 def timed(
@@ -45,10 +43,8 @@ def timed(
 @contextmanager
 def _ended_if_hung(seconds: float) -> Iterator[None]:
     """End this process after that time: a device without power does not even close the connection."""
-    timer = threading.Timer(seconds, os._exit, (_HUNG,))
-    timer.daemon = True
-    timer.start()
+    faulthandler.dump_traceback_later(seconds, exit=True)  # works while TVM waits with the interpreter's lock
     try:
         yield
     finally:
-        timer.cancel()
+        faulthandler.cancel_dump_traceback_later()

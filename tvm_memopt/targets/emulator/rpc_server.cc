@@ -306,6 +306,7 @@ int main(int argc, char** argv) {
   struct sigaction action {};
   action.sa_handler = [](int) { stopped = 1; };  // without SA_RESTART: accept and poll return
   sigaction(SIGTERM, &action, nullptr), sigaction(SIGINT, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // a client that goes away in the middle is an error of its session, not a signal
   int port = atoi(options["--port"].c_str()), bound = 0;
   int port_end = options["--port-end"].empty() ? port + 100 : atoi(options["--port-end"].c_str());
   int listener = Listen(options["--host"], port, port_end, &bound);
