@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def _start(found: Emulator, light: bool, key: str, devices: int) -> State:
     try:
         return _wait_until_registered(keeper, devices, logs)
     except BaseException:
-        _end(keeper.pid, keeper.poll)
+        _end(keeper.pid)
         _state_file(found).unlink(missing_ok=True)
         raise
 
@@ -112,13 +112,14 @@ def registered_devices(state: State) -> int:
         return 0
 
 
-def _end(pid: int, reap: Callable[[], object] = lambda: None) -> None:
+def _end(pid: int) -> None:
     """End the process group of the keeper."""
     ends = time.monotonic() + _STOP_SECONDS
     try:
         os.kill(pid, signal.SIGTERM)
         while time.monotonic() < ends:
-            reap()
+            with suppress(ChildProcessError):  # the keeper is a child only of the process that started it
+                os.waitpid(pid, os.WNOHANG)
             os.killpg(pid, 0)
             time.sleep(_POLL_SECONDS)
         os.killpg(pid, signal.SIGKILL)
