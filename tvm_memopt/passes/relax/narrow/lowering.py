@@ -12,8 +12,8 @@ from tvm_memopt.passes.relax.narrow.kernels import fold_narrow_kernels
 from tvm_memopt.passes.relax.narrow.rewrite import cut_at_narrow_tensors
 from tvm_memopt.passes.relax.narrow.weights import fold_all_but_narrow_weights
 from tvm_memopt.passes.tir.cost import cost_key, default_cache, read_cache
-from tvm_memopt.passes.tir.rounding import fuses_multiply_add
 from tvm_memopt.passes.tir.form_times import is_static, keep_ratios, paired_seconds
+from tvm_memopt.passes.tir.rounding import fuses_multiply_add
 from tvm_memopt.passes.tir.workspace import kernel_forms
 from tvm_memopt.targets.host import runs_here
 
