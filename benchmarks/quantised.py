@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = {}
     for name in options.names or MODELS:
         rows[name] = _in_process(name, options)
-        print(f"{name}: {rows[name]}", file=sys.stderr, flush=True)
+        print(f"{name}: {_progress(rows[name])}", file=sys.stderr, flush=True)
         save("quantised", {"rows": rows})
     print(render(rows))
     return 0
@@ -180,6 +180,12 @@ def render(rows: Mapping[str, Mapping[str, Any]]) -> str:
         fits = sum(row["weight_nbytes"] <= row["file_nbytes"] for row in done.values())
         lines.append(f"weights at most the file: {fits} of {len(done)}")
     return "\n".join(lines)
+
+
+def _progress(row: Mapping[str, Any]) -> str:
+    if "error" in row:
+        return str(row["error"])
+    return f"arena {row['arena_nbytes']:,}, time {row['cpu_ratio']:.3f}, equal {row['outputs_equal']}"
 
 
 def _cells(name: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
