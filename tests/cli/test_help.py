@@ -2,7 +2,7 @@ import pytest
 
 VERBS = (
     "graph", "plan", "check", "optimize", "pack", "run", "show", "sweep", "collect", "train-order", "train-cost-model",
-    "tune", "devices", "batch",
+    "tune", "devices", "doctor", "emulator", "batch",
 )  # fmt: skip
 
 

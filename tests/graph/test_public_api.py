@@ -2,9 +2,9 @@ import tvm_memopt.graph
 
 PUBLIC = """
     Allocation Buffer Graph Lifetimes Op Plan PlanStatus Tensor TensorKind align_up check check_budget_syntax
-    find_violations given_order graph_from_json graph_to_json io_offsets layered_graph lifetimes live_profile
-    packed_nbytes parse_budget peak_live plan_from_json plan_to_json random_graph read_graph read_plan working_set
-    working_set_bound write_graph write_plan
+    find_violations given_order graph_from_json graph_to_json io_nbytes io_offsets layered_graph lifetimes
+    live_profile packed_nbytes parse_budget peak_live plan_from_json plan_to_json random_graph read_graph read_plan
+    weight_nbytes working_set working_set_bound write_graph write_plan
 """
 
 

@@ -34,7 +34,7 @@ _HELP = {
     "check": "Check a plan against its graph.",
     "collect": "Measure schedules as training data for the cost model.",
     "devices": "List the devices that can be planned for.",
-    "doctor": "Check a device, its tracker, the cross compiler and the emulator.",
+    "doctor": "Check a device and what is needed to reach it.",
     "emulator": "Start, stop or show an emulated AArch64 device.",
     "graph": "Write the operator graph of a model.",
     "optimize": "Plan the memory of a model and compile it.",
