@@ -38,9 +38,7 @@ constexpr int kPollMilliseconds = 2000, kPollsUntilNewKey = 4, kLongestText = 1 
 
 volatile sig_atomic_t stopped = 0;
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // A connected socket that is closed with its owner.
 class Connection {
@@ -118,7 +116,8 @@ class Registration {
     if (offered_) return true;
     match_ = key_ + ":" + std::to_string(random_() % 1000000007) + "." + std::to_string(random_() % 1000000007);
     Text port = std::to_string(port_), answer;
-    offered_ = Ask("[" + std::to_string(kPut) + ", \"" + key_ + "\", [" + port + ", \"" + match_ + "\"], null]", &answer);
+    offered_ =
+        Ask("[" + std::to_string(kPut) + ", \"" + key_ + "\", [" + port + ", \"" + match_ + "\"], null]", &answer);
     polls_ = 0;
     return offered_;
   }
@@ -180,7 +179,8 @@ double Greet(const Connection& client, const Text& expected, const Text& key) {
 void Serve(int fd, const Text& folder) {
   auto path = [folder](ffi::String name) { return name.c_str()[0] == '/' ? Text(name) : folder + "/" + Text(name); };
   ffi::Function::SetGlobal("tvm.rpc.server.workpath",
-                           ffi::Function::FromTyped([path](ffi::String name) { return ffi::String(path(name)); }), true);
+                           ffi::Function::FromTyped([path](ffi::String name) { return ffi::String(path(name)); }),
+                           true);
   ffi::Function::SetGlobal(
       "tvm.rpc.server.load_module",
       ffi::Function::FromTyped([path](ffi::String name) { return ffi::Module::LoadFromFile(path(name)); }), true);
@@ -191,7 +191,8 @@ void Serve(int fd, const Text& folder) {
                              bool written = file && fwrite(content.data(), 1, content.size(), file) == content.size();
                              int cause = errno;
                              if (file && fclose(file) != 0 && written) written = false, cause = errno;
-                             if (!written) TVM_FFI_THROW(RuntimeError) << name << " cannot be written: " << strerror(cause);
+                             if (!written)
+                               TVM_FFI_THROW(RuntimeError) << name << " cannot be written: " << strerror(cause);
                            }),
                            true);
   ffi::Function::GetGlobalRequired("rpc.ServerLoop")(fd);
@@ -289,8 +290,8 @@ void Loop(int listener, const Text& key, Registration* registration) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::map<Text, Text> options{{"--host", "127.0.0.1"}, {"--port", "9090"}, {"--port-end", ""}, {"--key", ""},
-                               {"--tracker", ""},       {"--load-library", ""}};
+  std::map<Text, Text> options{{"--host", "127.0.0.1"}, {"--port", "9090"}, {"--port-end", ""},
+                               {"--key", ""},           {"--tracker", ""},  {"--load-library", ""}};
   for (int i = 1; i + 1 < argc; i += 2) {
     if (options.count(argv[i]) == 0) {
       fprintf(stderr, "unknown option %s\n", argv[i]);
@@ -303,7 +304,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "%s\n", dlerror());
     return 2;
   }
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) { stopped = 1; };  // without SA_RESTART: accept and poll return
   sigaction(SIGTERM, &action, nullptr), sigaction(SIGINT, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);  // a client that goes away in the middle is an error of its session, not a signal
