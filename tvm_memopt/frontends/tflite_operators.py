@@ -37,9 +37,11 @@ class Converter(OperatorConverter):
         self.convert_map = {code: partial(self._convert, convert) for code, convert in self.convert_map.items()}
 
     def convert_pool2d(self, op: Any, pool_type: str) -> relax.Expr:
+        """Pooling; the average of a quantised tensor is rounded."""
         return _rounded(super().convert_pool2d(op, pool_type=pool_type))
 
     def convert_shape(self, op: Any) -> relax.Expr | None:
+        """A shape; without unknown dimensions it is kept as a value, and nothing is emitted."""
         measured, out = self.get_input_tensors(op)[0], self.get_output_tensors(op)[0]
         shape = [dim for dim in self.get_tensor_expr(measured).ty.shape if isinstance(dim, tvm.tirx.IntImm)]
         if len(shape) != self.get_tensor_expr(measured).ty.ndim:
@@ -49,11 +51,13 @@ class Converter(OperatorConverter):
         return None
 
     def get_tensor_value(self, tensor_wrapper: Any, is_sparse: bool = False) -> Any:
+        """The value of a constant, or one that was computed from shapes."""
         if tensor_wrapper.tensor_idx in self._known:
             return self._known[tensor_wrapper.tensor_idx]
         return super().get_tensor_value(tensor_wrapper, is_sparse)
 
     def get_expr(self, input_tensor_idx: int) -> relax.Expr:
+        """The expression of a tensor; a value that was computed from shapes becomes a constant."""
         if input_tensor_idx in self._known:
             return relax.const(self._known[input_tensor_idx])
         return super().get_expr(input_tensor_idx)
