@@ -17,7 +17,7 @@ from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 _MOVE_OR_MEASURE = frozenset({"PAD", "PADV2", "SHAPE"})
 
 
-class Converter(OperatorConverter):
+class Converter(OperatorConverter):  # type: ignore[misc]  # TVM has no types
     """TVM's converter, with quantised average pooling rounded, and with quantised PAD, PADV2 and SHAPE.
 
     Average pooling: TVM divides the int32 sum and drops the fraction (https://github.com/apache/tvm/issues/20298);
@@ -29,6 +29,8 @@ class Converter(OperatorConverter):
     make of it and of constants: a reshape gets numbers, where TVM has a shape for constants only.
     """
 
+    convert_map: dict[str, Callable[..., Any]]
+    bb: relax.BlockBuilder
     _SUPPORTED_QUANTIZED_OPS = OperatorConverter._SUPPORTED_QUANTIZED_OPS | _MOVE_OR_MEASURE
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
