@@ -22,7 +22,7 @@ from benchmarks import quantised
 from benchmarks.tables import RESULTS, save, table
 from benchmarks.zoo.fetch import fetch
 from benchmarks.zoo.model import Input, ZooError
-from tvm_memopt.errors import MemoptError
+from tvm_memopt.errors import FrontendError, MemoptError
 
 if TYPE_CHECKING:
     import tflite
@@ -53,6 +53,8 @@ Outputs = dict[str, np.ndarray]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the models that are asked for, and print the table."""
     options = _parse(arguments)
+    if options.samples < 1:
+        raise ZooError(f"--samples must be at least 1, not {options.samples}")
     names = options.names or list(MODELS)
     if unknown := [name for name in names if name not in MODELS]:
         raise ZooError(f"no model is named {unknown[0]!r}; the models are {', '.join(MODELS)}")
@@ -63,9 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         try:
             rows[name] = measure(fetch(PACKAGE, MODELS[name]), options.samples, options.inputs)
-        except ZooError:
-            raise
-        except MemoptError as error:
+        except FrontendError as error:
             rows[name] = {"error": str(error)}
         print(f"{name}: done", file=sys.stderr, flush=True)
         save("fidelity", {**setup, "rows": rows})
@@ -119,7 +119,10 @@ def measure(path: Path, samples: int, kind: str) -> dict[str, Any]:
 
 
 def _interpreters(path: Path) -> dict[str, Any]:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    try:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    except ImportError as error:
+        raise ZooError(f"LiteRT is not installed ({error}); install it with: pip install ai-edge-litert") from error
 
     kinds = {"default": OpResolverType.BUILTIN, "reference": OpResolverType.BUILTIN_REF}
     made = {name: Interpreter(str(path), experimental_op_resolver_type=kind) for name, kind in kinds.items()}
