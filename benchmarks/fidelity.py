@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -226,8 +227,8 @@ def render(rows: Mapping[str, Mapping[str, Any]]) -> str:
             shared = sum(each["default"] == each["ours"] for each in differ)
             margin = max(each["margin"] for each in differ)
             lines.append(
-                f"{name}: {len(differ)} largest values differ from the reference kernels'; on {shared} of them "
-                f"LiteRT's default kernels give ours; largest margin in the reference {margin} steps"
+                f"{name}: inputs on which the reference kernels' largest value stands elsewhere: {len(differ)}; "
+                f"of these LiteRT's default kernels side with ours on {shared}; largest margin in the reference: {margin} steps"
             )
     return "\n".join(lines)
 
@@ -236,8 +237,13 @@ def _cells(name: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
     default, reference = row["default"], row["reference"]
     cells = [row["samples"], row["top_values"], row["equals_tvm"]]
     for pair in (default, reference):
-        cells += [pair["equal"], pair["step"], pair["top1"]]
-    return (name, *cells, row["litert"]["top1"])
+        cells += [_share(pair["equal"]), pair["step"], _share(pair["top1"])]
+    return (name, *cells, _share(row["litert"]["top1"]))
+
+
+def _share(value: float) -> str:
+    """``value`` rounded down, so that only a whole is printed as 1."""
+    return f"{math.floor(round(value * 1000, 6)) / 1000:.3f}"
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ def test_differences_are_counted_in_steps_of_the_output():
     assert row["litert"] == row["reference"]
     assert row["disagreements"] == [{"seed": 1, "ours": 1, "default": 1, "reference": 0, "margin": 2}]
     text = fidelity.render({"net": {**row, "equals_tvm": True}})
-    assert "net: 1 largest values differ" in text
-    assert "on 1 of them" in text
+    assert "stands elsewhere: 1; of these LiteRT's default kernels side with ours on 1" in text
+    assert "1.000 |    0 | 1.000 |       0.666 |" in text
 
 
 def test_an_int8_model_is_measured(tmp_path):
