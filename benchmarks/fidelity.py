@@ -228,7 +228,8 @@ def render(rows: Mapping[str, Mapping[str, Any]]) -> str:
             margin = max(each["margin"] for each in differ)
             lines.append(
                 f"{name}: inputs on which the reference kernels' largest value stands elsewhere: {len(differ)}; "
-                f"of these LiteRT's default kernels side with ours on {shared}; largest margin in the reference: {margin} steps"
+                f"of these LiteRT's default kernels side with ours on {shared}; "
+                f"largest margin in the reference: {margin} steps"
             )
     return "\n".join(lines)
 
