@@ -104,6 +104,82 @@ def int8_conv() -> bytes:
     return build(tensors, [conv], [0], [3])
 
 
+def int8_average_pool(padding: int, window: int = 3, stride: int = 1) -> bytes:
+    """Average pooling of a 7x7 image of 3 channels in 8-bit integers."""
+
+    def options(b: flatbuffers.Builder) -> int:
+        tflite.Pool2DOptionsStart(b)
+        tflite.Pool2DOptionsAddPadding(b, padding)
+        tflite.Pool2DOptionsAddStrideH(b, stride)
+        tflite.Pool2DOptionsAddStrideW(b, stride)
+        tflite.Pool2DOptionsAddFilterHeight(b, window)
+        tflite.Pool2DOptionsAddFilterWidth(b, window)
+        tflite.Pool2DOptionsAddFusedActivationFunction(b, tflite.ActivationFunctionType.RELU)
+        return tflite.Pool2DOptionsEnd(b)
+
+    side = -(-7 // stride) if padding == tflite.Padding.SAME else (7 - window) // stride + 1
+    tensors = [
+        TensorSpec("x", (1, 7, 7, 3), "int8", quantisation=(0.05, -30)),
+        TensorSpec("y", (1, side, side, 3), "int8", quantisation=(0.05, -30)),
+    ]
+    kind = tflite.BuiltinOperator.AVERAGE_POOL_2D
+    return build(tensors, [OperatorSpec(kind, [0], [1], tflite.BuiltinOptions.Pool2DOptions, options)], [0], [1])
+
+
+def int8_pad(value: int | None = None) -> bytes:
+    """PAD of an int8 image with its zero point, or PADV2 with ``value``."""
+    widths = np.array([[0, 0], [1, 2], [0, 3], [0, 0]], "int32")
+    tensors = [
+        TensorSpec("x", (1, 4, 4, 2), "int8", quantisation=(0.05, 7)),
+        TensorSpec("widths", (4, 2), "int32", widths),
+        TensorSpec("y", (1, 7, 7, 2), "int8", quantisation=(0.05, 7)),
+    ]
+    if value is None:
+        return build(tensors, [OperatorSpec(tflite.BuiltinOperator.PAD, [0, 1], [2])], [0], [2])
+    tensors.append(TensorSpec("value", (1,), "int8", np.array([value], "int8"), (0.05, 7)))
+    return build(tensors, [OperatorSpec(tflite.BuiltinOperator.PADV2, [0, 1, 3], [2])], [0], [2])
+
+
+def int8_reshape_by_shape() -> bytes:
+    """reshape(x, pack(shape(x)[0], 6, 4)) of an int8 tensor of shape (2, 4, 6)."""
+
+    def slice_options(b: flatbuffers.Builder) -> int:
+        tflite.StridedSliceOptionsStart(b)
+        tflite.StridedSliceOptionsAddShrinkAxisMask(b, 1)
+        return tflite.StridedSliceOptionsEnd(b)
+
+    def pack_options(b: flatbuffers.Builder) -> int:
+        tflite.PackOptionsStart(b)
+        tflite.PackOptionsAddValuesCount(b, 3)
+        return tflite.PackOptionsEnd(b)
+
+    def shape_options(b: flatbuffers.Builder) -> int:
+        tflite.ShapeOptionsStart(b)
+        tflite.ShapeOptionsAddOutType(b, tflite.TensorType.INT32)
+        return tflite.ShapeOptionsEnd(b)
+
+    def number(name: str, value: int, shape: tuple[int, ...]) -> TensorSpec:
+        return TensorSpec(name, shape, "int32", np.full(shape, value, "int32"))
+
+    tensors = [
+        TensorSpec("x", (2, 4, 6), "int8", quantisation=(0.05, 7)),
+        TensorSpec("shape", (3,), "int32"),
+        *(number(name, value, (1,)) for name, value in (("begin", 0), ("end", 1), ("strides", 1))),
+        TensorSpec("batch", (), "int32"),
+        *(number(name, value, ()) for name, value in (("six", 6), ("four", 4))),
+        TensorSpec("new shape", (3,), "int32"),
+        TensorSpec("y", (2, 6, 4), "int8", quantisation=(0.05, 7)),
+    ]
+    code, kind = tflite.BuiltinOperator, tflite.BuiltinOptions
+    operators = [
+        OperatorSpec(code.SHAPE, [0], [1], kind.ShapeOptions, shape_options),
+        OperatorSpec(code.STRIDED_SLICE, [1, 2, 3, 4], [5], kind.StridedSliceOptions, slice_options),
+        OperatorSpec(code.PACK, [5, 6, 7], [8], kind.PackOptions, pack_options),
+        OperatorSpec(code.RESHAPE, [0, 8], [9]),
+    ]
+    return build(tensors, operators, [0], [9])
+
+
 def unary(code: int, custom: str | None = None) -> bytes:
     """One operator without options on a vector of 4."""
     tensors = [TensorSpec("x", (4,)), TensorSpec("result", (4,))]

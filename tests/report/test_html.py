@@ -1,6 +1,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -113,6 +114,18 @@ def test_builds_are_compared_and_a_part_not_measured_is_a_dash(tmp_path: Path) -
     assert "planned arena 2048 B (2 KiB) –" in text
     assert "time of one run – 500 ms" in text
     assert "all memory" not in text
+
+
+def test_weights_stand_beside_the_size_of_the_file(tmp_path: Path) -> None:
+    graph, plan = five_buffers()
+    assert "Weights" not in Page(written(tmp_path, (graph, plan))).text
+    weights = (
+        Tensor("w", 1536, "weight", arena=False),
+        Tensor("view", 512, "weight", arena=False, alias_of=len(graph.tensors)),
+    )
+    graph = replace(graph, tensors=(*graph.tensors, *weights))
+    text = Page(written(tmp_path, (graph, plan), ReportContext(model_nbytes=2048))).text
+    assert "Weights 1.50 KiB file: 2048 B (2 KiB)" in text
 
 
 def test_tables_name_holders_moves_repeats_and_how_it_was_made(tmp_path: Path) -> None:

@@ -348,6 +348,7 @@ class _Optimization:
             versions={"tvm-memopt": __version__, "apache-tvm": _tvm_version()},
             stage_seconds=dict(build.seconds),
             notes=(*found.plan.notes, *found.folds),
+            model_nbytes=Path(self.model).stat().st_size,
         )
         return write_report(str(self.report_dir), found.graph, found.plan, context)
 

@@ -69,7 +69,9 @@ def _convert(model: tflite.Model, shape_by_input: Mapping[str, tuple[int, ...]])
     from tvm import relax
     from tvm.relax.frontend.tflite import from_tflite
 
-    converted = from_tflite(model, shape_dict=dict(shape_by_input))
+    from tvm_memopt.frontends.tflite_operators import Converter
+
+    converted = from_tflite(model, shape_dict=dict(shape_by_input), op_converter=Converter)
     if isinstance(converted, tuple):
         mod, params = converted
         return relax.transform.BindParams("main", params)(mod)

@@ -30,7 +30,9 @@ class BuildFigures:
 
 @dataclass(frozen=True, slots=True)
 class ReportContext:
-    """``baseline`` is TVM's own build, ``optimized`` ours. ``stage_seconds`` has the time of each build stage."""
+    """``baseline`` is TVM's own build, ``optimized`` ours. ``stage_seconds`` has the time of each build stage.
+    ``model_nbytes`` is the size of the model's file.
+    """
 
     baseline: BuildFigures | None = None
     optimized: BuildFigures | None = None
@@ -40,3 +42,4 @@ class ReportContext:
     versions: Mapping[str, str] = field(default_factory=dict)
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    model_nbytes: int | None = None

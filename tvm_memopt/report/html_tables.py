@@ -41,7 +41,7 @@ def tiles(timeline: Timeline, context: ReportContext) -> list[Tile]:
         Tile("Fragmentation", percent(share), f"{waste} B of the arena"),
         Tile("Recompute", percent(extra_compute(timeline)), repeats),
     ]
-    return found + _measured_tiles(context)
+    return found + _weight_tiles(timeline, context) + _measured_tiles(context)
 
 
 def _compared_tile(
@@ -65,6 +65,17 @@ def _bound_tile(timeline: Timeline) -> Tile:
         return Tile("Lower bound", "none", "nothing was proved")
     detail = "reached: proved optimal" if gap == 0 else f"gap {gap} B ({percent(gap / bound if bound else 0)})"
     return Tile("Lower bound", short_bytes(bound), detail)
+
+
+def _weight_tiles(timeline: Timeline, context: ReportContext) -> list[Tile]:
+    tensors = timeline.graph.tensors
+    weights = sum(tensor.nbytes for tensor in tensors if tensor.kind == "weight" and tensor.alias_of is None)
+    if not weights:
+        return []
+    file = context.model_nbytes
+    return [
+        Tile("Weights", short_bytes(weights), exact_bytes(weights) if file is None else f"file: {exact_bytes(file)}")
+    ]
 
 
 def _measured_tiles(context: ReportContext) -> list[Tile]:
