@@ -9,7 +9,7 @@ NATIVE := $(shell find tvm_memopt -path '*/native/*' -name '*.cc' -o -path '*/na
 MODEL  := examples/models/basic_pitch.onnx
 SHAPE  := serving_default_input_2:0=1,43844,1
 
-.PHONY: demo test test-relay lint docs wheel test-sanitize bench clean
+.PHONY: demo test test-emulator test-relay lint docs wheel test-sanitize bench clean
 .DELETE_ON_ERROR:
 
 # Debian's python3 may lack ensurepip: then the system's pip fills the environment.
@@ -39,6 +39,10 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# On an emulated AArch64 device: the first run downloads 160 MB into the user's cache.
+test-emulator: $(VENV)/.test
+	$(BIN)/python -m pytest tests/targets/emulator -m emulator
 
 # The door to Relay-era TVM, in an environment of its own: both TVMs install the package tvm. The wheel is for CPython
 # 3.10; on a later Python it runs without its compiled FFI module, through ctypes.

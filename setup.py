@@ -92,7 +92,12 @@ DOCS = [
     "mkdocstrings[python]>=0.28",  # the API from docstrings
     "ruff>=0.6",  # line breaks in signatures
 ]
-TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"]
+TEST = [
+    "pytest>=8",
+    "pytest-xdist>=3.5",
+    "hypothesis>=6.100",
+    'ai-edge-litert>=2.0; sys_platform != "win32"',  # TFLite's own kernels, beside which imports are tested
+]
 LINT = [
     "ruff>=0.6",  # style
     "mypy>=1.11",  # types

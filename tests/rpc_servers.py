@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,14 +56,19 @@ class Server:
         self.process.wait()
 
 
+def start_tracker() -> Any:
+    """TVM's own tracker, in a process of its own, which takes seconds to start."""
+    from tvm.rpc.tracker import Tracker
+
+    return Tracker(host="127.0.0.1", port=29100, port_end=29400, silent=True)
+
+
 class Farm:
     """A tracker, and servers under the key "device"."""
 
-    def __init__(self, binary: Path, folder: Path) -> None:
-        from tvm.rpc.tracker import Tracker
-
+    def __init__(self, binary: Path, folder: Path, tracker: Any | None = None) -> None:
         self.binary, self.folder = binary, folder
-        self.tracker = Tracker(host="127.0.0.1", port=29100, port_end=29400, silent=True)
+        self.shared, self.tracker = tracker is not None, tracker or start_tracker()
         self.address = f"127.0.0.1:{self.tracker.port}"
         self.servers: list[Server] = []
 
@@ -80,7 +86,12 @@ class Farm:
     def close(self) -> None:
         for server in self.servers:
             server.stop()
-        self.tracker.terminate()
+        if not self.shared:
+            self.tracker.terminate()
+            return
+        ends = time.monotonic() + 60
+        while registered(Address.parse(self.address)).servers:
+            assert time.monotonic() < ends
 
 
 @contextmanager

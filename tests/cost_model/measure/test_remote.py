@@ -11,7 +11,7 @@ pytest.importorskip("cloudpickle", reason="TVM's RPC tracker needs it")
 from tvm.s_tir import meta_schedule as ms
 
 from tests.cost_model.programs_by_hand import matmul
-from tests.rpc_servers import Farm, build_server
+from tests.rpc_servers import Farm, build_server, start_tracker
 from tests.targets.rpc import kernels
 from tvm_memopt.cost_model.data.collecting import Orders, collect
 from tvm_memopt.cost_model.data.collection import open_folder
@@ -31,8 +31,22 @@ def server_binary(tmp_path_factory):
     return build_server(tmp_path_factory.mktemp("server"))
 
 
+@pytest.fixture(scope="module")
+def tracker():
+    running = start_tracker()
+    yield running
+    running.terminate()
+
+
 @pytest.fixture
-def farm(server_binary, tmp_path):
+def farm(server_binary, tmp_path, tracker):
+    running = Farm(server_binary, tmp_path, tracker)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def farm_with_tracker(server_binary, tmp_path):
     running = Farm(server_binary, tmp_path)
     yield running
     running.close()
@@ -68,7 +82,7 @@ def test_a_device_killed_in_the_middle_costs_no_candidate(farm):
 
 def test_a_kernel_that_crashes_or_never_ends_costs_only_itself(farm):
     farm.add()
-    with rpc_device(where(farm), 1, 2, TIMING) as device:
+    with rpc_device(where(farm), 1, 8, TIMING) as device:
         futures = submitted(device, [kernels.crash(), kernels.never_ends(), kernels.plus_one()])
         crashed, endless, sound = (future.result() for future in futures)
     assert "crashes its server" in crashed.error_msg
@@ -94,7 +108,8 @@ def test_when_all_devices_go_away_nothing_is_counted_as_failed_and_a_rerun_compl
     assert len((folder / "product/database_tuning_record.json").read_text().splitlines()) == 4
 
 
-def test_when_the_tracker_goes_away_the_run_ends_with_one_line(farm):
+def test_when_the_tracker_goes_away_the_run_ends_with_one_line(farm_with_tracker):
+    farm = farm_with_tracker
     farm.add()
     with rpc_device(where(farm), 1, 60, TIMING) as device:
         farm.tracker.terminate()

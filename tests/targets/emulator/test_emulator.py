@@ -19,6 +19,7 @@ from tvm_memopt.targets.emulator import control, install
 from tvm_memopt.targets.rpc import Address
 from tvm_memopt.targets.rpc.tracker import registered
 
+pytestmark = pytest.mark.emulator
 TARGET = '{"kind": "llvm", "mtriple": "aarch64-linux-gnu"}'
 
 
