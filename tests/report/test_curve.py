@@ -15,7 +15,7 @@ def test_curve_names_every_status_and_is_the_same_again(tmp_path: Path) -> None:
     from tvm_memopt.report.curve import write_curve
 
     given = peak_live(GRAPH, given_order(GRAPH))
-    plans = sweep(GRAPH, [given, 1], Request(time_limit=1, threads=1))
+    plans = sweep(GRAPH, [given, 1], Request(time_limit=5, threads=1))
     for name in ("one.svg", "two.svg", "curve.png"):
         write_curve("CM1: memory against time", plans, tmp_path / name)
     text = (tmp_path / "one.svg").read_text()
