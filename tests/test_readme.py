@@ -79,6 +79,9 @@ def test_a_command_has_a_verb_and_options_that_exist(line):
         return
     command = cli.get_command(click.Context(cli), words[0])
     assert command is not None, words[0]
+    if isinstance(command, click.Group):  # a verb with verbs of its own
+        command, words = command.get_command(click.Context(command), words[1]), words[1:]
+        assert command is not None, words[0]
     context = command.make_context(words[0], words[1:])
     assert context.params
 
