@@ -15,8 +15,7 @@ from tvm.auto_scheduler import search_task, task_scheduler
 
 from tvm_memopt.cost_model.features.columns import STATEMENT, STATEMENT_INVARIANT
 from tvm_memopt.cost_model.features.extract import extract_old
-from tvm_memopt.cost_model.network.checkpoint import load_checkpoint
-from tvm_memopt.cost_model.network.kernel_costs import PRETRAINED
+from tvm_memopt.cost_model.network.checkpoint import PRETRAINED, load_checkpoint
 from tvm_memopt.cost_model.network.online import OnlineSettings
 from tvm_memopt.cost_model.tuner import auto_scheduler as ours
 from tvm_memopt.cost_model.tuner.auto_scheduler import GCNModel, default_cost_model, program_of

@@ -18,6 +18,7 @@ from tvm_memopt.cost_model.network.normalization import Normalization
 from tvm_memopt.errors import MemoptError
 
 FORMAT = "memopt-cost-model/1"
+PRETRAINED = Path(__file__).parent / "pretrained" / "gcn.npz"
 _IGNORED = ("num-cores", "tag", "keys")  # target attributes to ignore: times are those of one kernel thread
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tvm_memopt.cost_model.data.samples import compressed
 from tvm_memopt.cost_model.features.extract import extract
-from tvm_memopt.cost_model.network.checkpoint import load_checkpoint, same_target
+from tvm_memopt.cost_model.network.checkpoint import PRETRAINED, load_checkpoint, same_target
 from tvm_memopt.cost_model.network.predictor import Trained, from_checkpoint
 from tvm_memopt.errors import MemoptError
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tvm import tirx
 
     from tvm_memopt.passes.relax.planning import KernelCosts
-
-PRETRAINED = Path(__file__).parent / "pretrained" / "gcn.npz"
 
 
 def predicted_costs(

@@ -23,8 +23,7 @@ from tvm.driver.build_module import schedule_to_module
 
 from tvm_memopt.cost_model.data.samples import compressed
 from tvm_memopt.cost_model.features.extract import Graphs, extract_old
-from tvm_memopt.cost_model.network.checkpoint import load_checkpoint, save_checkpoint
-from tvm_memopt.cost_model.network.kernel_costs import PRETRAINED
+from tvm_memopt.cost_model.network.checkpoint import PRETRAINED, load_checkpoint, save_checkpoint
 from tvm_memopt.cost_model.network.online import OnlineLearner, OnlineSettings
 from tvm_memopt.cost_model.network.predictor import from_checkpoint
 from tvm_memopt.cost_model.tuner.target_fit import difference, misfit

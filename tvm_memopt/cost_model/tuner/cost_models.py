@@ -44,8 +44,7 @@ def make_cost_model(
 
 
 def _gcn(target: str, seed: int, checkpoint: Path | None) -> tuple[ms.cost_model.CostModel, str]:
-    from tvm_memopt.cost_model.network.checkpoint import load_checkpoint
-    from tvm_memopt.cost_model.network.kernel_costs import PRETRAINED
+    from tvm_memopt.cost_model.network.checkpoint import PRETRAINED, load_checkpoint
     from tvm_memopt.cost_model.tuner.gcn_cost_model import GCNCostModel
 
     model = GCNCostModel(seed)

@@ -14,8 +14,7 @@ from tvm_memopt.cost_model.data.record_files import NO_TIME
 from tvm_memopt.cost_model.data.samples import compressed
 from tvm_memopt.cost_model.features.extract import Graphs, extract
 from tvm_memopt.cost_model.measure.sampling import candidate_hash
-from tvm_memopt.cost_model.network.checkpoint import load_checkpoint, same_target, save_checkpoint
-from tvm_memopt.cost_model.network.kernel_costs import PRETRAINED
+from tvm_memopt.cost_model.network.checkpoint import PRETRAINED, load_checkpoint, same_target, save_checkpoint
 from tvm_memopt.cost_model.network.online import OnlineLearner, OnlineSettings
 from tvm_memopt.cost_model.network.predictor import from_checkpoint
 from tvm_memopt.errors import MemoptError

@@ -12,6 +12,8 @@ import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
 
+from tvm_memopt.passes.tir.rounding import is_product
+
 _REDUCTION = 2  # IterVar kind of a reduction axis
 _NEIGHBOURS = (16, 8, 7, 6, 5, 4, 3, 2)
 """Elements whose accumulators stay in registers together. They share the conversions of what they all read."""
@@ -102,18 +104,8 @@ def _added_products(func: tirx.PrimFunc) -> int:
     found: list[object] = []
 
     def on_sum(node: tirx.Add | tirx.Sub) -> None:
-        if "float" in str(node.ty.dtype) and any(_is_product(operand) for operand in (node.a, node.b)):
+        if "float" in str(node.ty.dtype) and any(is_product(operand) for operand in (node.a, node.b)):
             found.append(node)
 
     tvm_ffi.structural_walk(func.body, ((tirx.Add, on_sum), (tirx.Sub, on_sum)))
     return len(found)
-
-
-def _is_product(value: tvm.ir.Expr) -> bool:
-    if isinstance(value, tirx.Cast):
-        return _is_product(value.value)
-    if isinstance(value, tirx.Select):
-        return _is_product(value.true_value) or _is_product(value.false_value)
-    if isinstance(value, tvm.ir.Call) and getattr(value.op, "name", "").endswith("if_then_else"):
-        return _is_product(value.args[1]) or _is_product(value.args[2])
-    return isinstance(value, tirx.Mul)

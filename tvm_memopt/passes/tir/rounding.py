@@ -39,7 +39,7 @@ def keeps_products_on_the_stack(func: tirx.PrimFunc) -> bool:
             small.add(node.buffer)
 
     def on_store(store: tirx.BufferStore) -> None:
-        if store.buffer in small and _is_product(store.value):
+        if store.buffer in small and is_product(store.value):
             found.append(store)
 
     callbacks = ((tirx.AllocBuffer, on_allocation), (tirx.BufferStore, on_store))
@@ -47,12 +47,12 @@ def keeps_products_on_the_stack(func: tirx.PrimFunc) -> bool:
     return bool(found)
 
 
-def _is_product(value: tvm.ir.Expr) -> bool:
+def is_product(value: tvm.ir.Expr) -> bool:
     """Whether ``value`` is a product, looking through selects and casts."""
     if isinstance(value, tirx.Cast):
-        return _is_product(value.value)
+        return is_product(value.value)
     if isinstance(value, tirx.Select):
-        return _is_product(value.true_value) or _is_product(value.false_value)
+        return is_product(value.true_value) or is_product(value.false_value)
     if isinstance(value, tvm.ir.Call) and getattr(value.op, "name", "").endswith("if_then_else"):
-        return _is_product(value.args[1]) or _is_product(value.args[2])
+        return is_product(value.args[1]) or is_product(value.args[2])
     return isinstance(value, tirx.Mul)

@@ -14,14 +14,13 @@ from tvm.s_tir import meta_schedule as ms
 
 from tvm_memopt.cost_model.data.programs import Task, fused_tasks
 from tvm_memopt.cost_model.measure.intrinsics import cpu_intrinsics
-from tvm_memopt.cost_model.network.checkpoint import load_checkpoint
+from tvm_memopt.cost_model.network.checkpoint import PRETRAINED, load_checkpoint
 from tvm_memopt.cost_model.tuner.predicted.cache import ScheduleCache
 from tvm_memopt.cost_model.tuner.predicted.choices import Choice, Found
 from tvm_memopt.cost_model.tuner.predicted.rounds import SearchOptions, Watch, search_tasks
 from tvm_memopt.cost_model.tuner.target_fit import misfit
 from tvm_memopt.errors import MemoptError
 
-BUNDLED = Path(__file__).parents[2] / "network" / "pretrained" / "gcn.npz"
 SECONDS = 90.0
 """Default time limit of the search."""
 _RETRIES = 3  # plans that may miss the budget until all kernels lose their schedules
@@ -42,7 +41,7 @@ class PredictedSchedules:
         cache_folder: Path | None = None, say: Callable[[str], None] = _log.warning, watch: Watch | None = None,
     ) -> None:  # fmt: skip
         self.seconds, self.workers, self.seed = seconds, workers or os.cpu_count() or 1, seed
-        self.checkpoint, self.given = checkpoint or BUNDLED, checkpoint is not None
+        self.checkpoint, self.given = checkpoint or PRETRAINED, checkpoint is not None
         self.cache_folder, self.say, self.watch = cache_folder, say, watch
         self.tasks: list[Task] = []
         self.found: dict[str, Found] = {}
