@@ -12,8 +12,9 @@ from tests.passes.relax.networks import small_network
 from tvm_memopt.cost_model.data.samples import compressed
 from tvm_memopt.cost_model.features.extract import extract
 from tvm_memopt.cost_model.measure.builds import host_target
-from tvm_memopt.cost_model.network.checkpoint import PRETRAINED, predicted_costs, save_checkpoint
+from tvm_memopt.cost_model.network.checkpoint import PRETRAINED, save_checkpoint
 from tvm_memopt.cost_model.network.gcn import Architecture, GraphNetwork
+from tvm_memopt.cost_model.network.kernel_costs import predicted_costs
 from tvm_memopt.cost_model.network.normalization import fit_normalization
 from tvm_memopt.cost_model.network.predictor import Trained
 from tvm_memopt.cost_model.tuner import cost_models as tuner_models

@@ -13,6 +13,7 @@ from tvm import relax
 
 import tvm_memopt as mo
 from tvm_memopt.cost_model.measure.builds import host_target
+from tvm_memopt.cost_model.network.checkpoint import PRETRAINED
 from tvm_memopt.cost_model.tuner.predicted import rounds, scheduler
 from tvm_memopt.cost_model.tuner.predicted.choices import Choice, Found
 from tvm_memopt.cost_model.tuner.predicted.scheduler import PredictedSchedules
@@ -89,7 +90,7 @@ def test_the_bundled_network_says_for_which_processors_it_is(tmp_path: Path) -> 
 
 
 def test_a_network_that_was_asked_for_must_fit(tmp_path: Path) -> None:
-    source = PredictedSchedules(checkpoint=scheduler.BUNDLED, cache_folder=tmp_path)
+    source = PredictedSchedules(checkpoint=PRETRAINED, cache_folder=tmp_path)
     target = tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu"})
     with pytest.raises(MemoptError, match="was trained for"):
         source.database(tvm.IRModule(), target)
