@@ -13,13 +13,14 @@ import numpy as np
 import torch
 import tvm
 from tvm import auto_scheduler
+from tvm.auto_scheduler import measure
 from tvm.auto_scheduler.measure_record import dump_record_to_string
 
 from tvm_memopt.cost_model.tuner.auto_scheduler import GCNModel
 
 MODELS = ("gcn", "xgb")
-BUILDERS = 4
-"""Builds at once. TVM builds and then measures twice as many candidates, with new worker processes each time."""
+BUILDERS = 2
+"""Builds at once."""
 
 
 REPEATS = 20
@@ -43,6 +44,33 @@ def least_disturbed() -> Iterator[None]:
         yield
     finally:
         tvm.register_func(name, whole, override=True)
+
+
+@contextmanager
+def kept_workers() -> Iterator[None]:
+    """Inside, all batches share their worker processes.
+
+    TVM starts new ones for every batch, and a process spends more time with its imports than with its builds.
+    """
+    names = ("PopenPoolExecutor", "PopenWorker")
+    makers = [getattr(measure, name) for name in names]
+    made: dict[str, Any] = {}
+
+    def kept(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+        def get(*arguments: Any) -> Any:
+            if name not in made:
+                made[name] = make(*arguments)
+            return made[name]
+
+        return get
+
+    for name, make in zip(names, makers, strict=True):
+        setattr(measure, name, kept(name, make))
+    try:
+        yield
+    finally:
+        for name, make in zip(names, makers, strict=True):
+            setattr(measure, name, make)
 
 
 def _least(result: auto_scheduler.MeasureResult) -> auto_scheduler.MeasureResult:
@@ -74,7 +102,7 @@ def search(
         task, model, seed=seed + 1, verbose=0, params={"evolutionary_search_population": population}
     )
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, least_disturbed():
+    with tempfile.TemporaryDirectory() as folder, least_disturbed(), kept_workers():
         log = str(Path(folder) / "records.json")
         options = auto_scheduler.TuningOptions(
             trials, num_measures_per_round=per_round, verbose=0,
