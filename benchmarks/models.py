@@ -10,15 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.child import row_in_process
 from benchmarks.tables import geometric_mean, save, table
 
 HEADER = (
@@ -71,15 +70,8 @@ def _in_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
     missing = zoo.available(name)
     if missing is not None:
         return {"skipped": missing}
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "row.json"
-        command = [sys.executable, "-m", "benchmarks.models", "--one", name, "--out", str(out)]
-        command += ["--time-limit", str(options.time_limit), "--repeats", str(options.repeats)]
-        run = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, check=False)
-        if run.returncode or not out.exists():
-            lines = [line for line in run.stderr.strip().splitlines() if line.strip()]
-            return {"error": lines[-1] if lines else f"exit status {run.returncode}"}
-        return dict(json.loads(out.read_text()))
+    limits = ["--time-limit", str(options.time_limit), "--repeats", str(options.repeats)]
+    return row_in_process("benchmarks.models", name, limits)
 
 
 def _progress(name: str, row: dict[str, Any]) -> str:

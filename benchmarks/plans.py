@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.child import row_in_process
 from benchmarks.tables import RESULTS, geometric_mean, save, table
 
 GRAPHS = RESULTS / "graphs"
@@ -51,14 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _in_process(name: str, missing: str | None, options: argparse.Namespace) -> dict[str, Any]:
     if missing is not None:
         return {"error": missing}
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "row.json"
-        command = [sys.executable, "-m", "benchmarks.plans", "--one", name, "--out", str(out)]
-        command += ["--time-limit", str(options.time_limit), "--threads", str(options.threads)]
-        run = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, check=False)
-        if run.returncode:
-            return {"error": (run.stderr.strip().splitlines() or [f"exit status {run.returncode}"])[-1]}
-        return dict(json.loads(out.read_text()))
+    limits = ["--time-limit", str(options.time_limit), "--threads", str(options.threads)]
+    return row_in_process("benchmarks.plans", name, limits)
 
 
 def plan_model(name: str, time_limit: float, threads: int) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.child import row_in_process
 from benchmarks.tables import RESULTS, geometric_mean, save, table
 
 _COLUMNS = {
@@ -81,16 +80,8 @@ def _previous(name: str) -> dict[str, Any]:
 
 
 def _in_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "row.json"
-        command = [sys.executable, "-m", "benchmarks.relay", "--one", name, "--out", str(out)]
-        command += ["--time-limit", str(options.time_limit), "--repeats", str(options.repeats)]
-        command += ["--budget", options.budget] if options.budget else []
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        if run.returncode or not out.exists():
-            lines = [line for line in run.stderr.strip().splitlines() if line.strip()]
-            return {"error": lines[-1] if lines else f"exit status {run.returncode}"}
-        return dict(json.loads(out.read_text()))
+    limits = ["--time-limit", str(options.time_limit), "--repeats", str(options.repeats)]
+    return row_in_process("benchmarks.relay", name, limits + (["--budget", options.budget] if options.budget else []))
 
 
 def _progress(row: Mapping[str, Any]) -> str:
