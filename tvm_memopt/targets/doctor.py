@@ -53,6 +53,7 @@ def examine(device: Device | None, target: Any | None, cc: str | None = None) ->
     yield _checked("session", lambda: _session(device))
     if linker.passed:
         yield _checked("a trivial kernel", lambda: _kernel(device, target, cc))
+        yield _checked("version of the runtime", lambda: _version(device, target, cc))
 
 
 def _checked(name: str, check: Callable[[], str]) -> Finding:
@@ -96,7 +97,7 @@ def _session(device: Device) -> str:
 
 
 def _runtime(session: Session) -> str:
-    """What the device's runtime can do, by the functions it has. TVM's runtime does not tell its version."""
+    """What the device's runtime can do, by the functions it has."""
     with session.doing("asking for the runtime's functions"):
         parts = {
             "RPC": "tvm.rpc.server.load_module", "CPU": "device_api.cpu",
@@ -116,20 +117,53 @@ def _kernel(device: Device, target: Any | None, cc: str | None) -> str:
     import tvm
     from tvm import te
 
-    chosen = target or tvm.target.Target("llvm")
     a = te.placeholder((64,), name="a")
     program = te.create_prim_func([a, te.compute((64,), lambda i: a[i] * 2 + 1, name="b")])
-    built = tvm.compile(tvm.IRModule({"main": program.with_attr("global_symbol", "main")}), chosen)
     values = np.arange(64, dtype=np.float32)
-    with TemporaryDirectory(prefix="tvm-memopt-") as folder:
-        path = Path(folder, "kernel.so")
-        built.export_library(str(path), fcompile=linker_for(chosen, cc))
-        with device.session() as session:
-            module = session.load(path)
-            arguments = session.tensors([values, np.zeros_like(values)])
-            with session.doing("running it"):
-                module["main"](*arguments)
-                found = arguments[1].numpy()
+    _, found = _run_there(device, program, target or tvm.target.Target("llvm"), cc, [values, np.zeros_like(values)])
     if not np.array_equal(found, values * 2 + 1):
         raise MemoptError("it ran, but its result is wrong: the runtime there does not fit the TVM here")
     return "right"
+
+
+def _version(device: Device, target: Any | None, cc: str | None) -> str:
+    """The version of the runtime's foreign function interface, which its C interface tells a kernel."""
+    import tvm
+    from tvm import te, tirx
+
+    numbers = te.extern(
+        (3,), [], lambda _, outs: tirx.Evaluate(tirx.call_extern("void", "TVMFFIGetVersion", outs[0].access_ptr("w"))),
+        dtype="int32", name="numbers",
+    )  # fmt: skip
+    program, zeros = te.create_prim_func([numbers]), np.zeros(3, np.int32)
+    (here,) = _run_here(program, [zeros])
+    (there,) = _run_there(device, program, target or tvm.target.Target("llvm"), cc, [zeros])
+    versions = [".".join(map(str, numbers)) for numbers in (there, here)]
+    if tuple(there[:2]) != tuple(here[:2]):
+        raise MemoptError(f"tvm-ffi {versions[0]} there, {versions[1]} here: install one version on both")
+    return f"tvm-ffi {versions[0]}" + (", as here" if versions[0] == versions[1] else f", {versions[1]} here")
+
+
+def _run_here(program: Any, values: list[np.ndarray]) -> list[np.ndarray]:
+    import tvm
+
+    arguments = [tvm.runtime.tensor(value) for value in values]
+    built = tvm.compile(tvm.IRModule({"main": program.with_attr("global_symbol", "main")}), "llvm")
+    built["main"](*arguments)
+    return [argument.numpy() for argument in arguments]
+
+
+def _run_there(device: Device, program: Any, target: Any, cc: str | None, values: list[np.ndarray]) -> list[np.ndarray]:
+    """What the arguments hold after a call of ``program`` on the device."""
+    import tvm
+
+    built = tvm.compile(tvm.IRModule({"main": program.with_attr("global_symbol", "main")}), target)
+    with TemporaryDirectory(prefix="tvm-memopt-") as folder:
+        path = Path(folder, "kernel.so")
+        built.export_library(str(path), fcompile=linker_for(target, cc))
+        with device.session() as session:
+            module = session.load(path)
+            arguments = session.tensors(values)
+            with session.doing("running it"):
+                module["main"](*arguments)
+                return [argument.numpy() for argument in arguments]

@@ -55,6 +55,7 @@ def test_the_doctor_finds_the_device_well_and_names_a_wrong_target(device, capfd
     where = ["--tracker", device.tracker, "--key", device.key]
     well = run_command(capfd, "doctor", *where, "--target", TARGET)
     assert (well.status, "FAIL" in well.out) == (0, False), well.out
+    assert "version of the runtime: tvm-ffi" in well.out
     wrong = run_command(capfd, "doctor", *where)
     assert wrong.status == 1
     assert "FAIL a trivial kernel" in wrong.out
