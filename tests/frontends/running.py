@@ -9,8 +9,11 @@ import tvm
 from tvm import relax
 
 
+QUICK = tvm.target.Target({"kind": "llvm", "opt-level": 0})  # LLVM's optimiser takes most of the time of a build
+
+
 def run_main(mod: tvm.IRModule, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    executable = tvm.compile(mod, "llvm")
+    executable = tvm.compile(mod, QUICK)
     machine = relax.VirtualMachine(executable, tvm.cpu())
     result = machine["main"](*(tvm.runtime.tensor(one) for one in inputs))
     outputs = [result] if isinstance(result, tvm.runtime.Tensor) else list(result)
