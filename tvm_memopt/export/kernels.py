@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import tvm
+import tvm_ffi
 from tvm import tirx
 
 from tvm_memopt.errors import MemoptError
@@ -21,8 +22,22 @@ def compile_kernels(mod: tvm.IRModule, program: StaticProgram, target: tvm.targe
     functions = {}
     for name in program.kernels:
         variable = mod.get_global_var(name)
+        _require_own_code(name, mod[variable])
         functions[variable] = mod[variable].with_attr("global_symbol", name)
     return tirx.build(tvm.IRModule(functions), target=with_itself_as_host(target))
+
+
+def _require_own_code(name: str, function: tirx.PrimFunc) -> None:
+    """Raise MemoptError if a kernel calls a function of TVM's runtime, such as a sort."""
+
+    def check(call: tvm.ir.Call) -> None:
+        if "packed" in getattr(call.op, "name", ""):
+            raise MemoptError(
+                f"kernel {name} calls the library function {call.args[0]}, which programs without TVM's runtime lack: "
+                "a shared library for TVM's virtual machine can do it (-o MODULE.so)"
+            )
+
+    tvm_ffi.structural_walk(function.body, (tvm.ir.Call, check))
 
 
 def write_object(kernels: tvm.runtime.Module, path: Path) -> None:

@@ -106,10 +106,30 @@ double sqrt(double a) {
   return joined(0, found);
 }
 
-// A quotient or root of floats through double is rounded twice, and is still right: 53 bits are more than 2 * 24 + 1.
+// A quotient of floats through double is rounded twice, and is still right: 53 bits are more than 2 * 24 + 1.
 float __hexagon_divsf3(float a, float b) { return (float)__hexagon_divdf3(a, b); }
-float __hexagon_sqrtf(float a) { return (float)sqrt(a); }
-float sqrtf(float a) { return (float)sqrt(a); }
+
+float sqrtf(float a) {
+  union {
+    float value;
+    uint32_t bits;
+  } p = {a};
+  if (p.bits - 0x00800000u >= 0x7f000000u) return (float)sqrt(a);  // zero, negative, tiny, infinite or not a number
+  int exponent = (int)(p.bits >> 23) - 127;
+  uint32_t digits = ((p.bits << 8) | 0x80000000u) >> (exponent & 1 ? 0 : 1), root = 0, rest = 0;
+  for (int i = 0; i < 26; ++i) {  // 24 bits, and more than enough to round
+    rest = (rest << 2) | (digits >> 30), digits <<= 2;
+    uint32_t trial = (root << 2) | 1;
+    root <<= 1;
+    if (rest >= trial) rest -= trial, root |= 1;
+  }
+  uint32_t kept = root >> 2, tail = (root & 3) << 1 | (rest != 0);
+  kept += tail > 4 || (tail == 4 && (kept & 1));
+  p.bits = ((uint32_t)((exponent & 1 ? exponent - 1 : exponent) / 2 + 126) << 23) + kept;
+  return p.value;
+}
+
+float __hexagon_sqrtf(float a) { return sqrtf(a); }
 
 static uint64_t divided(uint64_t a, uint64_t b, uint64_t *rest) {
   uint64_t quotient = 0, left = 0;

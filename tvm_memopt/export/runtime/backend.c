@@ -55,3 +55,9 @@ void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int
 void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *text) {
   TVMFFIErrorSetRaisedFromCStrParts(kind, &text, 1);
 }
+
+// Kernels call these through pointers of their own, which TVM's loader sets. Here the linker does.
+void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int) = TVMBackendAllocWorkspace;
+int (*__TVMBackendFreeWorkspace)(int, int, void *) = TVMBackendFreeWorkspace;
+int (*__TVMBackendParallelLaunch)(int (*)(int, TVMParallelGroupEnv *, void *), void *, int) = TVMBackendParallelLaunch;
+int (*__TVMBackendParallelBarrier)(int, TVMParallelGroupEnv *) = TVMBackendParallelBarrier;

@@ -56,8 +56,7 @@ static double horner(const double *coefficients, int count, double x) {
 
 double nearbyint(double x) {  // the rounding of an addition, which is to even
   if (!(fabs(x) < 4503599627370496.0)) return x;
-  volatile double moved = fabs(x) + 4503599627370496.0;
-  return copysign(moved - 4503599627370496.0, x);
+  return copysign((fabs(x) + 4503599627370496.0) - 4503599627370496.0, x);
 }
 
 double rint(double x) { return nearbyint(x); }
@@ -121,7 +120,11 @@ double log(double x) {
   return exponent * kLn2High + (2.0 * s * horner(series, 11, s * s) + exponent * kLn2Low);
 }
 
-double exp2(double x) { return exp(x * 0.69314718055994530942); }
+double exp2(double x) {
+  if (!(fabs(x) < 1100.0)) return x > 0.0 ? infinity() : x < 0.0 ? 0.0 : x;
+  double steps = nearbyint(x);
+  return ldexp(exp((x - steps) * 0.69314718055994530942), (int)steps);
+}
 double exp10(double x) { return exp(x * 2.30258509299404568402); }
 double log2(double x) { return log(x) * 1.44269504088896340736; }
 double log10(double x) { return log(x) * 0.43429448190325182765; }
@@ -182,7 +185,7 @@ double asinh(double x) {
   return copysign(found, x);
 }
 
-double acosh(double x) { return x > 1e8 ? log(x) + 0.69314718055994530942 : log(x + sqrt(x * x - 1.0)); }
+double acosh(double x) { return x > 1e8 ? log(x) + 0.69314718055994530942 : log1p((x - 1.0) + sqrt((x - 1.0) * (x + 1.0))); }
 double atanh(double x) { return copysign(0.5 * log1p(2.0 * fabs(x) / (1.0 - fabs(x))), x); }
 
 // Subtracts the nearest multiple of pi / 2, in three parts, and returns its number modulo 4.
@@ -246,20 +249,23 @@ double hypot(double x, double y) {
 }
 
 // erfc(x) = exp(-x^2) t p(t) with t = 2 / (2 + x). The Chebyshev coefficients of p were computed with 40 digits.
+static const double kErfc[] = {
+    1.15406747723293938,      0.355436921270498487,    0.0650951588287865246,   0.00367114239583663917,
+    -0.0011128447433526325,   -0.000160758299153780798, 3.27803157417313706e-5, 5.44244164550501603e-6,
+    -1.51546655531714816e-6,  -1.42976081811698649e-7, 8.23460882741949343e-8,  -1.29628468523065625e-9,
+    -4.1547216310151983e-9,   6.34705827836281118e-10, 1.43208227122562237e-10, -6.16039010520458554e-11,
+    2.06121385547216963e-12,  3.57149314884770445e-12, -8.58642284325179648e-13, -6.14560021379063055e-14,
+    7.41872574859661706e-14,  -1.28950427550323256e-14, -2.35872638571063236e-15, 1.57293493816859114e-15};
+
 double erfc(double x) {
-  static const double chebyshev[] = {
-      1.15406747723293938,      0.355436921270498487,    0.0650951588287865246,   0.00367114239583663917,
-      -0.0011128447433526325,   -0.000160758299153780798, 3.27803157417313706e-5, 5.44244164550501603e-6,
-      -1.51546655531714816e-6,  -1.42976081811698649e-7, 8.23460882741949343e-8,  -1.29628468523065625e-9,
-      -4.1547216310151983e-9,   6.34705827836281118e-10, 1.43208227122562237e-10, -6.16039010520458554e-11,
-      2.06121385547216963e-12,  3.57149314884770445e-12, -8.58642284325179648e-13, -6.14560021379063055e-14,
-      7.41872574859661706e-14,  -1.28950427550323256e-14, -2.35872638571063236e-15, 1.57293493816859114e-15};
   double size = fabs(x), t = 2.0 / (2.0 + size), twice = 4.0 * t - 2.0, next = 0.0, after = 0.0;
   for (int i = 23; i > 0; --i) {
-    double now = twice * next - after + chebyshev[i];
+    double now = twice * next - after + kErfc[i];
     after = next, next = now;
   }
-  double found = size > 27.0 ? 0.0 : t * (0.5 * twice * next - after + 0.5 * chebyshev[0]) * exp(-size * size);
+  double square = nearbyint(size * 1024.0) / 1024.0;  // its square is exact
+  double power = exp(-square * square) * exp((square - size) * (square + size));
+  double found = size > 27.0 ? 0.0 : t * (0.5 * twice * next - after + 0.5 * kErfc[0]) * power;
   return x != x ? x : x < 0.0 ? 2.0 - found : found;
 }
 
@@ -276,10 +282,49 @@ double erf(double x) {
   float name##f(float x, float y) { return (float)name(x, y); }
 
 OF_FLOAT(fabs) OF_FLOAT(nearbyint) OF_FLOAT(rint) OF_FLOAT(floor) OF_FLOAT(ceil) OF_FLOAT(trunc) OF_FLOAT(round)
-OF_FLOAT(exp) OF_FLOAT(exp2) OF_FLOAT(exp10) OF_FLOAT(log) OF_FLOAT(log2) OF_FLOAT(log10) OF_FLOAT(log1p)
+OF_FLOAT(exp2) OF_FLOAT(exp10) OF_FLOAT(log) OF_FLOAT(log2) OF_FLOAT(log10) OF_FLOAT(log1p)
 OF_FLOAT(expm1) OF_FLOAT(tanh) OF_FLOAT(sinh) OF_FLOAT(cosh) OF_FLOAT(asinh) OF_FLOAT(acosh) OF_FLOAT(atanh)
-OF_FLOAT(sin) OF_FLOAT(cos) OF_FLOAT(tan) OF_FLOAT(atan) OF_FLOAT(asin) OF_FLOAT(acos) OF_FLOAT(erf) OF_FLOAT(erfc)
+OF_FLOAT(sin) OF_FLOAT(cos) OF_FLOAT(tan) OF_FLOAT(atan) OF_FLOAT(asin) OF_FLOAT(acos) OF_FLOAT(erfc)
 OF_FLOATS(pow) OF_FLOATS(fmod) OF_FLOATS(atan2) OF_FLOATS(hypot) OF_FLOATS(copysign)
+
+// In floats alone, since it is in the inner loops of softmax and sigmoid: the processor multiplies and adds in one.
+float expf(float x) {
+  static const float series[] = {1.0f / 40320, 1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f};
+  if (x != x) return x;
+  if (x > 89.0f) return (float)infinity();
+  if (x < -104.0f) return 0.0f;
+  float shifted = __builtin_fmaf(x, 1.44269504f, 12582912.0f), steps = shifted - 12582912.0f;  // rounded
+  float rest = __builtin_fmaf(steps, -0.693359375f, x);
+  float low = steps * 2.12194440e-4f, exact = rest + low, sum = series[0];
+  float lost = low - (exact - rest);
+  for (int i = 1; i < 7; ++i) sum = __builtin_fmaf(sum, exact, series[i]);
+  float grown = 1.0f + (exact + __builtin_fmaf(sum, exact * exact, lost));
+  int exponent = (int)steps;
+  union {
+    uint32_t bits;
+    float value;
+  } scale = {(uint32_t)(exponent / 2 + 127) << 23}, other = {(uint32_t)(exponent - exponent / 2 + 127) << 23};
+  return grown * scale.value * other.value;
+}
+
+float erff(float x) {
+  static const float series[] = {1.0f / 9360, -1.0f / 1320, 1.0f / 216, -1.0f / 42, 1.0f / 10, -1.0f / 3, 1.0f};
+  static const float chebyshev[] = {8.2346e-8f, -1.4297608e-7f, -1.5154666e-6f, 5.442442e-6f, 3.2780316e-5f,
+                                    -1.607583e-4f, -1.1128447e-3f, 3.6711424e-3f, 6.509516e-2f, 0.35543692f};  // erfc's
+  float size = fabsf(x), square = x * x, sum = series[0];
+  if (size < 0.5f) {
+    for (int i = 1; i < 7; ++i) sum = __builtin_fmaf(sum, square, series[i]);
+    return 1.1283792f * x * sum;
+  }
+  if (!(size < 4.0f)) return x != x ? x : x > 0.0f ? 1.0f : -1.0f;
+  float t = 2.0f / (2.0f + size), twice = 4.0f * t - 2.0f, next = 0.0f, after = 0.0f;
+  for (int i = 0; i < 10; ++i) {
+    float now = __builtin_fmaf(twice, next, chebyshev[i] - after);
+    after = next, next = now;
+  }
+  float rest = t * (0.5f * twice * next - after + 0.57703374f) * expf(-square);
+  return x > 0.0f ? 1.0f - rest : rest - 1.0f;
+}
 
 float ldexpf(float x, int exponent) { return (float)ldexp(x, exponent); }
 float fmaxf(float x, float y) { return x != x || y > x ? y : x; }
