@@ -10,7 +10,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_memopt.export.document import program_document, read_document, values
+from tvm_memopt.export.document import planned_documents, program_document, read_document, values
 from tvm_memopt.export.kernels import compile_kernels
 from tvm_memopt.export.link import link_program
 from tvm_memopt.export.outcome import Outcome, outcome, request
@@ -39,7 +39,8 @@ def export_program(
     platform = platform_for(target, cc)
     program = read_program(mod, function)
     kernels = compile_kernels(mod, program, target)
-    link_program(program, kernels, program_document(program, metadata or {"target": str(target)}), platform, path)
+    described = {**planned_documents(mod[function]), "target": str(target), **(metadata or {})}
+    link_program(program, kernels, program_document(program, described), platform, path)
     return program
 
 

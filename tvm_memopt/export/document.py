@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.export.program import StaticProgram, Value, View
 from tvm_memopt.export.source import DOCUMENT_SECTION
+from tvm_memopt.passes.relax.documents import GRAPH_ATTR, PLAN_ATTR
 from tvm_memopt.targets.elf import section
+
+if TYPE_CHECKING:
+    from tvm import relax
 
 FORMAT = "memopt-program/1"
 
 
 def program_document(program: StaticProgram, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The document. ``metadata``: that of passes.build.metadata, or other keys to keep."""
+    """The document. ``metadata``: other keys to keep."""
     return {
         **metadata,
         "format": FORMAT,
@@ -31,6 +35,14 @@ def program_document(program: StaticProgram, metadata: Mapping[str, Any]) -> dic
             for call in program.calls
         ],
     }
+
+
+def planned_documents(function: relax.Function) -> dict[str, Any]:
+    """The graph and the plan of a function, if it has them."""
+    attrs = function.attrs
+    if attrs is None or PLAN_ATTR not in attrs:
+        return {}
+    return {"graph": json.loads(str(attrs[GRAPH_ATTR])), "plan": json.loads(str(attrs[PLAN_ATTR]))}
 
 
 def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:

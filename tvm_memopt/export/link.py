@@ -83,4 +83,6 @@ def _cause(text: str) -> str:
     if line is not None:
         name = line.rpartition(" ")[2].strip("`'")
         return f"a kernel calls {name}, which programs without TVM's runtime lack"
-    return next((line.rpartition("error:")[2].strip() for line in lines if "error:" in line), (lines or ["no reason"])[-1])
+    return next(
+        (line.rpartition("error:")[2].strip() for line in lines if "error:" in line), (lines or ["no reason"])[-1]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def outcome(answer: bytes, document: Mapping[str, Any]) -> Outcome:
     outputs = _outputs(answer[at + 8 * arguments :], values(document["outputs"]))
     sizes = [len(call["nbytes"]) for call in described]
     ends = np.cumsum([0, *sizes])
-    by_call = tuple(places[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True))
+    by_call = tuple(places[a:b] for a, b in itertools.pairwise(ends))
     return Outcome(outputs, counts, by_call, arena, touched, overrun)
 
 

@@ -20,7 +20,14 @@ _PORTABLE = ("harness.c", "backend.c")
 _OLDEST_LLVM, _NEWEST_LLVM = 14, 30
 _HEXAGON_TRIPLE = "hexagon-unknown-linux-musl"
 # The support code is compiled for a processor that every clang with Hexagon knows; later ones run it.
-_HEXAGON_FLAGS = (f"--target={_HEXAGON_TRIPLE}", "-mcpu=hexagonv66", "-ffreestanding", "-fno-builtin", "-G0", "-fno-pic")
+_HEXAGON_FLAGS = (
+    f"--target={_HEXAGON_TRIPLE}",
+    "-mcpu=hexagonv66",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-G0",
+    "-fno-pic",
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,11 @@ def platform_for(target: tvm.target.Target, cc: str | None = None) -> Platform:
     static = () if machine == os.uname().machine else ("-static",)
     linker = (*compiler, *static, "-Wl,--gc-sections")
     return Platform((*compiler, *flags), linker, ("-lm",), (*_PORTABLE, "posix.c"))
+
+
+def is_program_target(target: tvm.target.Target) -> bool:
+    """Whether modules for ``target`` are programs, since TVM has no runtime for it that could load a library."""
+    return triple_of(target).startswith("hexagon")
 
 
 def triple_of(target: tvm.target.Target) -> str:

@@ -116,7 +116,8 @@ class _Reader:
         if isinstance(expr, relax.TupleGetItem):
             fields = self._value(expr.tuple_value)
             if isinstance(fields, list):
-                return fields[expr.index]
+                chosen: _Known = fields[expr.index]
+                return chosen
         if isinstance(expr, tirx.IntImm):
             return int(expr.value)
         if isinstance(expr, tvm.ir.GenericConst) and hasattr(expr.value, "numpy"):

@@ -111,8 +111,7 @@ def _calls(program: StaticProgram, tensors: Sequence[View]) -> list[str]:
 def _ends(program: StaticProgram) -> list[str]:
     inputs = [_end(value, f"input{i}") for i, value in enumerate(program.inputs)]
     outputs = [
-        _end(value, _address(program, view))
-        for value, view in zip(program.output_values, program.outputs, strict=True)
+        _end(value, _address(program, view)) for value, view in zip(program.output_values, program.outputs, strict=True)
     ]
     return [*_table("memopt_input", inputs), *_table("memopt_output", outputs)]
 

@@ -23,6 +23,8 @@ def run_program(path: str | os.PathLike[str], request: bytes, seconds: float = 6
     """
     shown = os.fspath(path)
     command = [*_emulator(machine_of(path)), str(Path(path).absolute())]
+    if not os.access(path, os.X_OK):  # as after an upload; QEMU asks for it as well
+        Path(path).chmod(0o700)
     try:
         done = subprocess.run(command, input=request, capture_output=True, check=False, timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -48,7 +48,7 @@ static double joined(uint64_t sign, parts p) {
   return from_bits(sign | (biased > 0 ? ((uint64_t)(biased - 1) << 52) + kept : kept));
 }
 
-static uint64_t high_product(uint64_t a, uint64_t b, uint64_t *low) {
+static uint64_t high_product(uint64_t a, uint64_t b, uint64_t* low) {
   uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
   uint64_t bottom = a0 * b0, left = a1 * b0, right = a0 * b1;
   uint64_t middle = (bottom >> 32) + (uint32_t)left + (uint32_t)right;
@@ -131,7 +131,7 @@ float sqrtf(float a) {
 
 float __hexagon_sqrtf(float a) { return sqrtf(a); }
 
-static uint64_t divided(uint64_t a, uint64_t b, uint64_t *rest) {
+static uint64_t divided(uint64_t a, uint64_t b, uint64_t* rest) {
   uint64_t quotient = 0, left = 0;
   if (b == 0) return *rest = a, 0;
   for (int i = a >> 32 ? 63 : 31; i >= 0; --i) {
@@ -144,7 +144,7 @@ static uint64_t divided(uint64_t a, uint64_t b, uint64_t *rest) {
   return quotient;
 }
 
-static int64_t signed_divided(int64_t a, int64_t b, int64_t *rest) {
+static int64_t signed_divided(int64_t a, int64_t b, int64_t* rest) {
   uint64_t left, quotient = divided(a < 0 ? -(uint64_t)a : (uint64_t)a, b < 0 ? -(uint64_t)b : (uint64_t)b, &left);
   *rest = (int64_t)(a < 0 ? -left : left);
   return (int64_t)((a < 0) != (b < 0) ? -quotient : quotient);
@@ -172,7 +172,7 @@ int64_t __hexagon_moddi3(int64_t a, int64_t b) {
   return rest;
 }
 
-static uint32_t divided32(uint32_t a, uint32_t b, uint32_t *rest) {
+static uint32_t divided32(uint32_t a, uint32_t b, uint32_t* rest) {
   uint32_t quotient = 0;
   if (b == 0) return *rest = a, 0;
   int shift = a >= b ? __builtin_clz(b) - __builtin_clz(a | 1) : -1;

@@ -9,42 +9,42 @@
 static unsigned char scratch[MEMOPT_SCRATCH_NBYTES] __attribute__((aligned(128)));
 static size_t scratch_used;
 
-void *TVMBackendAllocWorkspace(int device_type, int device_id, uint64_t nbytes, int code, int bits) {
+void* TVMBackendAllocWorkspace(int device_type, int device_id, uint64_t nbytes, int code, int bits) {
   (void)device_type, (void)device_id, (void)code, (void)bits;
   size_t rounded = ((size_t)nbytes + 127) / 128 * 128;
   if (nbytes > MEMOPT_SCRATCH_NBYTES || rounded > MEMOPT_SCRATCH_NBYTES - scratch_used) {
     memopt_complain("a kernel needs more scratch memory than the program has\n");
     return 0;
   }
-  unsigned char *found = scratch + scratch_used;
+  unsigned char* found = scratch + scratch_used;
   scratch_used += rounded;
   return found;
 }
 
-int TVMBackendFreeWorkspace(int device_type, int device_id, void *pointer) {
+int TVMBackendFreeWorkspace(int device_type, int device_id, void* pointer) {
   (void)device_type, (void)device_id;
-  scratch_used = (size_t)((unsigned char *)pointer - scratch);
+  scratch_used = (size_t)((unsigned char*)pointer - scratch);
   return 0;
 }
 
 typedef struct {
-  void *sync_handle;
+  void* sync_handle;
   int32_t num_task;
 } TVMParallelGroupEnv;
 
-int TVMBackendParallelLaunch(int (*task)(int, TVMParallelGroupEnv *, void *), void *data, int num_task) {
+int TVMBackendParallelLaunch(int (*task)(int, TVMParallelGroupEnv*, void*), void* data, int num_task) {
   (void)num_task;
   int32_t done = 0;
   TVMParallelGroupEnv environment = {&done, 1};
   return task(0, &environment, data);
 }
 
-int TVMBackendParallelBarrier(int task_id, TVMParallelGroupEnv *environment) {
+int TVMBackendParallelBarrier(int task_id, TVMParallelGroupEnv* environment) {
   (void)task_id, (void)environment;
   return 0;
 }
 
-void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t count) {
+void TVMFFIErrorSetRaisedFromCStrParts(const char* kind, const char** parts, int32_t count) {
   memopt_complain(kind);
   memopt_complain(": ");
   for (int32_t i = 0; i < count; ++i)
@@ -52,12 +52,12 @@ void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int
   memopt_complain("\n");
 }
 
-void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *text) {
+void TVMFFIErrorSetRaisedFromCStr(const char* kind, const char* text) {
   TVMFFIErrorSetRaisedFromCStrParts(kind, &text, 1);
 }
 
 // Kernels call these through pointers of their own, which TVM's loader sets. Here the linker does.
-void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int) = TVMBackendAllocWorkspace;
-int (*__TVMBackendFreeWorkspace)(int, int, void *) = TVMBackendFreeWorkspace;
-int (*__TVMBackendParallelLaunch)(int (*)(int, TVMParallelGroupEnv *, void *), void *, int) = TVMBackendParallelLaunch;
-int (*__TVMBackendParallelBarrier)(int, TVMParallelGroupEnv *) = TVMBackendParallelBarrier;
+void* (*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int) = TVMBackendAllocWorkspace;
+int (*__TVMBackendFreeWorkspace)(int, int, void*) = TVMBackendFreeWorkspace;
+int (*__TVMBackendParallelLaunch)(int (*)(int, TVMParallelGroupEnv*, void*), void*, int) = TVMBackendParallelLaunch;
+int (*__TVMBackendParallelBarrier)(int, TVMParallelGroupEnv*) = TVMBackendParallelBarrier;

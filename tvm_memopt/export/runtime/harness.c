@@ -12,18 +12,18 @@ typedef struct {
   uint64_t arena, arena_nbytes, touched, overrun, arguments;
 } report;
 
-static int64_t place(const memopt_any *argument) {
+static int64_t place(const memopt_any* argument) {
   if (argument->type != MEMOPT_TENSOR) return -2;
   uintptr_t address = (uintptr_t)argument->value.tensor->data, arena = (uintptr_t)memopt_arena;
   int inside = address >= arena && address < arena + memopt_arena_nbytes;
   return inside ? (int64_t)(address - arena) : -1;
 }
 
-static uint32_t run(memopt_counts *counts) {
+static uint32_t run(memopt_counts* counts) {
   memopt_counts unused = {0, 0, 0};
   for (uint32_t i = 0; i < memopt_call_count; ++i) {
     memopt_any result = {0, 0, {0}};
-    const memopt_call *call = &memopt_calls[i];
+    const memopt_call* call = &memopt_calls[i];
     memopt_count(&unused);
     int32_t status = call->kernel(0, call->arguments, (int32_t)call->count, &result);
     memopt_count(&counts[i]);
@@ -33,13 +33,13 @@ static uint32_t run(memopt_counts *counts) {
 }
 
 // The end of what differs from the fill, and how many bytes after the arena do.
-static void look(report *found, unsigned char fill) {
+static void look(report* found, unsigned char fill) {
   for (uint64_t i = memopt_arena_nbytes; i > 0 && !found->touched; --i)
     if (memopt_arena[i - 1] != fill) found->touched = i;
   for (uint32_t i = 0; i < MEMOPT_GUARD_NBYTES; ++i) found->overrun += memopt_arena[memopt_arena_nbytes + i] != fill;
 }
 
-static int answer(report *found, const memopt_counts *counts) {
+static int answer(report* found, const memopt_counts* counts) {
   for (uint32_t i = 0; i < memopt_call_count; ++i) found->arguments += memopt_calls[i].count;
   if (memopt_write(found, sizeof *found) || memopt_write(counts, sizeof *counts * memopt_call_count)) return 1;
   for (uint32_t i = 0; i < memopt_call_count; ++i) {
@@ -67,7 +67,8 @@ int main(void) {
   }
   unsigned char fill = (unsigned char)asked.fill;
   for (uint64_t i = 0; i < memopt_arena_nbytes + MEMOPT_GUARD_NBYTES; ++i) memopt_arena[i] = fill;
-  report found = {MAGIC_OUT, 0, memopt_call_count, memopt_output_count, (uintptr_t)memopt_arena, memopt_arena_nbytes, 0, 0, 0};
+  report found = {MAGIC_OUT, 0, memopt_call_count, memopt_output_count, (uintptr_t)memopt_arena, memopt_arena_nbytes, 0,
+                  0,         0};
   found.failed = run(memopt_call_counts);
   look(&found, fill);
   return answer(&found, memopt_call_counts);

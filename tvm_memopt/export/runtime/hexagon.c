@@ -26,8 +26,8 @@ __attribute__((used)) void memopt_start(void) {
   __builtin_unreachable();
 }
 
-int memopt_read(void *to, size_t nbytes) {
-  for (unsigned char *at = to; nbytes > 0;) {
+int memopt_read(void* to, size_t nbytes) {
+  for (unsigned char* at = to; nbytes > 0;) {
     int got = system_call(READ, 0, (int)at, (int)nbytes);
     if (got <= 0) return -1;
     at += got, nbytes -= (size_t)got;
@@ -35,8 +35,8 @@ int memopt_read(void *to, size_t nbytes) {
   return 0;
 }
 
-int memopt_write(const void *from, size_t nbytes) {
-  for (const unsigned char *at = from; nbytes > 0;) {
+int memopt_write(const void* from, size_t nbytes) {
+  for (const unsigned char* at = from; nbytes > 0;) {
     int put = system_call(WRITE, 1, (int)at, (int)nbytes);
     if (put <= 0) return -1;
     at += put, nbytes -= (size_t)put;
@@ -44,7 +44,7 @@ int memopt_write(const void *from, size_t nbytes) {
   return 0;
 }
 
-void memopt_complain(const char *text) {
+void memopt_complain(const char* text) {
   int length = 0;
   while (text[length]) ++length;
   system_call(WRITE, 2, (int)text, length);
@@ -70,7 +70,7 @@ static uint32_t vector_packets_now(void) {
   return r0;
 }
 
-void memopt_count(memopt_counts *counts) {
+void memopt_count(memopt_counts* counts) {
   static uint32_t instructions, packets, vector_packets;
   uint32_t now = instructions_now(), packets_at = packets_now(), vectors_at = vector_packets_now();
   counts->instructions += now - instructions;  // the registers have 32 bits and wrap around

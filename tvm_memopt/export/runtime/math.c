@@ -48,7 +48,7 @@ double ldexp(double x, int exponent) {
   return exponent < -900 ? x : x * power_of_two(exponent);
 }
 
-static double horner(const double *coefficients, int count, double x) {
+static double horner(const double* coefficients, int count, double x) {
   double sum = coefficients[count - 1];
   for (int i = count - 2; i >= 0; --i) sum = sum * x + coefficients[i];
   return sum;
@@ -94,8 +94,9 @@ double fmod(double x, double y) {
 }
 
 double exp(double x) {
-  static const double series[] = {1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
-                                  1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
+  static const double series[] = {
+      1.0,        1.0,         1.0 / 2,      1.0 / 6,       1.0 / 24,       1.0 / 120,       1.0 / 720,
+      1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
   if (x != x) return x;
   if (x > 710.0) return infinity();
   if (x < -746.0) return 0.0;
@@ -105,8 +106,8 @@ double exp(double x) {
 }
 
 double log(double x) {
-  static const double series[] = {1.0, 1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13, 1.0 / 15, 1.0 / 17,
-                                  1.0 / 19, 1.0 / 21};
+  static const double series[] = {1.0,      1.0 / 3,  1.0 / 5,  1.0 / 7,  1.0 / 9, 1.0 / 11,
+                                  1.0 / 13, 1.0 / 15, 1.0 / 17, 1.0 / 19, 1.0 / 21};
   if (x != x || x < 0.0) return nan_value();
   if (x == 0.0) return -infinity();
   if (x == infinity()) return x;
@@ -180,16 +181,18 @@ double cosh(double x) {
 
 double asinh(double x) {
   double size = fabs(x);
-  double found = size > 1e8 ? log(size) + 0.69314718055994530942
-                            : log1p(size + size * size / (1.0 + sqrt(size * size + 1.0)));
+  double found =
+      size > 1e8 ? log(size) + 0.69314718055994530942 : log1p(size + size * size / (1.0 + sqrt(size * size + 1.0)));
   return copysign(found, x);
 }
 
-double acosh(double x) { return x > 1e8 ? log(x) + 0.69314718055994530942 : log1p((x - 1.0) + sqrt((x - 1.0) * (x + 1.0))); }
+double acosh(double x) {
+  return x > 1e8 ? log(x) + 0.69314718055994530942 : log1p((x - 1.0) + sqrt((x - 1.0) * (x + 1.0)));
+}
 double atanh(double x) { return copysign(0.5 * log1p(2.0 * fabs(x) / (1.0 - fabs(x))), x); }
 
 // Subtracts the nearest multiple of pi / 2, in three parts, and returns its number modulo 4.
-static int quarter(double *x) {
+static int quarter(double* x) {
   if (fabs(*x) > 1e6) *x = fmod(*x, 4.0 * kHalfPi);
   double steps = nearbyint(*x * 0.63661977236758134308);
   *x = ((*x - steps * kPi2[0]) - steps * kPi2[1]) - steps * kPi2[2];
@@ -197,14 +200,28 @@ static int quarter(double *x) {
 }
 
 static double sine(double x) {  // at most pi / 4
-  static const double series[] = {1.0, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800,
-                                  1.0 / 6227020800.0, -1.0 / 1307674368000.0, 1.0 / 355687428096000.0};
+  static const double series[] = {1.0,
+                                  -1.0 / 6,
+                                  1.0 / 120,
+                                  -1.0 / 5040,
+                                  1.0 / 362880,
+                                  -1.0 / 39916800,
+                                  1.0 / 6227020800.0,
+                                  -1.0 / 1307674368000.0,
+                                  1.0 / 355687428096000.0};
   return x * horner(series, 9, x * x);
 }
 
 static double cosine(double x) {
-  static const double series[] = {1.0, -1.0 / 2, 1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800,
-                                  1.0 / 479001600, -1.0 / 87178291200.0, 1.0 / 20922789888000.0};
+  static const double series[] = {1.0,
+                                  -1.0 / 2,
+                                  1.0 / 24,
+                                  -1.0 / 720,
+                                  1.0 / 40320,
+                                  -1.0 / 3628800,
+                                  1.0 / 479001600,
+                                  -1.0 / 87178291200.0,
+                                  1.0 / 20922789888000.0};
   return horner(series, 9, x * x);
 }
 
@@ -220,13 +237,15 @@ double cos(double x) { return turned(x, 1); }
 double tan(double x) { return sin(x) / cos(x); }
 
 double atan(double x) {
-  static const double series[] = {1.0, -1.0 / 3, 1.0 / 5, -1.0 / 7, 1.0 / 9, -1.0 / 11, 1.0 / 13, -1.0 / 15, 1.0 / 17,
-                                  -1.0 / 19, 1.0 / 21, -1.0 / 23, 1.0 / 25};
+  static const double series[] = {1.0,       -1.0 / 3, 1.0 / 5,   -1.0 / 7, 1.0 / 9,   -1.0 / 11, 1.0 / 13,
+                                  -1.0 / 15, 1.0 / 17, -1.0 / 19, 1.0 / 21, -1.0 / 23, 1.0 / 25};
   if (x != x || x == 0.0) return x;
   double size = fabs(x), base = 0.0, sign = 1.0;
   if (size > 1.0) size = 1.0 / size, base = kHalfPi, sign = -1.0;
-  if (size > 0.7) base += sign * 0.78539816339744830962, size = (size - 1.0) / (size + 1.0);
-  else if (size > 0.25) base += sign * 0.46364760900080611621, size = (size - 0.5) / (1.0 + 0.5 * size);
+  if (size > 0.7)
+    base += sign * 0.78539816339744830962, size = (size - 1.0) / (size + 1.0);
+  else if (size > 0.25)
+    base += sign * 0.46364760900080611621, size = (size - 0.5) / (1.0 + 0.5 * size);
   return copysign(base + sign * (size * horner(series, 13, size * size)), x);
 }
 
@@ -250,12 +269,12 @@ double hypot(double x, double y) {
 
 // erfc(x) = exp(-x^2) t p(t) with t = 2 / (2 + x). The Chebyshev coefficients of p were computed with 40 digits.
 static const double kErfc[] = {
-    1.15406747723293938,      0.355436921270498487,    0.0650951588287865246,   0.00367114239583663917,
-    -0.0011128447433526325,   -0.000160758299153780798, 3.27803157417313706e-5, 5.44244164550501603e-6,
-    -1.51546655531714816e-6,  -1.42976081811698649e-7, 8.23460882741949343e-8,  -1.29628468523065625e-9,
-    -4.1547216310151983e-9,   6.34705827836281118e-10, 1.43208227122562237e-10, -6.16039010520458554e-11,
-    2.06121385547216963e-12,  3.57149314884770445e-12, -8.58642284325179648e-13, -6.14560021379063055e-14,
-    7.41872574859661706e-14,  -1.28950427550323256e-14, -2.35872638571063236e-15, 1.57293493816859114e-15};
+    1.15406747723293938,     0.355436921270498487,     0.0650951588287865246,    0.00367114239583663917,
+    -0.0011128447433526325,  -0.000160758299153780798, 3.27803157417313706e-5,   5.44244164550501603e-6,
+    -1.51546655531714816e-6, -1.42976081811698649e-7,  8.23460882741949343e-8,   -1.29628468523065625e-9,
+    -4.1547216310151983e-9,  6.34705827836281118e-10,  1.43208227122562237e-10,  -6.16039010520458554e-11,
+    2.06121385547216963e-12, 3.57149314884770445e-12,  -8.58642284325179648e-13, -6.14560021379063055e-14,
+    7.41872574859661706e-14, -1.28950427550323256e-14, -2.35872638571063236e-15, 1.57293493816859114e-15};
 
 double erfc(double x) {
   double size = fabs(x), t = 2.0 / (2.0 + size), twice = 4.0 * t - 2.0, next = 0.0, after = 0.0;
@@ -270,8 +289,9 @@ double erfc(double x) {
 }
 
 double erf(double x) {
-  static const double series[] = {1.0, -1.0 / 3, 1.0 / 10, -1.0 / 42, 1.0 / 216, -1.0 / 1320, 1.0 / 9360,
-                                  -1.0 / 75600, 1.0 / 685440, -1.0 / 6894720, 1.0 / 76204800, -1.0 / 918086400};
+  static const double series[] = {1.0,          -1.0 / 3,       1.0 / 10,       -1.0 / 42,
+                                  1.0 / 216,    -1.0 / 1320,    1.0 / 9360,     -1.0 / 75600,
+                                  1.0 / 685440, -1.0 / 6894720, 1.0 / 76204800, -1.0 / 918086400};
   if (fabs(x) < 0.5) return 1.12837916709551257390 * x * horner(series, 12, x * x);
   return copysign(1.0 - erfc(fabs(x)), x);
 }
@@ -281,14 +301,15 @@ double erf(double x) {
 #define OF_FLOATS(name) \
   float name##f(float x, float y) { return (float)name(x, y); }
 
-OF_FLOAT(fabs) OF_FLOAT(nearbyint) OF_FLOAT(rint) OF_FLOAT(floor) OF_FLOAT(ceil) OF_FLOAT(trunc) OF_FLOAT(round)
-OF_FLOAT(exp2) OF_FLOAT(exp10) OF_FLOAT(log) OF_FLOAT(log2) OF_FLOAT(log10) OF_FLOAT(log1p)
-OF_FLOAT(expm1) OF_FLOAT(tanh) OF_FLOAT(sinh) OF_FLOAT(cosh) OF_FLOAT(asinh) OF_FLOAT(acosh) OF_FLOAT(atanh)
-OF_FLOAT(sin) OF_FLOAT(cos) OF_FLOAT(tan) OF_FLOAT(atan) OF_FLOAT(asin) OF_FLOAT(acos) OF_FLOAT(erfc)
-OF_FLOATS(pow) OF_FLOATS(fmod) OF_FLOATS(atan2) OF_FLOATS(hypot) OF_FLOATS(copysign)
+OF_FLOAT(fabs)
+OF_FLOAT(nearbyint) OF_FLOAT(rint) OF_FLOAT(floor) OF_FLOAT(ceil) OF_FLOAT(trunc) OF_FLOAT(round) OF_FLOAT(exp2)
+    OF_FLOAT(exp10) OF_FLOAT(log) OF_FLOAT(log2) OF_FLOAT(log10) OF_FLOAT(log1p) OF_FLOAT(expm1) OF_FLOAT(tanh)
+        OF_FLOAT(sinh) OF_FLOAT(cosh) OF_FLOAT(asinh) OF_FLOAT(acosh) OF_FLOAT(atanh) OF_FLOAT(sin) OF_FLOAT(cos)
+            OF_FLOAT(tan) OF_FLOAT(atan) OF_FLOAT(asin) OF_FLOAT(acos) OF_FLOAT(erfc) OF_FLOATS(pow) OF_FLOATS(fmod)
+                OF_FLOATS(atan2) OF_FLOATS(hypot) OF_FLOATS(copysign)
 
-// In floats alone, since it is in the inner loops of softmax and sigmoid: the processor multiplies and adds in one.
-float expf(float x) {
+    // In floats alone, since it is in the inner loops of softmax and sigmoid: the processor multiplies and adds in one.
+    float expf(float x) {
   static const float series[] = {1.0f / 40320, 1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f};
   if (x != x) return x;
   if (x > 89.0f) return (float)infinity();
@@ -309,8 +330,9 @@ float expf(float x) {
 
 float erff(float x) {
   static const float series[] = {1.0f / 9360, -1.0f / 1320, 1.0f / 216, -1.0f / 42, 1.0f / 10, -1.0f / 3, 1.0f};
-  static const float chebyshev[] = {8.2346e-8f, -1.4297608e-7f, -1.5154666e-6f, 5.442442e-6f, 3.2780316e-5f,
-                                    -1.607583e-4f, -1.1128447e-3f, 3.6711424e-3f, 6.509516e-2f, 0.35543692f};  // erfc's
+  static const float chebyshev[] = {8.2346e-8f,    -1.4297608e-7f, -1.5154666e-6f, 5.442442e-6f,
+                                    3.2780316e-5f, -1.607583e-4f,  -1.1128447e-3f, 3.6711424e-3f,
+                                    6.509516e-2f,  0.35543692f};  // erfc's
   float size = fabsf(x), square = x * x, sum = series[0];
   if (size < 0.5f) {
     for (int i = 1; i < 7; ++i) sum = __builtin_fmaf(sum, square, series[i]);

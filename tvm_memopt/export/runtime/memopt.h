@@ -7,7 +7,7 @@
 
 // DLPack's tensor.
 typedef struct {
-  void *data;
+  void* data;
   struct {
     int32_t type, id;
   } device;
@@ -27,21 +27,21 @@ typedef struct {
   uint32_t padding;
   union {
     int64_t integer;
-    DLTensor *tensor;
+    DLTensor* tensor;
   } value;
 } memopt_any;
-typedef int32_t memopt_kernel(void *self, const memopt_any *arguments, int32_t count, memopt_any *result);
+typedef int32_t memopt_kernel(void* self, const memopt_any* arguments, int32_t count, memopt_any* result);
 
 typedef struct {
-  memopt_kernel *kernel;
-  const char *name;
-  const memopt_any *arguments;
+  memopt_kernel* kernel;
+  const char* name;
+  const memopt_any* arguments;
   uint32_t count;
 } memopt_call;
 
 typedef struct {
-  const char *name;
-  unsigned char *data;
+  const char* name;
+  unsigned char* data;
   uint32_t nbytes;
 } memopt_value;
 
@@ -57,15 +57,15 @@ extern const uint32_t memopt_call_count, memopt_input_count, memopt_output_count
 typedef struct {
   uint64_t instructions, packets, vector_packets;
 } memopt_counts;
-int memopt_read(void *to, size_t nbytes);           // 0, or -1 if fewer bytes came
-int memopt_write(const void *from, size_t nbytes);  // 0, or -1
-void memopt_complain(const char *text);
-void memopt_count(memopt_counts *counts);  // adds what ran since the last call
+int memopt_read(void* to, size_t nbytes);           // 0, or -1 if fewer bytes came
+int memopt_write(const void* from, size_t nbytes);  // 0, or -1
+void memopt_complain(const char* text);
+void memopt_count(memopt_counts* counts);   // adds what ran since the last call
 extern memopt_counts memopt_call_counts[];  // one for each call
 
 // A file's content under a label, in a section of its own.
-#define MEMOPT_INCLUDE(section, label, file)                                             \
-  __asm__(".pushsection " section "\n.balign 128\n.globl " label "\n" label              \
-          ":\n.incbin \"" file "\"\n.byte 0\n.popsection\n");
+#define MEMOPT_INCLUDE(section, label, file)                                                     \
+  __asm__(".pushsection " section "\n.balign 128\n.globl " label "\n" label ":\n.incbin \"" file \
+          "\"\n.byte 0\n.popsection\n");
 
 #endif  // MEMOPT_H_
