@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax
+from tvm import relax, tirx
 
 from tvm_memopt.export.document import planned_documents, program_document, read_document, values
 from tvm_memopt.export.kernels import compile_kernels
 from tvm_memopt.export.link import link_program
 from tvm_memopt.export.outcome import Outcome, outcome, request
 from tvm_memopt.export.platforms import platform_for
-from tvm_memopt.export.program import StaticProgram
+from tvm_memopt.export.program import StaticProgram, Value, kernel_program
 from tvm_memopt.export.read import read_program
 from tvm_memopt.passes.relax.lowering import passes_before_plan
 from tvm_memopt.targets.programs import run_program
@@ -41,6 +41,18 @@ def export_program(
     kernels = compile_kernels(mod, program, target)
     described = {**planned_documents(mod[function]), "target": str(target), **(metadata or {})}
     link_program(program, kernels, program_document(program, described), platform, path)
+    return program
+
+
+def export_kernel(
+    function: tirx.PrimFunc, target: tvm.target.Target, path: str | os.PathLike[str], cc: str | None = None
+) -> StaticProgram:
+    """Write a program that calls one kernel on its inputs to ``path``. ``cc``, errors: as in export_program."""
+    platform = platform_for(target, cc)
+    shapes = [(str(p.ty.dtype), tuple(int(extent) for extent in p.ty.shape)) for p in function.params]
+    program = kernel_program("main", [Value(f"input{i}", shape, dtype) for i, (dtype, shape) in enumerate(shapes)])
+    kernels = compile_kernels(tvm.IRModule({"main": function}), program, target)
+    link_program(program, kernels, program_document(program, {"target": str(target)}), platform, path)
     return program
 
 

@@ -15,6 +15,7 @@ from tvm_memopt.targets.toolchain import c_compiler_for, is_bare_metal
 if TYPE_CHECKING:
     import tvm
 
+PROGRAM_SUFFIX = ".elf"
 RUNTIME = Path(__file__).with_name("runtime")
 _PORTABLE = ("harness.c", "backend.c")
 _OLDEST_LLVM, _NEWEST_LLVM = 14, 30
