@@ -247,6 +247,8 @@ def _compare(
     from tvm_memopt.frontends import random_inputs
     from tvm_memopt.passes.build import build_unmodified
 
+    if is_program(arguments.output):
+        return _compare_programs(mod, target, where, arguments)
     with stage("building the default module and measuring both"):
         other, inputs = build_unmodified(mod, target), random_inputs(mod, arguments.seed)
         arena_nbytes = None if planned is None else planned.plan.arena_nbytes
@@ -265,5 +267,21 @@ def _compare(
             )  # fmt: skip
             found, difference = both.comparison, difference_of_outputs(both.outputs, both.unmodified_outputs)
     told = text(found).rpartition("\n")[0]  # the last line is about equal bits, which tuned schedules do not guarantee
+    document = {**found.document(), "largest_difference": difference}
+    return document, f"{told}\noutputs: largest difference {difference:.1e} of the largest value"
+
+
+def _compare_programs(
+    mod: tvm.IRModule, target: tvm.target.Target, where: RemoteDevice | None, arguments: _Arguments
+) -> tuple[dict[str, object], str]:
+    from tvm_memopt.cli.measured import difference_of_outputs
+    from tvm_memopt.cli.programs.compare import compare_programs
+    from tvm_memopt.frontends import random_inputs
+
+    with stage("building the default module and running both"):
+        found = compare_programs(arguments.output, mod, target, random_inputs(mod, arguments.seed), where, arguments.cc)
+    assert found.unmodified is not None
+    difference = difference_of_outputs(found.planned.outputs, found.unmodified.outputs)
+    told = found.text().rpartition("\n")[0]
     document = {**found.document(), "largest_difference": difference}
     return document, f"{told}\noutputs: largest difference {difference:.1e} of the largest value"
