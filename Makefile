@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 # The CPU build; `make test TORCH=` leaves torch and the tests that need it out.
 TORCH  ?= torch==2.13.0
 NATIVE := $(shell find tvm_memopt -path '*/native/*' -name '*.cc' -o -path '*/native/*' -name '*.h')
+RUNTIME := $(wildcard tvm_memopt/export/runtime/*)
 MODEL  := examples/models/basic_pitch.onnx
 SHAPE  := serving_default_input_2:0=1,43844,1
 
@@ -40,9 +41,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# On an emulated AArch64 device: the first run downloads 160 MB into the user's cache.
+# On emulated AArch64 and Hexagon devices: the first run downloads 160 MB into the user's cache.
 test-emulator: $(VENV)/.test
-	$(BIN)/python -m pytest tests/targets/emulator -m emulator
+	$(BIN)/python -m pytest tests/targets/emulator tests/export -m emulator
 
 # The door to Relay-era TVM, in an environment of its own: both TVMs install the package tvm. The wheel is for CPython
 # 3.10; on a later Python it runs without its compiled FFI module, through ctypes.
@@ -73,7 +74,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/clang-format --dry-run --Werror $(NATIVE)
+	$(BIN)/clang-format --dry-run --Werror $(NATIVE) $(RUNTIME)
 	$(BIN)/codespell
 
 # The native cores with sanitizers, in a copy of the sources: a report ends the tests that run them.

@@ -124,6 +124,7 @@ setup(
         "tvm_memopt": [
             "py.typed",
             "**/*.c",
+            "export/runtime/*.h",
             "targets/emulator/*.cc",
             "**/*.html.j2",
             "targets/devices/*.toml",

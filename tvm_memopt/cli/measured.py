@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from tvm_memopt.runtime import (
 )
 
 if TYPE_CHECKING:
+    from tvm_memopt.cli.programs.compare import ProgramComparison
     from tvm_memopt.runtime.loading import CompiledModule
 
 
@@ -91,6 +92,9 @@ class Comparison:
             "unmodified": None if self.unmodified is None else _memory(self.unmodified),
             "seconds": None if self.times is None else _times(self.times),
         }
+
+
+Measured: TypeAlias = "Comparison | ProgramComparison"
 
 
 def _memory(measured: MemoryMeasurement) -> dict[str, object]:
@@ -185,12 +189,16 @@ def text(comparison: Comparison) -> str:
 
 
 def with_measured(
-    document: dict[str, object], lines: list[str], comparison: Comparison | None
+    document: dict[str, object], lines: list[str], comparison: Measured | None
 ) -> tuple[dict[str, object], str]:
     """Add the measurements, if there are any, to a command's document and text."""
     if comparison is None:
         return document, "\n".join(lines)
-    return {**document, "measured": comparison.document()}, "\n".join([*lines, text(comparison)])
+    return {**document, "measured": comparison.document()}, "\n".join([*lines, _told(comparison)])
+
+
+def _told(comparison: Measured) -> str:
+    return text(comparison) if isinstance(comparison, Comparison) else comparison.text()
 
 
 def _clock(times: TimeComparison) -> tuple[str, Mapping[str, Spread], Spread]:

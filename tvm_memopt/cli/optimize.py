@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +28,7 @@ from tvm_memopt.cli.options import (
 )
 from tvm_memopt.cli.plan import make_request
 from tvm_memopt.cli.plans.check import invalid_plan
+from tvm_memopt.cli.programs.output import check_module_name, check_program_tools, is_program, write_build
 from tvm_memopt.cli.rpc import named_device
 from tvm_memopt.cli.schedules import chosen_scheduler, schedule_options, schedule_target
 from tvm_memopt.cli.summaries import (
@@ -47,7 +47,7 @@ from tvm_memopt.graph.io_offsets import parse_io_kinds
 if TYPE_CHECKING:
     import tvm
 
-    from tvm_memopt.cli.measured import Comparison
+    from tvm_memopt.cli.measured import Comparison, Measured
     from tvm_memopt.frontends.inputs import InputDocument
     from tvm_memopt.passes.build import Build
     from tvm_memopt.passes.relax.plan_function import FunctionPlan
@@ -149,8 +149,7 @@ class _Optimization:
         if self.arguments.budget is not None:
             check_budget_syntax(self.arguments.budget)
         make_request(self.arguments.time_limit, self.arguments.threads, self.arguments.seed)
-        if not self.output.endswith(".so"):
-            raise MemoptError(f"{self.output}: a compiled module is a shared library, expected a name that ends in .so")
+        check_module_name(self.output)
 
     def _check_outputs(self) -> None:
         check_output(self.output, self.model)
@@ -166,6 +165,9 @@ class _Optimization:
         from tvm_memopt.targets.toolchain import linker_for
 
         target = schedule_target(self.arguments.target, self.arguments.schedules)
+        if is_program(self.output):
+            check_program_tools(target, self.arguments.cc, self.device)
+            return target
         linker = linker_for(target, self.arguments.cc, self.arguments.device)
         if self.device is not None:
             self.device.count()
@@ -196,7 +198,10 @@ class _Optimization:
             chosen_scheduler(a.schedules, a.schedule_seconds, a.seed) as schedules,
             self._plan_errors_named(),
         ):
-            return build_planned(mod, target, options, exec_mode=mode, inputs=inputs, schedules=schedules)
+            return build_planned(
+                mod, target, options, exec_mode=mode, inputs=inputs, schedules=schedules,
+                executable=not is_program(self.output),
+            )  # fmt: skip
 
     def _options(self) -> PlanOptions:
         from tvm_memopt.passes.relax.planning import PlanOptions
@@ -237,7 +242,7 @@ class _Optimization:
         return [*map(Path, files), *folder, *(f / name for f in folder for name in _REPORT_FILES)]
 
     def _write(self, mod: tvm.IRModule, target: tvm.target.Target, build: Build) -> None:
-        from tvm_memopt.passes.build import export_module
+        from tvm_memopt.cli.programs.compare import ProgramComparison
         from tvm_memopt.passes.compile import main_function
 
         if not build.planned.functions:
@@ -246,22 +251,22 @@ class _Optimization:
         name = main_function(build.planned.functions)
         found = build.planned.functions[name]
         self._check_followed(found.graph)
-        export_module(build.executable, self.output, target, self.arguments.cc, self.arguments.device)
+        write_build(build, mod, self.output, self.arguments.cc, self.arguments.device)
         if self.plan_file is not None and self.plan is None:
             write_plan(found.plan, self.plan_file)
         print_plan_notes(found.plan)
         note_interrupted(found.plan)
         beside = found.arena_position if found.beside_arena else None
         comparison = self._measure(mod, target, found.plan.arena_nbytes, arena_position=beside)
-        report = self._report(build, found, comparison) if self.report_dir is not None else None
+        shown = None if isinstance(comparison, ProgramComparison) else comparison
+        report = self._report(build, found, shown) if self.report_dir is not None else None
         self._print(found, comparison, report)
 
     def _write_unplanned(self, mod: tvm.IRModule, target: tvm.target.Target, build: Build) -> None:
         """Write the module as TVM builds it, and say why."""
-        from tvm_memopt.passes.build import export_module
         from tvm_memopt.passes.relax.planning import unplanned_reason
 
-        export_module(build.executable, self.output, target, self.arguments.cc, self.arguments.device)
+        write_build(build, mod, self.output, self.arguments.cc, self.arguments.device)
         reason = unplanned_reason(build.planned.skipped)
         given = (("--plan", self.plan_file), ("--report", self.report_dir))
         unused = [option for option, value in given if value]
@@ -285,43 +290,15 @@ class _Optimization:
 
     def _measure(
         self, mod: tvm.IRModule, target: tvm.target.Target, arena: int | None, *, arena_position: int | None = None
-    ) -> Comparison | None:
+    ) -> Measured | None:
         """Compare the module with the unmodified build if --measure is given. ``arena``: bytes of the plan's arena."""
         if not self.arguments.measure:
             return None
-        from tvm_memopt.cli.measured import compare
-        from tvm_memopt.frontends import random_inputs
-        from tvm_memopt.passes.build import build_unmodified, export_module
+        from tvm_memopt.cli.optimize_measure import measured
 
-        if self.device is not None:
-            return self._measure_on(self.device, mod, target, arena, arena_position)
-        with stage("building the unmodified module and measuring both"), TemporaryDirectory() as folder:
-            # Both are linked: in memory, some calls, such as float16 conversions, resolve to other libraries.
-            other = str(Path(folder, "unmodified.so"))
-            unmodified = build_unmodified(mod, target, exec_mode=self.arguments.exec_mode)
-            export_module(unmodified, other, target, self.arguments.cc, self.arguments.device)
-            inputs = random_inputs(mod, self.arguments.seed)
-            caller_arena = self.arguments.caller_arena and arena is not None
-            return compare(
-                self.output, other, inputs, arena, caller_arena=caller_arena, repeats=10, arena_position=arena_position
-            )
+        return measured(self.arguments, self.device, mod, target, arena, arena_position)
 
-    def _measure_on(
-        self, device: Device, mod: tvm.IRModule, target: tvm.target.Target, arena: int | None, position: int | None
-    ) -> Comparison:
-        from tvm_memopt.cli.measured_remote import compare_remote
-        from tvm_memopt.frontends import random_inputs
-        from tvm_memopt.passes.build import build_unmodified
-
-        a = self.arguments
-        with stage("building the unmodified module and measuring both on the device"):
-            return compare_remote(
-                device, self.output, build_unmodified(mod, target, exec_mode=a.exec_mode), target,
-                random_inputs(mod, a.seed), arena, caller_arena=a.caller_arena and arena is not None, repeats=10,
-                arena_position=position, cc=a.cc,
-            ).comparison  # fmt: skip
-
-    def _emit(self, document: dict[str, object], lines: list[str], comparison: Comparison | None) -> None:
+    def _emit(self, document: dict[str, object], lines: list[str], comparison: Measured | None) -> None:
         from tvm_memopt.cli.measured import with_measured
 
         emit(self.arguments.as_json, *with_measured(document, lines, comparison))
@@ -352,7 +329,7 @@ class _Optimization:
         )
         return write_report(str(self.report_dir), found.graph, found.plan, context)
 
-    def _print(self, found: FunctionPlan, comparison: Comparison | None, report: Path | None) -> None:
+    def _print(self, found: FunctionPlan, comparison: Measured | None, report: Path | None) -> None:
         document: dict[str, object] = {
             "module": self.output,
             "plan": self.plan_file,

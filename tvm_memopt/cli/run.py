@@ -11,6 +11,7 @@ import click
 from tvm_memopt.cli.console import emit, stage
 from tvm_memopt.cli.frontend import choose_frontend
 from tvm_memopt.cli.options import frontend_option, json_option
+from tvm_memopt.cli.programs.output import is_program
 from tvm_memopt.cli.rpc import named_device, rpc_options
 from tvm_memopt.errors import FrontendError, MemoptError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@click.argument("module", metavar="MODULE.so")
+@click.argument("module", metavar="MODULE.so|PROGRAM.elf")
 @click.option("--against", metavar="MODEL", help="Build this model unmodified and run both, interleaved.")
 @click.option("--repeats", type=click.IntRange(min=1), default=20, show_default=True, help="Timed calls of each build.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random inputs.")
@@ -39,7 +40,8 @@ def command(
     The allocator is interposed below TVM, so the figures do not depend on the plan. With --against, outputs are
     compared bit for bit, and the two builds are timed in alternation. For a module made with Relay, the figures are
     those that its executor states. With --rpc, or --tracker and --key, the module is uploaded to a device and measured
-    there.
+    there. Of a program, made with `optimize -o PROGRAM.elf`, addresses and instructions are reported, not time; one for
+    another machine runs under QEMU, or on a device.
 
     \b
     Examples:
@@ -52,6 +54,11 @@ def command(
 
     existing_file(module)
     device = named_device(rpc, tracker, key)
+    if is_program(module):
+        from tvm_memopt.cli.programs.run import run_program
+
+        run_program(device, module, against, seed, _model_and_inputs, as_json)
+        return
     if device is not None:
         _run_on(device, module, against, repeats, seed, frontend, as_json)
         return

@@ -12,6 +12,8 @@ from tvm_memopt.cli.console import emit, note, stage
 from tvm_memopt.cli.files import check_output, check_output_folder, removed_on_failure
 from tvm_memopt.cli.models import import_for_command
 from tvm_memopt.cli.options import frontend_option, json_option, shape_option, tuning_target_option
+from tvm_memopt.cli.programs.counted import taken
+from tvm_memopt.cli.programs.output import check_module_name, check_program_tools, is_program, write_build
 from tvm_memopt.cli.rpc import named_device, rpc_options
 from tvm_memopt.cli.summaries import device_lines, raise_for_device
 from tvm_memopt.errors import MemoptError
@@ -120,14 +122,15 @@ class _Arguments:
 
 def _tune(arguments: _Arguments) -> None:
     output, folder = arguments.output, Path(arguments.work_dir)
-    if not output.endswith(".so"):
-        raise MemoptError(f"{output}: a compiled module is a shared library, expected a name that ends in .so")
+    check_module_name(output)
     check_output(output, arguments.model)
     check_output_folder(str(folder))
     if arguments.checkpoint is not None and arguments.cost_model != "gcn":
         raise MemoptError("--checkpoint is for --cost-model gcn: leave one of them out")
     where = named_device(arguments.rpc, arguments.tracker, arguments.key, arguments.timeout)
     target = _target(arguments.target)
+    if is_program(output):
+        check_program_tools(target, arguments.cc, None)
     mod = import_for_command(arguments.model, arguments.shapes, arguments.override_shapes)
     tuned = _search(mod, target, where, folder, arguments)
     with removed_on_failure([Path(output)]):
@@ -157,7 +160,7 @@ def _search(
     note(f"{arguments.model}: {len(tasks)} distinct kernels; {arguments.cost_model} starts from {start}")
 
     def show(task: str, measured: int, seconds: float | None) -> None:
-        found = "none of them ran" if seconds is None else f"the fastest took {seconds * 1e6:.1f} us"
+        found = "none of them ran" if seconds is None else f"the fastest {taken(seconds, target)}"
         note(f"{measured} of {arguments.trials} measured; {task}: {found}")
 
     options = TuneOptions(arguments.trials, arguments.seed)
@@ -193,7 +196,7 @@ def _build(
     mod: tvm.IRModule, target: tvm.target.Target, where: RemoteDevice | None, tuned: Tuned, arguments: _Arguments
 ) -> FunctionPlan | None:
     from tvm_memopt.cli.optimize import describe_model_inputs
-    from tvm_memopt.passes.build import build_planned, export_module
+    from tvm_memopt.passes.build import build_planned
     from tvm_memopt.passes.compile import main_function
     from tvm_memopt.passes.relax.planning import PlanOptions, unplanned_reason
     from tvm_memopt.passes.schedules import FixedSchedules
@@ -203,12 +206,14 @@ def _build(
     )
     schedules, inputs = FixedSchedules(tuned.database), describe_model_inputs(mod)
     with stage("planning and compiling"):
-        build = build_planned(mod, target, options, inputs=inputs, schedules=schedules)
+        build = build_planned(
+            mod, target, options, inputs=inputs, schedules=schedules, executable=not is_program(arguments.output)
+        )
     functions, skipped = build.planned.functions, build.planned.skipped
     found = functions[main_function(functions)] if functions else None
     arena_nbytes = None if found is None else found.plan.arena_nbytes
     notes = [unplanned_reason(skipped)] if found is None else list(found.plan.notes)
-    export_module(build.executable, arguments.output, target, arguments.cc, arguments.device)
+    write_build(build, mod, arguments.output, arguments.cc, arguments.device)
     document: dict[str, object] = {
         "module": arguments.output, "measured": tuned.measured, "known_before": tuned.known, "failed": tuned.failed,
         "kernel_seconds": tuned.best, "untuned_seconds": tuned.untuned, "unscheduled": tuned.unscheduled,
@@ -242,6 +247,8 @@ def _compare(
     from tvm_memopt.frontends import random_inputs
     from tvm_memopt.passes.build import build_unmodified
 
+    if is_program(arguments.output):
+        return _compare_programs(mod, target, where, arguments)
     with stage("building the default module and measuring both"):
         other, inputs = build_unmodified(mod, target), random_inputs(mod, arguments.seed)
         arena_nbytes = None if planned is None else planned.plan.arena_nbytes
@@ -260,5 +267,21 @@ def _compare(
             )  # fmt: skip
             found, difference = both.comparison, difference_of_outputs(both.outputs, both.unmodified_outputs)
     told = text(found).rpartition("\n")[0]  # the last line is about equal bits, which tuned schedules do not guarantee
+    document = {**found.document(), "largest_difference": difference}
+    return document, f"{told}\noutputs: largest difference {difference:.1e} of the largest value"
+
+
+def _compare_programs(
+    mod: tvm.IRModule, target: tvm.target.Target, where: RemoteDevice | None, arguments: _Arguments
+) -> tuple[dict[str, object], str]:
+    from tvm_memopt.cli.measured import difference_of_outputs
+    from tvm_memopt.cli.programs.compare import compare_programs
+    from tvm_memopt.frontends import random_inputs
+
+    with stage("building the default module and running both"):
+        found = compare_programs(arguments.output, mod, target, random_inputs(mod, arguments.seed), where, arguments.cc)
+    assert found.unmodified is not None
+    difference = difference_of_outputs(found.planned.outputs, found.unmodified.outputs)
+    told = found.text().rpartition("\n")[0]
     document = {**found.document(), "largest_difference": difference}
     return document, f"{told}\noutputs: largest difference {difference:.1e} of the largest value"

@@ -29,7 +29,7 @@ METADATA_FORMAT = "memopt-module/1"
 
 @dataclass(frozen=True)
 class Build:
-    """A compiled module, its plans, and the seconds of each stage."""
+    """A compiled module, its plans, and the seconds of each stage. ``executable``: None if it was not asked for."""
 
     executable: Any
     target: tvm.target.Target
@@ -46,22 +46,25 @@ def build_planned(
     exec_mode: str = "bytecode",
     inputs: Sequence[Mapping[str, Any]] = (),
     schedules: Scheduler | None = None,
+    executable: bool = True,
 ) -> Build:
     """Lower, plan and compile ``mod``.
 
     ``inputs``: name, shape and dtype of each input, stored in the module's metadata. ``schedules``: where
-    schedules of the kernels come from.
+    schedules of the kernels come from. ``executable``: make one for TVM's virtual machine.
 
     Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
     found = compile_module(mod, target, options, schedules=schedules)
     planned, clock = found.planned, found.clock
+    if not executable:
+        return Build(None, target, planned, found.lowered, clock.seconds)
     emitted = _with_metadata(planned.mod, metadata(planned, target, options, inputs))
     with target:
         final = tvm.transform.Sequential(passes_after_plan(target, planned=bool(planned.functions)))(emitted)
-    executable = relax.build(final, target, relax_pipeline=None, exec_mode=exec_mode)
+    compiled = relax.build(final, target, relax_pipeline=None, exec_mode=exec_mode)
     clock.lap("compile")
-    return Build(executable, target, planned, found.lowered, clock.seconds)
+    return Build(compiled, target, planned, found.lowered, clock.seconds)
 
 
 def build_unmodified(mod: tvm.IRModule, target: tvm.target.Target, *, exec_mode: str = "bytecode") -> Any:

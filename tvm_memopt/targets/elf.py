@@ -1,4 +1,4 @@
-"""The architecture of a compiled module, from the header of its ELF file."""
+"""The architecture and the sections of a compiled module or program, from its ELF file."""
 
 from __future__ import annotations
 
@@ -48,6 +48,23 @@ def require_native(path: str | os.PathLike[str]) -> None:
             f"{os.fspath(path)}: has code for {architecture(path)}, and this machine is {here}: run it on a device, "
             "with `tvm-memopt run --rpc HOST:PORT`, or `--tracker HOST:PORT --key KEY`"
         )
+
+
+def section(path: str | os.PathLike[str], name: str) -> bytes | None:
+    """The content of a section of an ELF file, or None if the file is no ELF file or has no such section."""
+    content = Path(path).read_bytes()
+    if _header(path) is None:
+        return None
+    order, wide = "<" if content[5] == 1 else ">", content[4] == 2
+    (table,) = struct.unpack_from(order + ("Q" if wide else "I"), content, 40 if wide else 32)
+    entry, count, names = struct.unpack_from(order + "HHH", content, 58 if wide else 46)
+    layout = order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII")
+    rows = [struct.unpack_from(layout, content, table + i * entry) for i in range(count)]
+    for label, _, _, _, offset, nbytes, *_ in rows:
+        start = rows[names][4] + label
+        if content[start : content.index(b"\0", start)] == name.encode():
+            return content[offset : offset + nbytes]
+    return None
 
 
 def _header(path: str | os.PathLike[str]) -> tuple[int, int] | None:

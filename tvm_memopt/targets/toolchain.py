@@ -35,7 +35,7 @@ def linker_for(
     triple = str(target.attrs.get("mtriple", "") or "")
     if not triple or triple.split("-", maxsplit=1)[0] == os.uname().machine:
         return None
-    if _is_bare_metal(triple):
+    if is_bare_metal(triple):
         raise MemoptError(
             f"{triple} has no operating system that could load a shared library: `tvm-memopt plan` writes its memory "
             "plan; if yours can load one, name a compiler that links it with --cc"
@@ -77,7 +77,8 @@ def debian_triple(triple: str) -> str:
     return "-".join(["arm" if machine in _GENERIC_ARM else machine, *rest])
 
 
-def _is_bare_metal(triple: str) -> bool:
+def is_bare_metal(triple: str) -> bool:
+    """Whether a triple names no operating system."""
     return triple.endswith(("-eabi", "-eabihf", "-elf")) and "linux" not in triple
 
 

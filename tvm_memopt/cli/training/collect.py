@@ -165,7 +165,10 @@ def _open(folder: Path, target: tvm.target.Target, where: RemoteDevice | None) -
 
     device = "local, CPU time of one thread"
     if where is not None:
-        device = f"RPC devices {where.key or where.rpc}, wall time"
+        from tvm_memopt.export.platforms import is_program_target
+
+        counted = is_program_target(target)
+        device = f"RPC devices {where.key or where.rpc}, {'instructions as nanoseconds' if counted else 'wall time'}"
     open_folder(folder, Manifest(str(target), device))
 
 
@@ -175,6 +178,13 @@ def measuring_device(
     """This machine, or the devices that ``where`` names, for the block of a ``with``."""
     if where is None:
         from tvm_memopt.cost_model.measure.devices import local_device
+        from tvm_memopt.export.platforms import is_program_target
+
+        if is_program_target(target):
+            raise MemoptError(
+                "candidates for this target do not run on this machine: give --rpc, or --tracker and --key; "
+                "`tvm-memopt emulator start --hexagon` starts a device that counts their instructions"
+            )
 
         return local_device(workers, timeout)
     from tvm_memopt.cost_model.measure.remote import rpc_device

@@ -46,6 +46,11 @@ def remote_arguments(
     return [[tvm.runtime.tensor(values, device) for values in arrays] for _ in range(repeats)]
 
 
+def timing_arrays(kinds: Iterable[tuple[str, Sequence[int]]]) -> Iterable[np.ndarray]:
+    """Arrays of given types and shapes, with numbers of both signs."""
+    return _values(kinds, signed=True)
+
+
 def _values(kinds: Iterable[tuple[str, Sequence[int]]], signed: bool) -> Iterable[np.ndarray]:
     rng = np.random.default_rng(0)
     for dtype, extents in kinds:

@@ -1,6 +1,6 @@
 """A MetaSchedule builder and runner for devices behind RPC.
 
-Candidates are built and linked here, and uploaded as finished libraries, so that a device needs no linker. Each is
+Candidates are built and linked here, and uploaded as finished libraries or programs: a device needs no linker. Each is
 timed in a session of its own by a worker process, one for each device: a kernel that crashes costs its own candidate,
 and a device that goes away costs none, since the candidate is timed again on another.
 """
@@ -22,6 +22,7 @@ from tvm_memopt.cost_model.measure.devices import Device, Notes
 from tvm_memopt.cost_model.measure.timing import Timing
 from tvm_memopt.cost_model.measure.worker_pool import Reply, WorkerPool
 from tvm_memopt.errors import MemoptError
+from tvm_memopt.export.platforms import PROGRAM_SUFFIX, is_program_target, platform_for
 from tvm_memopt.targets import rpc
 from tvm_memopt.targets.toolchain import linker_for
 
@@ -42,12 +43,16 @@ def rpc_device(
 ) -> Iterator[Device]:
     """The devices named by ``where``, used in parallel. They measure wall-clock seconds by their own clocks.
 
+    For a target whose modules are programs, such as Hexagon, they count instructions instead: a nanosecond each.
+
     ``workers``: processes that build here. ``timeout``: seconds to build, and to time, a candidate. ``target``, ``cc``:
     what to build for, to find out early that nothing can link for it. Raises NoDeviceError in at most 15 seconds if no
     device answers. If all go away later, the measurement that notices it raises NoDeviceError, which is also in
     ``failures`` of the device.
     """
-    if target is not None:
+    if target is not None and is_program_target(target):
+        platform_for(target, cc)
+    elif target is not None:
         linker_for(target, cc)
     count = where.count()
     chosen = replace(where, timeout=timeout, attempts=_ATTEMPTS, busy=_BUSY_SECONDS)
@@ -74,8 +79,10 @@ class _LibraryBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
         futures = []
         for item in build_inputs:
             request = self.notes.write(item)
-            output = str(Path(request["module"]).with_suffix(".so"))
-            job = {"job": "export", "output": output, "cc": self.cc, "timeout": self.timeout}
+            program = is_program_target(item.target)
+            output = str(Path(request["module"]).with_suffix(PROGRAM_SUFFIX if program else ".so"))
+            name = "export_program" if program else "export"
+            job = {"job": name, "output": output, "cc": self.cc, "timeout": self.timeout}
             futures.append(self.pool.submit({**request, **job}))  # type: ignore[typeddict-item]
         replies = [future.result() for future in futures]
         return [ms.builder.BuilderResult(reply.get("output"), reply.get("error")) for reply in replies]
@@ -93,9 +100,11 @@ class _RemoteRunner(ms.runner.PyRunner):  # type: ignore[misc]
         futures = []
         for item in runner_inputs:
             arguments = [(str(info.dtype), [int(n) for n in info.shape]) for info in item.args_info]
+            path = str(item.artifact_path)
             reply = self.pool.submit(
                 {
-                    "job": "time_remote", "output": str(item.artifact_path), "device": self.where,
+                    "job": "count_remote" if path.endswith(PROGRAM_SUFFIX) else "time_remote",
+                    "output": path, "device": self.where,
                     "arguments": arguments, "device_type": str(item.device_type), "timing": self.timing,
                 }
             )  # fmt: skip

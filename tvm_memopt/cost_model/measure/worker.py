@@ -47,12 +47,20 @@ def _answer(request: Request) -> Reply:
         return {"error": f"{type(error).__name__}: {lines[-1].strip() if lines else 'no message'}"}
 
 
+def _module(request: Request) -> tvm.IRModule:
+    import tvm
+
+    from tvm_memopt.cost_model.measure.builds import with_packed_weights
+
+    return with_packed_weights(tvm.ir.load_json(Path(request["module"]).read_text(encoding="utf-8")))
+
+
 def _built(request: Request) -> tuple[tvm.IRModule, tvm.runtime.Module]:
     import tvm
 
-    from tvm_memopt.cost_model.measure.builds import build_packed, with_packed_weights
+    from tvm_memopt.cost_model.measure.builds import build_packed
 
-    mod = with_packed_weights(tvm.ir.load_json(Path(request["module"]).read_text(encoding="utf-8")))
+    mod = _module(request)
     return mod, build_packed(mod, tvm.ir.load_json(request["target"]))
 
 
@@ -76,6 +84,28 @@ def _export(request: Request) -> Reply:
     linker = linker_for(tvm.ir.load_json(request["target"]), request["cc"])
     executable.export_library(request["output"], fcompile=linker)
     return {"output": request["output"]}
+
+
+def _export_program(request: Request) -> Reply:
+    """Build a program that calls the candidate once."""
+    import tvm
+
+    from tvm_memopt.export.build import export_kernel
+
+    target = tvm.ir.load_json(request["target"])
+    export_kernel(_module(request)["main"], target, request["output"], request["cc"])
+    return {"output": request["output"]}
+
+
+def _count_remote(request: Request) -> Reply:
+    """Count the instructions of a program on a device, and return what stands for its time."""
+    from tvm_memopt.cost_model.measure.instructions import counted_seconds
+    from tvm_memopt.targets.rpc import Device, DeviceError, NoDeviceError
+
+    try:
+        return {"seconds": counted_seconds(Device(**request["device"]), request["output"])}
+    except DeviceError as error:
+        return {"error": str(error), "no_device": isinstance(error, NoDeviceError)}
 
 
 def _time_remote(request: Request) -> Reply:
@@ -115,7 +145,10 @@ def _sample(request: Request) -> Reply:
     return {"hashes": hashes}
 
 
-_JOBS = {"measure": _measure, "export": _export, "sample": _sample, "time_remote": _time_remote}
+_JOBS = {
+    "measure": _measure, "export": _export, "export_program": _export_program, "sample": _sample,
+    "time_remote": _time_remote, "count_remote": _count_remote,
+}  # fmt: skip
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -67,6 +67,10 @@ class Emulator:
         """A script that runs the device's Python."""
         return self.folder / "python"
 
+    def server_command(self, light: bool) -> list[str]:
+        """The command of a server, in C++ or Python, without its options."""
+        return self.light_command() if light else self.python_command()
+
     def light_command(self) -> list[str]:
         """The command of the server in C++, without its options."""
         extra = self.packages / "tvm/lib/libtvm_runtime_extra.so"
@@ -91,10 +95,7 @@ def set_up(light: bool, say: Say) -> Emulator:
     with locked(found.folder):
         install_command(f"{TRIPLE}-g++", f"g++-{TRIPLE}", say)
         stages = Stages(found.folder, say)
-        files = {f"usr/bin/{name}": found.folder / "qemu" / name for name in _QEMU}
-        stages.once(
-            "qemu", " ".join(_QEMU), lambda: unpack_files("qemu-user-static", files), "downloading QEMU (60 MB)"
-        )
+        _set_up_qemu(found, stages)
         runtime = [f"{name}=={version(name)}" for name in ("apache-tvm", "apache-tvm-ffi")]
         stages.once(
             "runtime", " ".join(runtime), lambda: _unpack_wheels(runtime, found.packages, None),
@@ -105,6 +106,24 @@ def set_up(light: bool, say: Say) -> Emulator:
         if not light:
             _set_up_python(found, stages)
     return found
+
+
+def set_up_hexagon(say: Say) -> Emulator:
+    """Set up what programs for Hexagon need: QEMU in the cache, clang and lld on this machine.
+
+    Raises MemoptError with the step that failed.
+    """
+    found = emulator()
+    with locked(found.folder):
+        for command, package in (("clang", "clang"), ("ld.lld", "lld")):
+            install_command(command, package, say)
+        _set_up_qemu(found, Stages(found.folder, say))
+    return found
+
+
+def _set_up_qemu(found: Emulator, stages: Stages) -> None:
+    files = {f"usr/bin/{name}": found.folder / "qemu" / name for name in _QEMU}
+    stages.once("qemu", " ".join(_QEMU), lambda: unpack_files("qemu-user-static", files), "downloading QEMU (60 MB)")
 
 
 def _set_up_python(found: Emulator, stages: Stages) -> None:

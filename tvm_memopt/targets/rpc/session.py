@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     from tvm.runtime.vm import VirtualMachine
 
 
+RUN_PROGRAM = "memopt.run_program"
+"""A function of servers that run programs: (name of an uploaded file, request, seconds) → what the program wrote."""
+
+
 class Session:
     """An open session. ``place``: how messages name the device."""
 
     def __init__(self, remote: tvm.rpc.RPCSession, place: str) -> None:
         self.remote, self.place = remote, place
         self._loaded: dict[str, tvm.runtime.Module] = {}
+        self._names: set[str] = set()
 
     @property
     def cpu(self) -> tvm.runtime.Device:
@@ -55,21 +60,45 @@ class Session:
         The device's name of the file holds a hash of its content, so that an older library of the same name is never
         taken for it. Raises DeviceError if the device has no room, or the library is for another machine.
         """
+        name = self._uploaded(path)
+        if name not in self._loaded:
+            try:
+                with self.doing(f"loading {os.fspath(path)}"):
+                    self._loaded[name] = self.remote.load_module(name)
+            except DeviceError as error:
+                raise type(error)(f"{error} ({_about(path)})") from error
+        return self._loaded[name]
+
+    def _uploaded(self, path: str | os.PathLike[str]) -> str:
+        """Upload a file, unless its content is there, and return the device's name for it."""
         try:
             content = Path(path).read_bytes()
         except OSError as error:
             raise MemoptError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from None
         digest = hashlib.sha256(content).hexdigest()[:16]
-        if digest not in self._loaded:
-            name = f"{digest}-{re.sub(r'[^A-Za-z0-9_.]', '_', Path(path).stem)[:40]}.so"
+        name = f"{digest}-{re.sub(r'[^A-Za-z0-9_.]', '_', Path(path).stem)[:40]}{Path(path).suffix}"
+        if name not in self._names:
             with self.doing(f"uploading {os.fspath(path)}"):
                 self.remote.upload(bytearray(content), name)
+            self._names.add(name)
+        return name
+
+    def program(self, path: str | os.PathLike[str], request: bytes, seconds: float) -> bytes:
+        """Upload a program, run it on the device with ``request`` on its standard input, and return what it writes.
+
+        Raises DeviceError if the program fails, or if the device's server runs no programs.
+        """
+        name = self._uploaded(path)
+        with self.doing(f"looking for {RUN_PROGRAM}"):
             try:
-                with self.doing(f"loading {os.fspath(path)}"):
-                    self._loaded[digest] = self.remote.load_module(name)
-            except DeviceError as error:
-                raise type(error)(f"{error} ({_about(path)})") from error
-        return self._loaded[digest]
+                run = self.remote.get_function(RUN_PROGRAM)
+            except AttributeError:
+                raise DeviceError(
+                    f"{self.place}: its server runs no programs: `tvm-memopt emulator start --hexagon` "
+                    "starts one that does"
+                ) from None
+        with self.doing(f"running {os.fspath(path)}"):
+            return bytes(run(name, bytearray(request), float(seconds)))
 
     def machine(self, path: str | os.PathLike[str], allocator: Literal["naive", "pooled"] = "pooled") -> VirtualMachine:
         """A virtual machine on the device for a compiled module. Raises DeviceError if it is not one."""
