@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import os
@@ -106,8 +105,6 @@ class PredictedSchedules:
 
     def _hindrance(self, target: tvm.target.Target) -> str | None:
         """Why nothing can be predicted, or None. Raises MemoptError if that is a checkpoint that was asked for."""
-        if importlib.util.find_spec("torch") is None:
-            return "the network needs torch: pip install 'tvm-memopt[learn]'"
         if not self.checkpoint.exists() and not self.given:
             return "this installation has no pre-trained network: train one"
         trained = load_checkpoint(self.checkpoint).target
