@@ -144,8 +144,8 @@ class KernelForms:
 def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | None = None) -> dict[str, KernelForms]:
     """The forms of each PrimFunc, by name, that give bit-identical results on ``target`` (None: on any target).
 
-    Kernels that cannot be analysed keep their scratch. A kernel with a schedule has one form: to fold stages of tiled and
-    vectorized loops takes TVM minutes, or fails.
+    Kernels that cannot be analysed keep their scratch. A kernel with a schedule has one form: to fold stages of tiled
+    and vectorized loops takes TVM minutes, or fails.
     """
     lowered, fused = _lower(kernels), fuses_multiply_add(target)
     unsteady = {name for name, func in lowered.items() if fused and keeps_products_on_the_stack(func)}

@@ -118,8 +118,9 @@ class _Evolution:
                 if (built := self._build(number, None)) is not None:
                     like = like or built.decisions
                     yield number, built
-            same = [decisions for signature, decisions in starts if signature == sketch.signature]
-            for decisions in same if like is not None else ():
+            if like is None:
+                continue
+            for decisions in (given for signature, given in starts if signature == sketch.signature):
                 if (built := self._build(number, fitted(decisions, like, sketch.slots))) is not None:
                     yield number, built
 
