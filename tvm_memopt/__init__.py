@@ -31,7 +31,7 @@ _HOMES = {
     "import_model": "tvm_memopt.frontends",
     "optimize": "tvm_memopt.api",
     "pipeline": "tvm_memopt.api",
-    "register_pipeline": "tvm_memopt.passes.pipeline",
+    "register_pipeline": "tvm_memopt.api",
     "relay": "tvm_memopt",
     "solve": "tvm_memopt.solvers",
 }
@@ -54,4 +54,4 @@ def __dir__() -> list[str]:
 
 
 if "tvm.relax" in sys.modules and "tvm.tirx" in sys.modules:
-    importlib.import_module("tvm_memopt.passes.pipeline").register_pipeline()
+    importlib.import_module("tvm_memopt.api").register_pipeline()

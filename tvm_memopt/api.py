@@ -114,6 +114,14 @@ def pipeline(
     return planned(budget, time_limit, seed=seed, schedules=source, **options)
 
 
+def register_pipeline() -> None:
+    """Register ``relax_pipeline="memopt"``, which is ``pipeline``, with TVM. Repeated calls have no effect."""
+    from tvm import relax
+
+    if "memopt" not in relax.pipeline.PIPELINE_MAP:
+        relax.register_pipeline("memopt")(pipeline)
+
+
 def _scheduler(schedules: Schedules, seconds: float, seed: int) -> Scheduler | None:
     if schedules == "none":
         return None

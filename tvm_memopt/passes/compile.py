@@ -10,14 +10,21 @@ from dataclasses import dataclass, replace
 
 import tvm
 
-from tvm_memopt.errors import InfeasibleBudgetError, MemoptError, NoPlanError, PlanError
+from tvm_memopt.errors import BudgetError, InfeasibleBudgetError, MemoptError, NoPlanError, PlanError
 from tvm_memopt.graph import Graph, Plan, given_order
 from tvm_memopt.passes.device_fit import noted, worth_a_search
 from tvm_memopt.passes.narrowing import lowered_choices
 from tvm_memopt.passes.relax.documents import with_documents
 from tvm_memopt.passes.relax.lowering import passes_after_fusion, passes_until_fusion
 from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_module, solve_module
-from tvm_memopt.passes.schedules import Scheduler, apply_schedules, kernels_over_budget, same_kernels
+from tvm_memopt.passes.schedules import (
+    Scheduler,
+    UnscheduledArena,
+    apply_schedules,
+    over_budget,
+    scratch_limits,
+    with_same_kernels,
+)
 from tvm_memopt.solvers import Deadline, Request, plan_for_order, solve
 from tvm_memopt.solvers.portfolio.verdict import budget_message
 from tvm_memopt.targets import DeviceProfile
@@ -69,8 +76,9 @@ def compile_module(
 ) -> Compilation:
     """Lower ``mod`` as TVM's fusing CPU pipeline does, plan its functions and rewrite them to follow their plans.
 
-    ``schedules``: where schedules of the kernels come from; None: they are left as they are. If a budget is not met,
-    kernels at the peak take schedules with less scratch. ``on_planned``, and the errors raised: see plan_lowered.
+    ``schedules``: where schedules of the kernels come from; None: they are left as they are. If a budget is not met, or
+    without one the arena is larger than without schedules, kernels at the peak take schedules with less scratch.
+    ``on_planned``, and the errors raised: see plan_lowered.
     """
     clock = StageClock()
     if schedules is not None:
@@ -115,20 +123,33 @@ def _compile_scheduled(
     with target:
         fused = tvm.transform.Sequential(passes_until_fusion(target, narrow=options.narrow == "always"))(mod)
     clock.lap("lower")
+    unscheduled: UnscheduledArena | None = None
     while True:
         lowered = _lowered(fused, target, schedules, clock)
         seen: list[PlannedModule] = []
         try:
             planned = plan_lowered(lowered, target, options, on_planned=seen.append, clock=clock)
-        except (InfeasibleBudgetError, NoPlanError):
-            if schedules.leaner(same_kernels(fused, kernels_over_budget(seen[-1]))):
-                continue
-            if on_planned is not None:
-                on_planned(seen[-1])
-            raise
+            missed: BudgetError | None = None
+            if options.budget is None and options.plan is None:
+                unscheduled = unscheduled or UnscheduledArena(_without_schedules(fused, target), target, options)
+                over = unscheduled.exceeded(seen[-1])
+                clock.lap("plan")
+            else:
+                over = {}
+        except (InfeasibleBudgetError, NoPlanError) as error:
+            missed, over = error, over_budget(seen[-1])
+        if over and schedules.leaner(with_same_kernels(fused, scratch_limits(seen[-1], over))):
+            continue
         if on_planned is not None:
             on_planned(seen[-1])
+        if missed is not None:
+            raise missed
         return Compilation(planned, lowered, clock)
+
+
+def _without_schedules(fused: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    with target:
+        return tvm.transform.Sequential(passes_after_fusion(target))(fused)
 
 
 def _lowered(fused: tvm.IRModule, target: tvm.target.Target, schedules: Scheduler, clock: StageClock) -> tvm.IRModule:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import tvm
 import tvm_ffi
-from tvm import relax
 
 from tvm_memopt.errors import (
     BudgetError,
@@ -88,12 +87,6 @@ def pipeline(
             return tvm.transform.Sequential(passes_after_plan(target, planned=bool(planned.functions)))(planned.mod)
 
     return run
-
-
-def register_pipeline() -> None:
-    """Register ``relax_pipeline="memopt"`` with TVM. Repeated calls have no effect."""
-    if "memopt" not in relax.pipeline.PIPELINE_MAP:
-        relax.register_pipeline("memopt")(pipeline)
 
 
 def extract_graphs(options: PlanOptions | None = None) -> tvm.transform.Pass:

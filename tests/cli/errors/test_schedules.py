@@ -31,7 +31,6 @@ def test_damaged_settings_are_named(command, tmp_path):
 
 
 def test_without_time_the_module_is_compiled_unscheduled_and_a_line_says_so(command, tmp_path, monkeypatch):
-    pytest.importorskip("torch", reason="the network predicts with torch")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     model = two_branches(tmp_path / "model.onnx")
     arguments = ("--schedules", "predicted", "--schedule-seconds", 0, "--time-limit", 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tvm
@@ -67,7 +67,7 @@ class TunedSchedules:
         self.scheduled = len(tuned.best) - len(tuned.unscheduled)
         return tuned.database
 
-    def leaner(self, kernels: Collection[str]) -> bool:
+    def leaner(self, kernels: Mapping[str, int]) -> bool:
         """The named kernels lose their schedules; if none of them has one, all do."""
         rest = {_kernel(task) for task in self.tasks} - self._lean
         self._lean |= rest.intersection(kernels) or rest

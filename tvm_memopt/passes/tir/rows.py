@@ -18,7 +18,7 @@ _REDUCTION = 2  # IterVar kind of a reduction axis
 
 def buffer_rows(func: tirx.PrimFunc) -> tirx.PrimFunc | None:
     """Compute the copying stages of ``func`` row by row. None if no stage allows it."""
-    if not isinstance(func.body, s_tir.SBlockRealize) or _is_scheduled(func):
+    if not isinstance(func.body, s_tir.SBlockRealize) or is_scheduled(func):
         return None
     schedule = s_tir.Schedule(tvm.IRModule({"main": func}))
     changed = False
@@ -32,7 +32,8 @@ def buffer_rows(func: tirx.PrimFunc) -> tirx.PrimFunc | None:
     return schedule.mod["main"] if changed else None
 
 
-def _is_scheduled(func: tirx.PrimFunc) -> bool:
+def is_scheduled(func: tirx.PrimFunc) -> bool:
+    """Whether a schedule has changed the loops of a kernel."""
     return func.attrs is not None and bool(func.attrs.get("tirx.is_scheduled", False))
 
 

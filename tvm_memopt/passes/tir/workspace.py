@@ -23,7 +23,7 @@ from tvm_memopt.passes.tir.inline import inline_data_movement
 from tvm_memopt.passes.tir.lower import has_scratch_views, lower_to_flat_buffers
 from tvm_memopt.passes.tir.partition import has_residues, partition_folds, tests_indices
 from tvm_memopt.passes.tir.rounding import fuses_multiply_add, keeps_products_on_the_stack
-from tvm_memopt.passes.tir.rows import buffer_rows
+from tvm_memopt.passes.tir.rows import buffer_rows, is_scheduled
 from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, with_statements
 from tvm_memopt.passes.tir.statements import STACK_NBYTES, analyze, flatten_statements, nbytes_of
 
@@ -144,12 +144,13 @@ class KernelForms:
 def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | None = None) -> dict[str, KernelForms]:
     """The forms of each PrimFunc, by name, that give bit-identical results on ``target`` (None: on any target).
 
-    Kernels that cannot be analysed keep their scratch.
+    Kernels that cannot be analysed keep their scratch. A kernel with a schedule has one form: to fold stages of tiled
+    and vectorized loops takes TVM minutes, or fails.
     """
     lowered, fused = _lower(kernels), fuses_multiply_add(target)
     unsteady = {name for name, func in lowered.items() if fused and keeps_products_on_the_stack(func)}
     fast = {name: _kernel(kernels[name], func, name in unsteady) for name, func in lowered.items()}
-    wanting = [n for n, kernel in fast.items() if kernel.scratch_nbytes and n not in unsteady]
+    wanting = [n for n, k in fast.items() if k.scratch_nbytes and n not in unsteady and not is_scheduled(kernels[n])]
     folded = _lowerable({name: f for name in wanting if (f := inline_data_movement(kernels[name])) is not None})
     small = {
         name: kernel
@@ -246,7 +247,7 @@ def _lowers_again(original: tirx.PrimFunc, func: tirx.PrimFunc) -> bool:
     It can always do so for kernels without a schedule. Schedules from a tuner may vectorise, and StorageRewrite leaves
     buffers of vectors that it cannot read back.
     """
-    if original.attrs is None or "tirx.is_scheduled" not in original.attrs:
+    if not is_scheduled(original):
         return True
     return _lowers({"kernel": func})
 

@@ -11,11 +11,6 @@ def test_the_first_choice_is_best_and_the_unscheduled_kernel_without_choices() -
     assert Found(PLAIN, ()).best() == PLAIN
 
 
-def test_the_leanest_may_be_the_unscheduled_kernel() -> None:
-    assert Found(PLAIN, (FAST, MEDIUM)).leanest() == PLAIN
-    assert Found(PLAIN, (FAST, LEAN)).leanest() == LEAN
-
-
 def test_merging_keeps_what_nothing_beats_in_time_and_scratch() -> None:
     beaten = Choice(3.0, 250, ["beaten"])
     assert Found(PLAIN, (FAST, beaten)).merged(Found(PLAIN, (MEDIUM, LEAN))).choices == (FAST, MEDIUM, LEAN)

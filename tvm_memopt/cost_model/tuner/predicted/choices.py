@@ -28,10 +28,6 @@ class Found:
         """The fastest, by prediction."""
         return self.choices[0] if self.choices else self.unscheduled
 
-    def leanest(self) -> Choice:
-        """The one with the least scratch; among equals the fastest."""
-        return min((*self.choices, self.unscheduled), key=lambda choice: choice.scratch_nbytes)
-
     def merged(self, other: Found) -> Found:
         """The choices of both that no other beats in both time and scratch."""
         kept: list[Choice] = []

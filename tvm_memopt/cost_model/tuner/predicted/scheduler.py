@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tvm
@@ -23,8 +22,7 @@ from tvm_memopt.errors import MemoptError
 
 SECONDS = 90.0
 """Default time limit of the search."""
-_RETRIES = 3  # plans that may miss the budget until all kernels lose their schedules
-_LEAN, _UNSCHEDULED = "lean", "unscheduled"
+_RETRIES = 5  # plans that may be too large until all kernels lose their schedules
 _log = logging.getLogger("tvm_memopt")
 
 
@@ -45,7 +43,7 @@ class PredictedSchedules:
         self.cache_folder, self.say, self.watch = cache_folder, say, watch
         self.tasks: list[Task] = []
         self.found: dict[str, Found] = {}
-        self._level: dict[str, str] = {}
+        self._taken: dict[str, int | None] = {}  # number of the choice, 0 where absent; None: unscheduled
         self._retries, self._searched = 0, False
 
     def database(self, fused: tvm.IRModule, target: tvm.target.Target) -> ms.database.Database | None:
@@ -59,17 +57,21 @@ class PredictedSchedules:
             self.tasks, self.found = self.search(fused_tasks(fused, wanted, "model"), wanted)
         return self._database(with_cores(target)) if self.scheduled else None
 
-    def leaner(self, kernels: Collection[str]) -> bool:
-        """The named kernels take their schedule with the least scratch, then none; after some calls all take none."""
+    def leaner(self, kernels: Mapping[str, int]) -> bool:
+        """The named kernels take their fastest schedule with so little scratch, or none.
+
+        ``kernels``: bytes of scratch. A kernel that has so little already takes its next schedule. After some calls all
+        kernels take none.
+        """
         scheduled = [name for name in self.found if self.choice(name).trace is not None]
         named = [name for name in scheduled if name.split("_", 1)[1] in kernels]
         self._retries += 1
         if not named or self._retries > _RETRIES:
-            self._level |= dict.fromkeys(scheduled, _UNSCHEDULED)
-        for name in named:
-            found = self.found[name]
-            smaller = self._level.get(name) is None and found.leanest() != found.best()
-            self._level[name] = _LEAN if smaller else _UNSCHEDULED
+            self._taken |= dict.fromkeys(scheduled, None)
+        for name in named if self._retries <= _RETRIES else ():
+            later = enumerate(self.found[name].choices)
+            first, limit = (self._taken.get(name, 0) or 0) + 1, kernels[name.split("_", 1)[1]]
+            self._taken[name] = next((n for n, c in later if n >= first and c.scratch_nbytes <= limit), None)
         return bool(scheduled)
 
     def starts(self, tasks: list[Task], target: tvm.target.Target) -> dict[str, Found]:
@@ -94,10 +96,8 @@ class PredictedSchedules:
 
     def choice(self, name: str) -> Choice:
         """The schedule that a task takes now."""
-        found, level = self.found[name], self._level.get(name)
-        if level is None:
-            return found.best()
-        return found.leanest() if level == _LEAN else found.unscheduled
+        found, taken = self.found[name], self._taken.get(name, 0)
+        return found.choices[taken] if taken is not None and found.choices else found.unscheduled
 
     @property
     def scheduled(self) -> int:
@@ -106,8 +106,6 @@ class PredictedSchedules:
 
     def _hindrance(self, target: tvm.target.Target) -> str | None:
         """Why nothing can be predicted, or None. Raises MemoptError if that is a checkpoint that was asked for."""
-        if importlib.util.find_spec("torch") is None:
-            return "the network needs torch: pip install 'tvm-memopt[learn]'"
         if not self.checkpoint.exists() and not self.given:
             return "this installation has no pre-trained network: train one"
         trained = load_checkpoint(self.checkpoint).target
