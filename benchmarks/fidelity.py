@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.fidelity [NAME...]`` imports each int8 model, cuts its kernels at narrow tensors, and compares
 its outputs on seeded inputs with those of LiteRT: its default kernels, which its users run, and its reference kernels.
-The two sets round differently, so that their agreement with each other is printed beside. A step is one step of the
-output's quantisation. Results are saved after each model, and ``--resume`` skips existing ones.
+The two sets round differently, so that their agreement with each other is printed beside. ``--integer`` computes in
+integers, as the reference kernels do. A step is one step of the output's quantisation. Results are saved after each
+model, and ``--resume`` skips existing ones.
 """
 
 from __future__ import annotations
@@ -59,17 +60,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = options.names or list(MODELS)
     if unknown := [name for name in names if name not in MODELS]:
         raise ZooError(f"no model is named {unknown[0]!r}; the models are {', '.join(MODELS)}")
-    setup = {"samples": options.samples, "inputs": options.inputs}
+    setup = {"samples": options.samples, "inputs": options.inputs, "integer": options.integer}
     rows = _previous(setup) if options.resume else {}
     for name in names:
         if name in rows and "error" not in rows[name]:
             continue
         try:
-            rows[name] = measure(fetch(PACKAGE, MODELS[name]), options.samples, options.inputs)
+            path = fetch(PACKAGE, MODELS[name])
+            rows[name] = measure(path, options.samples, options.inputs, integer=options.integer)
         except FrontendError as error:
             rows[name] = {"error": str(error)}
         print(f"{name}: done", file=sys.stderr, flush=True)
-        save("fidelity", {**setup, "rows": rows})
+        save(_document(setup), {**setup, "rows": rows})
     print(render({name: rows[name] for name in names}))
     return 0
 
@@ -82,31 +84,41 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--inputs", choices=["smooth", "uniform"], default="smooth",
         help="values that vary slowly, as pictures and spectrograms do (default), or white noise",
     )  # fmt: skip
+    parser.add_argument("--integer", action="store_true", help="compute in integers, as the reference kernels do")
     parser.add_argument("--resume", action="store_true", help="keep the results that are there")
     return parser.parse_args(arguments)
 
 
+def _document(setup: Mapping[str, Any]) -> str:
+    return "fidelity_integer" if setup["integer"] else "fidelity"
+
+
 def _previous(setup: Mapping[str, Any]) -> dict[str, Any]:
     """Results of the same samples, by model."""
-    path = RESULTS / "fidelity.json"
+    path = RESULTS / f"{_document(setup)}.json"
     document = json.loads(path.read_text()) if path.exists() else {}
     same = all(document.get(key) == value for key, value in setup.items())
     return dict(document["rows"]) if same else {}
 
 
-def measure(path: Path, samples: int, kind: str) -> dict[str, Any]:
-    """One row: our outputs, those of TVM's build of the same module, and those of LiteRT's two sets of kernels."""
+def measure(path: Path, samples: int, kind: str, *, integer: bool = False) -> dict[str, Any]:
+    """One row: our outputs, those of TVM's build of the same module, and those of LiteRT's two sets of kernels.
+
+    ``integer``: our module, and that which TVM builds, compute in integers.
+    """
     import tvm
 
     from tvm_memopt.frontends import import_model
     from tvm_memopt.frontends.tflite_import import read_flatbuffer
     from tvm_memopt.passes.build import build_planned, build_unmodified
+    from tvm_memopt.passes.narrowing import with_arithmetic
     from tvm_memopt.passes.relax.planning import PlanOptions
     from tvm_memopt.runtime import outputs_equal, run_module
 
     model, mod, target = read_flatbuffer(path, {})[0], import_model(path), tvm.target.Target("llvm")
-    ours = build_planned(mod, target, PlanOptions(narrow="always")).executable
-    unmodified = build_unmodified(mod, target)
+    options = PlanOptions(narrow="always", integer=integer)
+    ours = build_planned(mod, target, options).executable
+    unmodified = build_unmodified(with_arithmetic(mod, target, options).mod, target)
     interpreters, drawn, step = _interpreters(path), _inputs(model, kind), _output_step(model)
     results, equal = [], []
     for seed in range(samples):

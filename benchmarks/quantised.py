@@ -1,9 +1,9 @@
 """Arena, weights, outputs and run time of quantised models, with TFLite Micro's own arena beside them.
 
 ``python -m benchmarks.quantised [NAME...]`` plans ten int8 models with inputs and outputs inside the arena, and holds
-their outputs against TVM's unmodified build, bit for bit. TFLite Micro's recording allocator runs in the same call
-where its package is installed (``pip install tflite-micro``); its head holds inputs, outputs and scratch, as our arena
-does. Each model runs in a process of its own.
+their outputs against TVM's unmodified build, bit for bit. ``--integer`` computes in integers. TFLite Micro's recording
+allocator runs in the same call where its package is installed (``pip install tflite-micro``); its head holds inputs,
+outputs and scratch, as our arena does. Each model runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -73,13 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the set, or one model in this process (--one)."""
     options = _parse(arguments)
     if options.one:
-        Path(options.out).write_text(json.dumps(measure(options.one, options.narrow, options.time_limit)))
+        Path(options.out).write_text(
+            json.dumps(measure(options.one, options.narrow, options.time_limit, integer=options.integer))
+        )
         return 0
     rows = {}
     for name in options.names or MODELS:
         rows[name] = _in_process(name, options)
         print(f"{name}: {_progress(rows[name])}", file=sys.stderr, flush=True)
-        save("quantised", {"rows": rows})
+        save("quantised_integer" if options.integer else "quantised", {"rows": rows})
     print(render(rows))
     return 0
 
@@ -88,6 +90,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="models; default: all ten")
     parser.add_argument("--narrow", choices=["auto", "always"], default="always", help="as the option of optimize")
+    parser.add_argument("--integer", action="store_true", help="compute in integers")
     parser.add_argument("--time-limit", type=float, default=10.0, help="seconds to search each plan (default 10)")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--out", help=argparse.SUPPRESS)
@@ -99,6 +102,7 @@ def _in_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
         out = Path(folder) / "row.json"
         command = [sys.executable, "-m", "benchmarks.quantised", "--one", name, "--out", str(out)]
         command += ["--narrow", options.narrow, "--time-limit", str(options.time_limit)]
+        command += ["--integer"] if options.integer else []
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode or not out.exists():
             lines = [line for line in run.stderr.splitlines() if line.strip()]
@@ -107,8 +111,11 @@ def _in_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return {**row, "tflm_head_nbytes": _tflm_head(name)}
 
 
-def measure(name: str, narrow: str, time_limit: float) -> dict[str, Any]:
-    """One row without TFLite Micro's figure."""
+def measure(name: str, narrow: str, time_limit: float, *, integer: bool = False) -> dict[str, Any]:
+    """One row without TFLite Micro's figure.
+
+    ``integer``: outputs are then compared with TVM's build of the module in integers, and times with that in floats.
+    """
     import numpy as np
     import tvm
 
@@ -116,18 +123,20 @@ def measure(name: str, narrow: str, time_limit: float) -> dict[str, Any]:
     from tvm_memopt.graph import find_violations
     from tvm_memopt.passes.build import build_planned, build_unmodified
     from tvm_memopt.passes.compile import compile_module
+    from tvm_memopt.passes.narrowing import with_arithmetic
     from tvm_memopt.passes.relax.planning import PlanOptions
     from tvm_memopt.runtime import compare_times, outputs_equal, run_module
 
     path, target = fetch(PACKAGE, MODELS[name]), tvm.target.Target("llvm")
     mod = import_model(path)
     unmodified = build_unmodified(mod, target)
-    options = PlanOptions(time_limit=time_limit, io_in_arena="inputs,outputs", narrow=narrow)
+    options = PlanOptions(time_limit=time_limit, io_in_arena="inputs,outputs", narrow=narrow, integer=integer)
     build = build_planned(mod, target, options)
-    wide = compile_module(mod, target, replace(options, narrow="never"))
+    rounded = build_unmodified(with_arithmetic(mod, target, options).mod, target) if integer else unmodified
+    wide = compile_module(mod, target, replace(options, narrow="never", integer=False))
     found = build.planned.functions["main"]
     inputs = [[np.asarray(x) for x in random_inputs(mod, seed)] for seed in range(_INPUTS)]
-    equal = [outputs_equal(run_module(build.executable, x), run_module(unmodified, x)) for x in inputs]
+    equal = [outputs_equal(run_module(build.executable, x), run_module(rounded, x)) for x in inputs]
     times = compare_times({"planned": build.executable, "unmodified": unmodified}, inputs[0], 10)
     return {
         "arena_nbytes": found.plan.arena_nbytes,

@@ -33,6 +33,16 @@ def test_an_int8_model_is_measured(tmp_path):
     assert row["default"] == row["reference"] == {"equal": 1.0, "step": 0, "top1": 1.0}
 
 
+def test_integer_arithmetic_is_that_of_the_reference_kernels(tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    models = pytest.importorskip("tests.frontends.tflite_models")
+    path = tmp_path / "net.tflite"
+    path.write_bytes(models.int8_conv())
+    row = fidelity.measure(path, 2, "uniform", integer=True)
+    assert row["equals_tvm"]
+    assert row["reference"] == {"equal": 1.0, "step": 0, "top1": 1.0}
+
+
 def test_a_wrong_name_or_number_is_refused():
     with pytest.raises(ZooError, match="no model is named 'resnet'"):
         fidelity.main(["resnet"])

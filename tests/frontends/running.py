@@ -8,7 +8,6 @@ import numpy as np
 import tvm
 from tvm import relax
 
-
 QUICK = tvm.target.Target({"kind": "llvm", "opt-level": 0})  # LLVM's optimiser takes most of the time of a build
 
 

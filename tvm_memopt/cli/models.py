@@ -34,6 +34,7 @@ class Lowering:
     function: str | None
     fold: str
     narrow: str
+    integer: bool | None
     io_in_arena: str
     no_inplace: bool
     measure_costs: bool
@@ -88,7 +89,7 @@ def graph_of_model(path: str, options: Lowering, relay_options: Collection[str] 
         kernel_costs=costs, device=options.device, io_in_arena=options.io_in_arena,
     )  # fmt: skip
     with stage("lowering"):
-        lowered, chosen = lower(mod, chosen, options.narrow)
+        lowered, chosen = lower(mod, chosen, options.narrow, options.integer, options.device)
         with chosen:
             extracted = extract_module(lowered, chosen, plan_options)
     found = extracted.functions[choose_function(path, options.function, extracted.functions, extracted.skipped)]

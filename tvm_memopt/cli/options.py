@@ -140,6 +140,10 @@ kernel_options = stacked(
         help="Short for --narrow never.",
     ),
     click.option(
+        "--integer/--no-integer", default=None,
+        help="Compute quantised operators in integers, as TFLite defines them; default: if there is no FPU.",
+    ),
+    click.option(
         "--io-in-arena", default="", metavar="inputs,outputs",
         help="Place the inputs, the outputs or both in the arena too.",
     ),

@@ -13,7 +13,7 @@ import tvm
 from tvm_memopt.errors import BudgetError, InfeasibleBudgetError, MemoptError, NoPlanError, PlanError
 from tvm_memopt.graph import Graph, Plan, given_order
 from tvm_memopt.passes.device_fit import noted, worth_a_search
-from tvm_memopt.passes.narrowing import lowered_choices
+from tvm_memopt.passes.narrowing import lowered_choices, with_arithmetic
 from tvm_memopt.passes.relax.documents import with_documents
 from tvm_memopt.passes.relax.lowering import passes_after_fusion, passes_until_fusion
 from tvm_memopt.passes.relax.planning import PlannedModule, PlanOptions, emit_module, solve_module
@@ -83,12 +83,10 @@ def compile_module(
     clock = StageClock()
     if schedules is not None:
         return _compile_scheduled(mod, target, options, schedules, on_planned, clock)
-    choices = lowered_choices(mod, target, options.narrow, options)
+    choices = lowered_choices(mod, target, options)
     clock.lap("lower")
     planned = _first_that_plans(choices.modules, target, options, on_planned, clock)
-    if choices.note:
-        planned = _with_note(planned, choices.note)
-    return Compilation(planned, choices.wide, clock)
+    return Compilation(_with_added(planned, choices.notes), choices.wide, clock)
 
 
 def _first_that_plans(
@@ -120,8 +118,10 @@ def _compile_scheduled(
     clock: StageClock,
 ) -> Compilation:
     """As compile_module. Kernels are cut at narrow tensors only with ``narrow="always"``: schedules are for TVM's."""
+    source, narrow = with_arithmetic(mod, target, options), options.narrow == "always"
     with target:
-        fused = tvm.transform.Sequential(passes_until_fusion(target, narrow=options.narrow == "always"))(mod)
+        passes = passes_until_fusion(target, narrow=narrow, integer=source.integer)
+        fused = tvm.transform.Sequential(passes)(source.mod)
     clock.lap("lower")
     unscheduled: UnscheduledArena | None = None
     while True:
@@ -144,7 +144,7 @@ def _compile_scheduled(
             on_planned(seen[-1])
         if missed is not None:
             raise missed
-        return Compilation(planned, lowered, clock)
+        return Compilation(_with_added(planned, source.notes), lowered, clock)
 
 
 def _without_schedules(fused: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
@@ -230,10 +230,12 @@ def _with_notes(planned: PlannedModule) -> PlannedModule:
     return replace(planned, functions=functions)
 
 
-def _with_note(planned: PlannedModule, note: str) -> PlannedModule:
-    """Add ``note`` to the plan of each function."""
+def _with_added(planned: PlannedModule, notes: Sequence[str]) -> PlannedModule:
+    """Add ``notes`` to the plan of each function."""
+    if not notes:
+        return planned
     functions = {
-        name: replace(function, plan=replace(function.plan, notes=(*function.plan.notes, note)))
+        name: replace(function, plan=replace(function.plan, notes=(*function.plan.notes, *notes)))
         for name, function in planned.functions.items()
     }
     return replace(planned, functions=functions)
@@ -269,11 +271,18 @@ def _require_budget(planned: PlannedModule) -> None:
 
 
 def lower(
-    mod: tvm.IRModule, target: str | tvm.target.Target, narrow: str = "auto"
+    mod: tvm.IRModule,
+    target: str | tvm.target.Target,
+    narrow: str = "auto",
+    integer: bool | None = None,
+    device: DeviceProfile | None = None,
 ) -> tuple[tvm.IRModule, tvm.target.Target]:
-    """Apply dispatch, fusion and lowering to kernels that write into allocated buffers. ``narrow``: see PlanOptions."""
-    chosen = make_target(target)
-    return lowered_choices(mod, chosen, narrow).modules[0], chosen
+    """Apply dispatch, fusion and lowering to kernels that write into allocated buffers.
+
+    ``narrow``, ``integer``, ``device``: see PlanOptions.
+    """
+    chosen, options = make_target(target), PlanOptions(narrow=narrow, integer=integer, device=device)
+    return lowered_choices(mod, chosen, options).modules[0], chosen
 
 
 def make_target(target: str | tvm.target.Target) -> tvm.target.Target:

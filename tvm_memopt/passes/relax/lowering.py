@@ -10,12 +10,14 @@ from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.relax.narrow.lowering import narrow_passes
 
 
-def passes_before_plan(target: tvm.target.Target, *, narrow: bool = False) -> list[tvm.transform.Pass]:
+def passes_before_plan(
+    target: tvm.target.Target, *, narrow: bool = False, integer: bool = False
+) -> list[tvm.transform.Pass]:
     """Dispatch, legalisation, fusion and lowering to kernels that write into allocated buffers.
 
-    ``narrow``: cut the kernels of quantised models at narrow tensors.
+    ``narrow``: cut the kernels of quantised models at narrow tensors. ``integer``: they compute in integers.
     """
-    return [*passes_until_fusion(target, narrow=narrow), *passes_after_fusion(target)]
+    return [*passes_until_fusion(target, narrow=narrow, integer=integer), *passes_after_fusion(target)]
 
 
 def passes_after_fusion(target: tvm.target.Target) -> list[tvm.transform.Pass]:
@@ -23,10 +25,12 @@ def passes_after_fusion(target: tvm.target.Target) -> list[tvm.transform.Pass]:
     return list(cpu.dataflow_lower_passes(target))
 
 
-def passes_until_fusion(target: tvm.target.Target, *, narrow: bool = False) -> list[tvm.transform.Pass]:
+def passes_until_fusion(
+    target: tvm.target.Target, *, narrow: bool = False, integer: bool = False
+) -> list[tvm.transform.Pass]:
     """Dispatch, legalisation and fusion, which produce the kernels that a tuner works on."""
     _check_target(target)
-    fusion = narrow_passes(target) if narrow else cpu.legalize_passes(target)
+    fusion = narrow_passes(target, integer=integer) if narrow else cpu.legalize_passes(target)
     return [*cpu.library_dispatch_passes(target), *fusion]
 
 

@@ -20,13 +20,17 @@ from tvm_memopt.targets.host import runs_here
 _MEASURING_SECONDS = 2.0  # for all kernels of both modules; each runs at least twice
 
 
-def narrow_passes(target: tvm.target.Target) -> list[tvm.transform.Pass]:
-    """TVM's legalisation and fusion, with kernels cut at narrow tensors where the module is quantised."""
+def narrow_passes(target: tvm.target.Target, *, integer: bool = False) -> list[tvm.transform.Pass]:
+    """TVM's legalisation and fusion, with kernels cut at narrow tensors where the module is quantised.
+
+    A sum of floating-point products is not folded where the target may round it once, so that additions join
+    convolutions only if they are ``integer``, or if the target does not.
+    """
     return [
         relax.transform.LegalizeOps(),
         fold_all_but_narrow_weights(),
         relax.transform.AnnotateTIROpPattern(),
-        cut_at_narrow_tensors(joins=not fuses_multiply_add(target)),  # else its sum of products is not folded
+        cut_at_narrow_tensors(joins=integer or not fuses_multiply_add(target)),
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         fold_narrow_kernels(target),

@@ -56,7 +56,10 @@ def _narrow_chain(block: relax.BindingBlock) -> list[relax.VarBinding]:
         bits = element_bits(binding.var)
         if bits is None or bits > NARROW_BITS or len(call.args) > 2:
             continue
-        if all(isinstance(a, tvm.ir.GenericConst) or a in found for a in call.args[1].fields):
+        arguments = call.args[1].fields
+        if any(is_narrower(argument, binding.var) for argument in arguments):
+            continue
+        if all(isinstance(a, tvm.ir.GenericConst) or a in found for a in arguments):
             found[binding.var] = binding
     return list(found.values())
 

@@ -1,0 +1,1 @@
+"""Integer arithmetic for quantised operators: int32 accumulators, and rescaling in fixed point as TFLite defines it."""
