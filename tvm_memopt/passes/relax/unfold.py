@@ -56,7 +56,7 @@ def unfold_kernels(
 def _faster(name: str, planned: str, times: FormTimes) -> list[str]:
     """Forms to try, best first. They are measured only where the smallest form may be the fastest."""
     if times.forms[name].residues:
-        order = times.fastest_first(name)
+        order = times.fastest_first(name, times.forms[name].named)
         return order[: order.index(planned)]
     return list(FORMS[: FORMS.index(planned)])
 

@@ -21,6 +21,7 @@ from tvm_memopt.passes.tir.statements import FlatKernel, variables_of
 
 _UNBOUNDED = 2**62
 
+
 @dataclass(frozen=True)
 class _Access:
     """An access by the ``leaf``-th expression or store of a nest, inside ``loops``, outermost first.

@@ -8,7 +8,6 @@ output are reordered. Each output element is still accumulated in the same order
 from __future__ import annotations
 
 import tvm
-import tvm_ffi
 from tvm import s_tir, tirx
 
 from tvm_memopt.passes.tir.inline import only_moves_data

@@ -122,7 +122,7 @@ def _least_count(schedule: s_tir.Schedule, stages: list[object], last: object, f
     """Least number of elements in a band, for the narrowest type that is stored between stages."""
     nodes = [schedule.get(stage) for stage in stages]
     kinds = [tvm.DataType(dtype_of(written.source)) for node in nodes for written in node.writes]
-    narrowest = min(max(1, kind.bits // 8) for kind in kinds)
+    narrowest: int = min(max(1, kind.bits // 8) for kind in kinds)
     if fused and any(map(_may_contract, [*nodes, schedule.get(last)])):
         return LONG_BAND_NBYTES // narrowest
     part = _size(schedule, last) * narrowest // _PARTS
