@@ -30,6 +30,7 @@ def optimize(
     threads: int | None = None,
     caller_arena: bool = False,
     fold_data_movement: str = "auto",
+    split: str = "auto",
     narrow: str = "auto",
     io_in_arena: str = "",
     inplace: bool = True,
@@ -68,6 +69,7 @@ def optimize(
         threads=threads,
         caller_arena=caller_arena,
         fold_data_movement=fold_data_movement,
+        split=split,
         narrow=narrow,
         io_in_arena=io_in_arena,
         inplace=inplace,
@@ -103,8 +105,8 @@ def pipeline(
     """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``, TVM's own with the memory planner in it.
 
     ``schedules``, ``schedule_seconds``: as in optimize. The other arguments are those of passes.pipeline.pipeline:
-    ``threads``, ``caller_arena``, ``fold_data_movement``, ``inplace``, ``measure_costs``, ``kernel_costs``, ``plan``,
-    ``strict``, ``device`` and ``on_planned``.
+    ``threads``, ``caller_arena``, ``fold_data_movement``, ``split``, ``inplace``, ``measure_costs``, ``kernel_costs``,
+    ``plan``, ``strict``, ``device`` and ``on_planned``.
 
     Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """

@@ -29,6 +29,7 @@ class Arguments:
     override_shapes: tuple[str, ...]
     target: str
     fold: str
+    split: str
     narrow: str
     io_in_arena: str
     no_inplace: bool

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tvm import s_tir, te, tirx, topi
 
 from tests.passes.tir import staged
-from tests.passes.tir.running import HOST, differing_forms, fused_target
+from tests.passes.tir.running import differing_forms, fused_target
 from tvm_memopt.passes.tir.rounding import keeps_products_on_the_stack
 from tvm_memopt.passes.tir.stages import LONG_BAND_NBYTES, split_stages
 from tvm_memopt.passes.tir.workspace import Kernel, kernel_forms
@@ -134,20 +134,6 @@ def test_a_module_may_forbid_either_kind_of_form():
     assert list(forms.restricted("always", "never").named) == ["fast"]
 
 
-STAGES = {
-    "silu": lambda x, _draw: topi.multiply(x, topi.sigmoid(x)),
-    "relu": lambda x, _draw: topi.nn.relu(x),
-    "scale": lambda x, _draw: topi.multiply(x, tirx.const(1.7, "float32")),
-    "shift": lambda x, _draw: topi.add(x, tirx.const(0.3, "float32")),
-    "square": lambda x, _draw: topi.multiply(x, x),
-    "softmax": lambda x, _draw: topi.nn.softmax(x),
-    "mean": lambda x, _draw: topi.subtract(x, topi.divide(topi.sum(x, axis=-1, keepdims=True), float(x.shape[-1]))),
-    "skip": lambda x, _draw: topi.add(topi.tanh(x), x),
-    "pool": lambda x, draw: _pool(x, draw),
-    "depthwise": lambda x, draw: _depthwise(x, draw),
-}
-
-
 def _pool(x: te.Tensor, draw) -> te.Tensor:
     window, stride = draw(st.sampled_from([1, 2, 3])), draw(st.sampled_from([1, 2]))
     padding = draw(st.integers(0, window // 2))
@@ -163,6 +149,20 @@ def _depthwise(x: te.Tensor, draw) -> te.Tensor:
     )
     stride, padding = draw(st.sampled_from([1, 2])), dilation * (window // 2)
     return topi.nn.depthwise_conv2d_nchw(x, weight, stride, padding, dilation)
+
+
+STAGES = {
+    "silu": lambda x, _draw: topi.multiply(x, topi.sigmoid(x)),
+    "relu": lambda x, _draw: topi.nn.relu(x),
+    "scale": lambda x, _draw: topi.multiply(x, tirx.const(1.7, "float32")),
+    "shift": lambda x, _draw: topi.add(x, tirx.const(0.3, "float32")),
+    "square": lambda x, _draw: topi.multiply(x, x),
+    "softmax": lambda x, _draw: topi.nn.softmax(x),
+    "mean": lambda x, _draw: topi.subtract(x, topi.divide(topi.sum(x, axis=-1, keepdims=True), float(x.shape[-1]))),
+    "skip": lambda x, _draw: topi.add(topi.tanh(x), x),
+    "pool": _pool,
+    "depthwise": _depthwise,
+}
 
 
 @st.composite

@@ -104,9 +104,20 @@ class _Planner:
 
 
 def plan_with_forms(
-    extraction: Extraction, times: FormTimes, search: Search, request: Request, *, inplace: bool
+    extraction: Extraction,
+    times: FormTimes,
+    search: Search,
+    request: Request,
+    *,
+    inplace: bool,
+    free_splits: bool = False,
 ) -> FormedPlan:
-    """Plan ``extraction``, whose kernels are in their smallest form, and choose the form of each kernel."""
+    """Plan ``extraction``, whose kernels are in their smallest form, and choose the form of each kernel.
+
+    ``free_splits``: with a budget too, split only kernels that this is predicted to cost no run time.
+    """
+    if free_splits and request.budget_nbytes is not None:
+        times = times.without_costly_splits(FREE)
     planner = _Planner(extraction, times, search, request, Deadline(request.time_limit), inplace)
     smallest = _smallest_forms(extraction, times)
     if not smallest:

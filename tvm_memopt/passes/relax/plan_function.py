@@ -152,7 +152,8 @@ class FunctionPlanner:
         return replace(request, time_limit=max(request.time_limit - spent, least)) if plans else request
 
     def _search(self, extraction: Extraction, request: Request) -> FormedPlan:
-        return plan_with_forms(extraction, self.times, self.solver, request, inplace=self.options.inplace)
+        free, inplace = self.options.split == "free", self.options.inplace
+        return plan_with_forms(extraction, self.times, self.solver, request, inplace=inplace, free_splits=free)
 
     def _function_plan(self, found: FormedPlan) -> FunctionPlan:
         kernels = {**found.extraction.kernels, **{name: u.kernel for name, u in found.unfolded.items()}}

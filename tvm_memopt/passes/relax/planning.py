@@ -24,6 +24,7 @@ from tvm_memopt.solvers import Request, solve
 from tvm_memopt.targets import DeviceProfile
 
 PLANNED_ATTR = "memopt.planned"
+SPLIT_MODES = ("never", "free", "auto")
 _OWN_LOOPS = "TVM's own loops"
 _log = logging.getLogger("tvm_memopt")
 KernelCosts = Callable[[Mapping[str, tirx.PrimFunc], tvm.target.Target], dict[str, float]]
@@ -113,6 +114,8 @@ def extract_module(
 def _extract(
     mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, solver: Solver
 ) -> tuple[ExtractedModule, FunctionPlanner]:
+    if options.split not in SPLIT_MODES:
+        raise MemoptError(f"split is {options.split!r}, expected one of {', '.join(SPLIT_MODES)}")
     programs, skipped = _parse_all(mod)
     called = {op.callee for program in programs.values() for op in program.all_operations() if op.callee}
     funcs = {name: mod[name] for name in sorted(called)}

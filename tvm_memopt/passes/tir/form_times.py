@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tvm
@@ -16,7 +16,7 @@ from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.tir.cost import cost_key, default_cache, read_cache, zero_arguments
 from tvm_memopt.passes.tir.statements import nbytes_of
-from tvm_memopt.passes.tir.workspace import FORMS, KernelForms
+from tvm_memopt.passes.tir.workspace import FORMS, SPLIT_FORMS, KernelForms
 from tvm_memopt.targets.host import runs_here
 
 _ROUNDS = 9
@@ -66,6 +66,15 @@ class FormTimes:
             cached[key] = other / fast
             keep_ratios(self.path, cached)
         return cached[key]
+
+    def without_costly_splits(self, limit: float) -> FormTimes:
+        """The same without the split forms that take more than ``limit`` times as long as TVM's own loops."""
+        return replace(self, forms={name: self._without_costly(name, limit) for name in self.forms})
+
+    def _without_costly(self, name: str, limit: float) -> KernelForms:
+        found = self.forms[name]
+        free = {f: found.form(f) if self.ratio(name, f) <= limit else None for f in SPLIT_FORMS if found.form(f)}
+        return replace(found, split=free.get("split"), small_split=free.get("small_split"))
 
     def fastest_first(self, name: str, forms: Iterable[str]) -> list[str]:
         """Those of the ``forms`` of kernel ``name``, fastest first. TVM's own loops win ties."""

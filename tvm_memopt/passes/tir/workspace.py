@@ -31,6 +31,7 @@ from tvm_memopt.passes.tir.statements import STACK_NBYTES, analyze, flatten_stat
 WORKSPACE_ALIGNMENT = 64
 FORMS = ("fast", "split", "rows", "small", "small_split")
 """Names of kernel forms. Those further back tend to need less workspace and more time."""
+SPLIT_FORMS = ("split", "small_split")
 _LEAST_GAIN = 1024  # bytes that a split kernel must save
 _MOST_STORES = 400  # per kernel: beyond that, LLVM's compile time matters more than an index test
 
