@@ -46,11 +46,11 @@ def optimize(
 
     ``device``: a name such as ``"cortex-m7"``, a TOML file's path, or a profile; it gives the target, unless one is
     given, and ``plan.notes`` says whether the plan fits its memory. Without a budget, a plan that does not fit is
-    searched once more with what the device has left for the arena. ``budget``: upper limit on the arena, as bytes,
-    ``"192KiB"``, or ``"80%"`` of the peak of the given order. ``time_limit``: search time for each function, in
-    seconds. ``plan``: follow this plan of the main function instead of searching. ``schedules``: ``"predicted"`` gives
-    each kernel the best schedule by prediction, within ``schedule_seconds``; a path names the work folder of
-    ``tvm-memopt tune``. Both change the last bits of outputs. The other arguments are those of PlanOptions.
+    searched again, within what the device has left. ``budget``: upper limit on the arena, as bytes, ``"192KiB"``, or
+    ``"80%"`` of the peak of the given order. ``time_limit``: search time for each function, in seconds. ``plan``:
+    follow this plan of the main function. ``schedules``: ``"predicted"`` gives each kernel the best schedule by
+    prediction, within ``schedule_seconds``; a path names the work folder of ``tvm-memopt tune``. Both change the last
+    bits of outputs. The other arguments are those of PlanOptions.
 
     Returns (the planned module, its main function's plan). The module compiles with ``tvm.compile(planned, target)``.
     ``plan.notes`` lists what the plan does not cover. If no function can be planned, the plan is None, the module is
