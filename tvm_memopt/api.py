@@ -52,10 +52,10 @@ def optimize(
     prediction, within ``schedule_seconds``; a path names the work folder of ``tvm-memopt tune``. Both change the last
     bits of outputs. The other arguments are those of PlanOptions.
 
-    Returns (the planned module, its main function's plan). The module compiles with ``tvm.compile(planned, target)``.
-    ``plan.notes`` lists what the plan does not cover. If no function can be planned, the plan is None, the module is
-    as TVM lowers it, a warning says why, or MemoptError if ``strict``. Raises InfeasibleBudgetError or NoPlanError if
-    the budget is not met.
+    Returns (the planned module, its main function's plan). The module compiles with ``tvm.compile``. ``plan.notes``
+    lists what the plan does not cover. If no function can be planned, the plan is None, the module is as TVM lowers it
+    and a warning says why; with ``strict``, MemoptError. Raises InfeasibleBudgetError or NoPlanError if the budget is
+    not met.
     """
     from tvm_memopt.passes.compile import compile_module, make_target
     from tvm_memopt.passes.relax.planning import PlanOptions
