@@ -54,8 +54,7 @@ def optimize(
 
     Returns (the planned module, its main function's plan). The module compiles with ``tvm.compile``. ``plan.notes``
     lists what the plan does not cover. If no function can be planned, the plan is None, the module is as TVM lowers it
-    and a warning says why; with ``strict``, MemoptError. Raises InfeasibleBudgetError or NoPlanError if the budget is
-    not met.
+    and a warning says why; with ``strict``, MemoptError. Raises InfeasibleBudgetError or NoPlanError over budget.
     """
     from tvm_memopt.passes.compile import compile_module, make_target
     from tvm_memopt.passes.relax.planning import PlanOptions
