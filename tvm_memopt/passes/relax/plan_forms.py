@@ -152,15 +152,14 @@ def follow_plan(extraction: Extraction, plan: Plan, times: FormTimes, *, inplace
 
 def _free(planner: _Planner, found: FormedPlan) -> FormedPlan:
     """A plan that is predicted to cost no run time."""
-    planned: Mapping[str, str] = {}
+    limit = FREE
     for _ in range(_MOST_PLANS):
         if found.ratio <= FREE:
             return found
         needs = form_needs(found.extraction, found.plan, found.inplace, planner.times)
-        forms = least_free_forms(found.extraction, found.plan, needs, planner.times)
-        if forms == planned:  # the forms fit the memory level but not the layout
-            break
-        planned, found = forms, planner.plan(forms, found.plan, share=_SHARE)
+        forms = least_free_forms(found.extraction, found.plan, needs, planner.times, limit)
+        found = planner.plan(forms, found.plan, share=_SHARE)
+        limit *= min(1.0, FREE / found.ratio)  # the forms fit the memory level but not the layout
     if found.ratio <= FREE:
         return found
     return planner.plan(dict.fromkeys(found.forms, "fast"), found.plan)
