@@ -108,6 +108,7 @@ REFUSED = {
     "no shape": (["open.onnx"], ["'image' at dimension 0 (batch)", "give --shape image=?,3,16,16"]),
     "symbolic": (["open.onnx", "--shape", "image=n:4,3,16,16"], ["n:4", "give a number, such as 4"]),
     "fold": (["model.onnx", "--fold", "never"], ["--fold cannot be used with Relay"]),
+    "split": (["model.onnx", "--split", "never"], ["--split cannot be used with Relay"]),
     "arena": (["model.onnx", "--caller-arena"], ["--caller-arena cannot be used with Relay"]),
     "mode": (["model.onnx", "--exec-mode", "bytecode"], ["--exec-mode cannot be used with Relay", "--executor"]),
     "costs": (["model.onnx", "--predict-costs", "package"], ["--predict-costs cannot be used with Relay"]),

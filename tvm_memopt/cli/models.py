@@ -33,6 +33,7 @@ class Lowering:
     target: str
     function: str | None
     fold: str
+    split: str
     narrow: str
     integer: bool | None
     io_in_arena: str
@@ -85,8 +86,8 @@ def graph_of_model(path: str, options: Lowering, relay_options: Collection[str] 
     from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
 
     plan_options = PlanOptions(
-        fold_data_movement=options.fold, inplace=not options.no_inplace, measure_costs=options.measure_costs,
-        kernel_costs=costs, device=options.device, io_in_arena=options.io_in_arena,
+        fold_data_movement=options.fold, split=options.split, inplace=not options.no_inplace,
+        measure_costs=options.measure_costs, kernel_costs=costs, device=options.device, io_in_arena=options.io_in_arena,
     )  # fmt: skip
     with stage("lowering"):
         lowered, chosen = lower(mod, chosen, options.narrow, options.integer, options.device)

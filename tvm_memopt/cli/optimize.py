@@ -214,6 +214,7 @@ class _Optimization:
             threads=a.threads,
             caller_arena=a.caller_arena,
             fold_data_movement=a.fold,
+            split=a.split,
             narrow=a.narrow,
             integer=a.integer,
             io_in_arena=a.io_in_arena,

@@ -29,6 +29,7 @@ class Arguments:
     override_shapes: tuple[str, ...]
     target: str
     fold: str
+    split: str
     narrow: str
     integer: bool | None
     io_in_arena: str

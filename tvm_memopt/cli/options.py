@@ -130,6 +130,10 @@ kernel_options = stacked(
         help="Fold padding and other data movement into the loops that read it: if memory requires it, always, never.",
     ),
     click.option(
+        "--split", type=click.Choice(["never", "free", "auto"]), default="auto", show_default=True,
+        help="Run the stages of a kernel band by band: never, if it costs no time, or also if --budget needs it.",
+    ),
+    click.option(
         "--narrow", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
         callback=lambda context, _option, value: "never" if context.meta.get(_WIDE) else value,
         help="Cut the kernels of quantised models at int8 tensors: if that costs no time, always, never.",

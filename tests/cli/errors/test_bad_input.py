@@ -100,6 +100,7 @@ def test_a_budget_that_is_none(refused, budget):
         ("--threads", "-2", ["thread count is -2, expected at least 1"]),
         ("--seed", "x", ["--seed", "'x'", "(see 'tvm-memopt plan --help')"]),
         ("--fold", "perhaps", ["--fold", "'perhaps'", "always"]),
+        ("--split", "always", ["--split", "'always'", "never", "free", "auto"]),
         ("--budgt", "80%", ["--budgt", "(see 'tvm-memopt plan --help')"]),
     ],
 )

@@ -103,6 +103,12 @@ def shifted(A: T.Buffer((N + 1,), "float32"), B: T.Buffer((N + 1,), "float32")):
 
 
 @T.prim_func(s_tir=True)
+def shifted_upwards(A: T.Buffer((N + 1,), "float32"), B: T.Buffer((N + 1,), "float32")):
+    for i in range(N):
+        B[i + 1] = A[i] + T.float32(1)
+
+
+@T.prim_func(s_tir=True)
 def transposed(A: T.Buffer((16, 16), "float32"), B: T.Buffer((16, 16), "float32")):
     for i, j in T.grid(16, 16):
         B[i, j] = A[j, i]
@@ -220,14 +226,12 @@ def in_a_while_loop(A: T.Buffer((N,), "float32"), B: T.Buffer((N,), "float32")):
 
 
 NEVER_IN_PLACE = [
-    shifted,
+    shifted_upwards,
     transposed,
     reread_by_a_reduction,
     broadcast,
-    read_after_the_store,
     another_type,
     another_type_by_a_view,
-    another_place_by_a_view,
     through_an_address,
     through_an_access_pointer,
     by_a_bound_index,
@@ -235,7 +239,6 @@ NEVER_IN_PLACE = [
     written_by_several_iterations,
     written_twice,
     in_parallel_with_a_shift,
-    vectorised_with_a_shift,
     in_a_while_loop,
 ]
 
@@ -266,6 +269,7 @@ def under_a_condition(A: T.Buffer((N,), "float32"), B: T.Buffer((N,), "float32")
             B[i] = A[i] + T.float32(1)
 
 
+AHEAD_OF_THE_STORES = [shifted, another_place_by_a_view, vectorised_with_a_shift]
 ALWAYS_IN_PLACE = [in_parallel, vectorised, by_tiles, under_a_condition]
 
 

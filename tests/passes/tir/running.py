@@ -70,11 +70,10 @@ def forms(func: tirx.PrimFunc, target: tvm.target.Target = HOST) -> Iterator[For
     yield "lowered", lowered, (), ()
     yield "shared", share_outputs(lowered), (), ()
     found = kernel_forms({"main": func}, target)["main"]
-    for name, kernel in (("fast", found.fast), ("small", found.small), ("rows", found.rows)):
-        if kernel is not None:
-            yield name, inplace_form(kernel, ()), kernel.workspace, ()
-            for pair in kernel.inplace:
-                yield f"{name} in place {pair}", inplace_form(kernel, (pair,)), kernel.workspace, (pair,)
+    for name, kernel in found.named.items():
+        yield name, inplace_form(kernel, ()), kernel.workspace, ()
+        for pair in kernel.inplace:
+            yield f"{name} in place {pair}", inplace_form(kernel, (pair,)), kernel.workspace, (pair,)
 
 
 def differing_forms(func: tirx.PrimFunc, seed: int = 0, target: tvm.target.Target = HOST) -> list[str]:

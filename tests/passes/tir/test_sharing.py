@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tvm import te, tirx, topi
 from tvm.script import tirx as T
 
 from tests.passes.tir import kernels
 from tests.passes.tir.running import HOST, call, differing_forms, flat, pairs, random_array, scratch_buffers
-from tvm_memopt.passes.tir.sharing import share_outputs
+from tvm_memopt.passes.tir.sharing import overwrite_input, share_outputs
 from tvm_memopt.passes.tir.workspace import kernel_forms
 
 
@@ -15,7 +16,20 @@ def test_an_input_that_is_still_needed_is_not_overwritten(func):
     assert pairs(func) == []
 
 
+@pytest.mark.parametrize("func", kernels.AHEAD_OF_THE_STORES, ids=kernels.name_of)
+def test_an_output_may_overwrite_an_input_that_is_read_ahead_of_it(func):
+    lowered = flat(func)
+    assert pairs(func) == [(0, 1)]
+    source = random_array(lowered.params[0], np.random.default_rng(0))
+    apart = call(func, [source, np.full([int(d) for d in lowered.params[1].shape], np.nan, "float32")])[1]
+    shared = call(overwrite_input(lowered, 0, 1), [source, source], [(0, 1)])[1]
+    written = ~np.isnan(apart)
+    assert written.sum() >= 128
+    assert np.array_equal(apart[written], shared[written])
+
+
 def test_of_two_outputs_only_the_last_reader_may_overwrite():
+    assert pairs(kernels.read_after_the_store) == [(0, 2)]
     assert pairs(kernels.read_in_a_later_statement) == [(0, 2)]
 
 

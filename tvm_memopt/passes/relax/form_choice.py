@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tvm_memopt.graph import Plan
 from tvm_memopt.passes.relax.extract import Extraction
+from tvm_memopt.passes.relax.inplace import Pairs
 from tvm_memopt.passes.tir.form_times import FormTimes
+from tvm_memopt.passes.tir.statements import nbytes_of
 
 FREE = 1.02
 """Default limit on the predicted run time of a plan, as a multiple of that of TVM's own loops."""
@@ -35,7 +37,7 @@ def forms_at(level: int, needs: Mapping[str, Mapping[str, int]], times: FormTime
         elif "fast" in fitting and not times.forms[name].residues:
             chosen[name] = "fast"  # no need to measure the others
         else:
-            chosen[name] = next(form for form in times.fastest_first(name) if form in fitting)
+            chosen[name] = times.fastest_first(name, fitting)[0]
     return chosen
 
 
@@ -55,18 +57,24 @@ def least_free_forms(
     return forms_at(levels[low], needs, times)
 
 
-def form_needs(extraction: Extraction, plan: Plan, times: FormTimes) -> dict[str, dict[str, int]]:
-    """Most bytes live at any step of each kernel with several forms, by kernel and form."""
+def form_needs(
+    extraction: Extraction, plan: Plan, inplace: Sequence[Pairs], times: FormTimes
+) -> dict[str, dict[str, int]]:
+    """Most bytes live at any step of each kernel with several forms, by kernel and form.
+
+    ``inplace``: by step, the pairs of parameters that share an offset. A form that cannot share them needs both.
+    """
     held = _held_at_each_step(plan)
     needs: dict[str, dict[str, int]] = {}
     for step, op_id in enumerate(plan.schedule):
         name = extraction.operations[op_id].callee
-        if name is None or times.forms[name].small is None:
+        if name is None or not times.forms[name].several:
             continue
-        need = needs.setdefault(name, dict.fromkeys(times.forms[name].names, 0))
-        for form in need:
-            kernel = times.forms[name].form(form)
-            need[form] = max(need[form], held[step] + (kernel.workspace_nbytes if kernel is not None else 0))
+        need = needs.setdefault(name, {})
+        for form, kernel in times.forms[name].named.items():
+            apart = {target for source, target in inplace[step] if (source, target) not in kernel.inplace}
+            extra = sum(nbytes_of(kernel.func.params[target]) or 0 for target in apart)
+            need[form] = max(need.get(form, 0), held[step] + kernel.workspace_nbytes + extra)
     return needs
 
 
@@ -92,9 +100,8 @@ def forms_of_plan(extraction: Extraction, plan: Plan, times: FormTimes) -> dict[
     chosen = {}
     for step, op_id in enumerate(plan.schedule):
         name = extraction.operations[op_id].callee if op_id < len(extraction.operations) else None
-        if name is not None and name not in chosen and times.forms[name].small is not None:
-            forms = {form: times.forms[name].form(form) for form in ("small", "rows", "fast")}
-            held = workspaces.get(step, 0)
-            fitting = [form for form, kernel in forms.items() if kernel and kernel.workspace_nbytes == held]
-            chosen[name] = fitting[0] if fitting else "small"
+        if name is not None and name not in chosen and times.forms[name].several:
+            forms, held = times.forms[name].named, workspaces.get(step, 0)
+            fitting = [form for form, kernel in forms.items() if kernel.workspace_nbytes == held]
+            chosen[name] = fitting[-1] if fitting else times.forms[name].smallest
     return chosen

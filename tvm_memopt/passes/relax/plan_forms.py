@@ -23,6 +23,7 @@ from tvm_memopt.passes.relax.form_choice import (
 from tvm_memopt.passes.relax.inplace import Pairs, inplace_pairs
 from tvm_memopt.passes.relax.unfold import Unfolded, unfold_kernels
 from tvm_memopt.passes.tir.form_times import FormTimes
+from tvm_memopt.passes.tir.statements import nbytes_of
 from tvm_memopt.solvers import Deadline, Request
 
 Search = Callable[[Graph, Request], Plan]
@@ -103,9 +104,20 @@ class _Planner:
 
 
 def plan_with_forms(
-    extraction: Extraction, times: FormTimes, search: Search, request: Request, *, inplace: bool
+    extraction: Extraction,
+    times: FormTimes,
+    search: Search,
+    request: Request,
+    *,
+    inplace: bool,
+    free_splits: bool = False,
 ) -> FormedPlan:
-    """Plan ``extraction``, whose kernels are in their smallest form, and choose the form of each kernel."""
+    """Plan ``extraction``, whose kernels are in their smallest form, and choose the form of each kernel.
+
+    ``free_splits``: with a budget too, split only kernels that this is predicted to cost no run time.
+    """
+    if free_splits and request.budget_nbytes is not None:
+        times = times.without_costly_splits(FREE)
     planner = _Planner(extraction, times, search, request, Deadline(request.time_limit), inplace)
     smallest = _smallest_forms(extraction, times)
     if not smallest:
@@ -126,7 +138,7 @@ def plan_in_smallest_forms(
 
 def _smallest_forms(extraction: Extraction, times: FormTimes) -> dict[str, str]:
     called = {operation.callee for operation in extraction.operations if operation.callee}
-    return {name: "small" for name in sorted(called) if times.forms[name].small is not None}
+    return {name: times.forms[name].smallest for name in sorted(called) if times.forms[name].several}
 
 
 def follow_plan(extraction: Extraction, plan: Plan, times: FormTimes, *, inplace: bool) -> FormedPlan:
@@ -140,15 +152,14 @@ def follow_plan(extraction: Extraction, plan: Plan, times: FormTimes, *, inplace
 
 def _free(planner: _Planner, found: FormedPlan) -> FormedPlan:
     """A plan that is predicted to cost no run time."""
-    planned: Mapping[str, str] = {}
+    limit = FREE
     for _ in range(_MOST_PLANS):
         if found.ratio <= FREE:
             return found
-        needs = form_needs(found.extraction, found.plan, planner.times)
-        forms = least_free_forms(found.extraction, found.plan, needs, planner.times)
-        if forms == planned:  # the forms fit the memory level but not the layout
-            break
-        planned, found = forms, planner.plan(forms, found.plan, share=_SHARE)
+        needs = form_needs(found.extraction, found.plan, found.inplace, planner.times)
+        forms = least_free_forms(found.extraction, found.plan, needs, planner.times, limit)
+        found = planner.plan(forms, found.plan, share=_SHARE)
+        limit *= min(1.0, FREE / found.ratio)  # the forms fit the memory level but not the layout
     if found.ratio <= FREE:
         return found
     return planner.plan(dict.fromkeys(found.forms, "fast"), found.plan)
@@ -158,7 +169,7 @@ def _within(planner: _Planner, found: FormedPlan, budget: int) -> FormedPlan:
     """The plan of least predicted run time within ``budget``. Kernel forms and recomputation compete in seconds."""
     if _interrupted(found.plan):
         return found
-    needs = form_needs(found.extraction, found.plan, planner.times)
+    needs = form_needs(found.extraction, found.plan, found.inplace, planner.times)
     forms = forms_at(budget, needs, planner.times)
     if all(form == found.forms[name] for name, form in forms.items()):
         return found
@@ -171,16 +182,27 @@ def _interrupted(plan: Plan) -> bool:
     return bool(plan.solver.get("interrupted"))
 
 
+_HOW = {
+    "split": "runs its stages band by band",
+    "rows": "pads a few rows at a time",
+    "small": "has padding and other copies folded into its loops",
+    "small_split": "runs its stages band by band, with padding and other copies folded into its loops",
+}
+
+
 def form_notes(found: FormedPlan, times: FormTimes) -> list[str]:
-    """Notes on the memory saved and the time lost by each kernel that does not run in TVM's own loops."""
-    notes = []
-    for name, form in found.forms.items():
-        kernel, fast = times.forms[name].form(form), times.forms[name].fast
-        if form == "fast" or kernel is None:
-            continue
-        how = "pads a few rows at a time" if form == "rows" else "has padding and other copies folded into its loops"
-        saved = fast.scratch_nbytes - kernel.scratch_nbytes
-        known = times.known.get((name, form))
-        price = "" if known is None else f", {known:.2f} of its time in TVM's own loops"
-        notes.append(f"kernel {name} {how}: {saved} bytes less scratch{price}")
-    return notes
+    """Notes on the memory saved and the time lost by each kernel that does not run in its usual loops."""
+    return [_form_note(found, times, name, form) for name, form in found.forms.items() if form != "fast"]
+
+
+def _form_note(found: FormedPlan, times: FormTimes, name: str, form: str) -> str:
+    kernel, fast = times.forms[name].named[form], times.forms[name].fast
+    saved = fast.scratch_nbytes - kernel.scratch_nbytes
+    parts = [f"{saved} bytes less scratch"] if saved > 0 else []
+    callees = (found.extraction.operations[op_id].callee for op_id in found.plan.schedule)
+    pairs = {pair for callee, shared in zip(callees, found.inplace, strict=False) if callee == name for pair in shared}
+    gained = {target for source, target in pairs if (source, target) not in fast.inplace}
+    parts += [f"an output of {nbytes_of(kernel.func.params[target])} bytes takes an input's place" for target in gained]
+    known = times.known.get((name, form))
+    parts += [] if known is None else [f"{known:.2f} of its time in {times.loops}"]
+    return f"kernel {name} {_HOW[form]}: {', '.join(parts) or 'no bytes less'}"

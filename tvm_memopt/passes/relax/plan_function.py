@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from tvm.ir import Var
 
-from tvm_memopt.graph import Graph, Plan, check
+from tvm_memopt.graph import Graph, Plan
 from tvm_memopt.graph.io_offsets import parse_io_kinds
 from tvm_memopt.passes.relax.branch_results import made_results
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
 from tvm_memopt.passes.relax.inplace import Pairs
 from tvm_memopt.passes.relax.plan_forms import (
     FormedPlan,
-    as_planned,
     follow_plan,
     form_notes,
     plan_in_smallest_forms,
@@ -131,7 +130,7 @@ class FunctionPlanner:
 
     def _plan_branch(self, extraction: Extraction, seconds: float) -> FunctionPlan:
         request = replace(self.options, budget=None, within_device=False, time_limit=seconds).request(extraction.graph)
-        if self.options.fold_data_movement == "auto" and self.options.limited:
+        if self.options.limited:
             found = plan_in_smallest_forms(extraction, self.times, self.solver, request, inplace=self.options.inplace)
             return self._function_plan(found)
         return self._function_plan(self._search(extraction, request))
@@ -142,10 +141,7 @@ class FunctionPlanner:
         if given is None or given.graph != extraction.graph.name:
             return self._function_plan(self._search(extraction, self._request(extraction)))
         extraction = _with_given_workspaces(extraction, given, self)
-        if options.fold_data_movement == "auto":
-            return self._function_plan(follow_plan(extraction, given, self.times, inplace=options.inplace))
-        check(extraction.graph, given)
-        return self._function_plan(as_planned(extraction, given))
+        return self._function_plan(follow_plan(extraction, given, self.times, inplace=options.inplace))
 
     def _request(self, extraction: Extraction) -> Request:
         """The function's request, with the time spent on its branches subtracted from the limit."""
@@ -156,9 +152,8 @@ class FunctionPlanner:
         return replace(request, time_limit=max(request.time_limit - spent, least)) if plans else request
 
     def _search(self, extraction: Extraction, request: Request) -> FormedPlan:
-        if self.options.fold_data_movement != "auto":
-            return as_planned(extraction, self.solver(extraction.graph, request))
-        return plan_with_forms(extraction, self.times, self.solver, request, inplace=self.options.inplace)
+        free, inplace = self.options.split == "free", self.options.inplace
+        return plan_with_forms(extraction, self.times, self.solver, request, inplace=inplace, free_splits=free)
 
     def _function_plan(self, found: FormedPlan) -> FunctionPlan:
         kernels = {**found.extraction.kernels, **{name: u.kernel for name, u in found.unfolded.items()}}

@@ -24,6 +24,8 @@ from tvm_memopt.solvers import Request, solve
 from tvm_memopt.targets import DeviceProfile
 
 PLANNED_ATTR = "memopt.planned"
+SPLIT_MODES = ("never", "free", "auto")
+_OWN_LOOPS = "TVM's own loops"
 _log = logging.getLogger("tvm_memopt")
 KernelCosts = Callable[[Mapping[str, tirx.PrimFunc], tvm.target.Target], dict[str, float]]
 
@@ -35,6 +37,8 @@ class PlanOptions:
     ``budget``: as in ``--budget``. ``caller_arena``: the arena is a uint8 parameter appended to each planned function
     that no other function calls. ``fold_data_movement``: ``"auto"`` folds padding and other data movement into the
     loops that read the result only where the memory is needed; ``"always"`` and ``"never"`` override this.
+    ``split``: run the stages of a kernel band by band, so that a tensor between two stages is a band of it: ``"auto"``
+    where that costs no run time or where the budget requires it; ``"free"`` only where it costs none; ``"never"``.
     ``measure_costs``: time each kernel on this machine instead of using the roofline. ``kernel_costs``: a function that
     replaces both; given PrimFuncs by name and a target, it returns seconds by name, as
     cost_model.network.kernel_costs.predicted_costs does. ``narrow``: cut the kernels of quantised models at narrow
@@ -53,6 +57,7 @@ class PlanOptions:
     threads: int | None = None
     caller_arena: bool = False
     fold_data_movement: str = "auto"
+    split: str = "auto"
     narrow: str = "auto"
     integer: bool | None = None
     io_in_arena: str = ""
@@ -112,13 +117,17 @@ def extract_module(
 def _extract(
     mod: tvm.IRModule, target: tvm.target.Target, options: PlanOptions, solver: Solver
 ) -> tuple[ExtractedModule, FunctionPlanner]:
+    if options.split not in SPLIT_MODES:
+        raise MemoptError(f"split is {options.split!r}, expected one of {', '.join(SPLIT_MODES)}")
     programs, skipped = _parse_all(mod)
     called = {op.callee for program in programs.values() for op in program.all_operations() if op.callee}
     funcs = {name: mod[name] for name in sorted(called)}
     forms = kernel_forms(funcs, target)
     costs = _kernel_costs(funcs, target, options)
-    kernels = {name: f.fast if options.fold_data_movement == "never" else f.smallest for name, f in forms.items()}
-    planner = FunctionPlanner(kernels, costs, FormTimes(forms, target), options, solver)
+    allowed = {name: found.restricted(options.fold_data_movement, options.split) for name, found in forms.items()}
+    kernels = {name: kernel for name, found in allowed.items() if (kernel := found.form(found.smallest)) is not None}
+    times = FormTimes(allowed, target, loops="folded loops" if options.fold_data_movement == "always" else _OWN_LOOPS)
+    planner = FunctionPlanner(kernels, costs, times, options, solver)
     functions = {name: planner.extract(program) for name, program in programs.items()}
     return ExtractedModule(functions, skipped, forms), planner
 

@@ -2,12 +2,12 @@
 
 A kernel planned in its smallest form, with padding and other data movement folded into the loops that read the
 result, can be slower. After planning, a kernel gets TVM's own loops back if their scratch buffers fit into free bytes
-of the arena at every step where it runs. Otherwise the form that pads a few rows at a time is tried.
+of the arena at every step where it runs. Otherwise its other forms that are faster than the planned one are tried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tvm_memopt.graph import Plan, align_up
@@ -15,7 +15,7 @@ from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.inplace import Pairs
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.statements import nbytes_of
-from tvm_memopt.passes.tir.workspace import FORMS, Kernel, KernelForms
+from tvm_memopt.passes.tir.workspace import Kernel, KernelForms
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,21 @@ def unfold_kernels(
     return found
 
 
-def _faster(name: str, planned: str, times: FormTimes) -> list[str]:
-    """Forms to try, best first. They are measured only where the smallest form may be the fastest."""
+def _faster(name: str, planned: str, times: FormTimes) -> Iterator[str]:
+    """Forms to try, best first. They are measured only where TVM's own loops do not fit or may not be the fastest."""
     if times.forms[name].residues:
-        order = times.fastest_first(name)
-        return order[: order.index(planned)]
-    return list(FORMS[: FORMS.index(planned)])
+        order = times.fastest_first(name, times.forms[name].named)
+        yield from order[: order.index(planned)]
+        return
+    yield "fast"
+    others = [form for form in times.forms[name].named if "fast" != form != planned]
+    faster = [form for form in others if times.ratio(name, form) < times.ratio(name, planned)]
+    yield from times.fastest_first(name, faster)
 
 
 def _first_that_fits(
     forms: KernelForms,
-    names: list[str],
+    names: Iterable[str],
     pairs: set[tuple[int, int]],
     occupied: Mapping[int, list[tuple[int, int]]],
     plan: Plan,

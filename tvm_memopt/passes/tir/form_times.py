@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tvm
@@ -16,14 +16,14 @@ from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.tir.cost import cost_key, default_cache, read_cache, zero_arguments
 from tvm_memopt.passes.tir.statements import nbytes_of
-from tvm_memopt.passes.tir.workspace import FORMS, KernelForms
+from tvm_memopt.passes.tir.workspace import FORMS, SPLIT_FORMS, KernelForms
 from tvm_memopt.targets.host import runs_here
 
 _ROUNDS = 9
 _ROUND_SECONDS = 2e-4
 # Used where nothing can be measured. These are margins, not measurements: a folded kernel whose loops keep an index
 # test around each element can take 4.6 times as long.
-_PRICES = {"rows": 1.15, "small": 1.25}
+_PRICES = {"split": 1.02, "rows": 1.15, "small": 1.25, "small_split": 1.25}
 _TESTED_PRICE = 5.0
 _log = logging.getLogger("tvm_memopt")
 
@@ -32,13 +32,15 @@ _log = logging.getLogger("tvm_memopt")
 class FormTimes:
     """Run time of each form of a kernel divided by that of its ``fast`` form, determined on first use.
 
-    Measured times are cached on disk by structural hash, target and device.
+    Measured times are cached on disk by structural hash, target and device. ``loops``: what the ``fast`` form has, for
+    messages.
     """
 
     forms: Mapping[str, KernelForms]
     target: tvm.target.Target
     path: Path = field(default_factory=lambda: default_cache().with_name("forms.json"))
     known: dict[tuple[str, str], float] = field(default_factory=dict)
+    loops: str = "TVM's own loops"
 
     def ratio(self, name: str, form: str) -> float:
         """Run time of kernel ``name`` in ``form`` divided by that of TVM's own loops. Raises KeyError if it has no
@@ -55,7 +57,8 @@ class FormTimes:
         if len(funcs) < len(kernels):
             raise KeyError(f"kernel {name} has no form {form}")
         if self.target.kind.name != "llvm" or not runs_here(self.target) or not all(map(is_static, funcs)):
-            return _TESTED_PRICE if form == "small" and self.forms[name].tested else _PRICES[form]
+            folded = form in ("small", "small_split")
+            return _TESTED_PRICE if folded and self.forms[name].tested else _PRICES[form]
         key = hashlib.sha256("|".join(cost_key(func, self.target) for func in funcs).encode()).hexdigest()[:32]
         cached = read_cache(self.path)
         if key not in cached:
@@ -64,9 +67,18 @@ class FormTimes:
             keep_ratios(self.path, cached)
         return cached[key]
 
-    def fastest_first(self, name: str) -> list[str]:
-        """The forms of kernel ``name``, fastest first. TVM's own loops win ties."""
-        return sorted(self.forms[name].names, key=lambda form: (self.ratio(name, form), FORMS.index(form)))
+    def without_costly_splits(self, limit: float) -> FormTimes:
+        """The same without the split forms that take more than ``limit`` times as long as TVM's own loops."""
+        return replace(self, forms={name: self._without_costly(name, limit) for name in self.forms})
+
+    def _without_costly(self, name: str, limit: float) -> KernelForms:
+        found = self.forms[name]
+        free = {f: found.form(f) if self.ratio(name, f) <= limit else None for f in SPLIT_FORMS if found.form(f)}
+        return replace(found, split=free.get("split"), small_split=free.get("small_split"))
+
+    def fastest_first(self, name: str, forms: Iterable[str]) -> list[str]:
+        """Those of the ``forms`` of kernel ``name``, fastest first. TVM's own loops win ties."""
+        return sorted(forms, key=lambda form: (self.ratio(name, form), FORMS.index(form)))
 
 
 def keep_ratios(path: Path, ratios: Mapping[str, float]) -> None:

@@ -12,7 +12,8 @@ import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
 
-from tvm_memopt.passes.tir.rounding import is_product
+from tvm_memopt.passes.tir.rounding import added_products
+from tvm_memopt.passes.tir.statements import variables_of
 
 _REDUCTION = 2  # IterVar kind of a reduction axis
 _NEIGHBOURS = (16, 8, 7, 6, 5, 4, 3, 2)
@@ -34,7 +35,7 @@ def fold_conversions(func: tirx.PrimFunc, *, fused: bool) -> tirx.PrimFunc | Non
     except s_tir.ScheduleError:
         return None
     folded = schedule.mod["main"]
-    return None if fused and _added_products(folded) > _added_products(func) else folded
+    return None if fused and added_products(folded.body) > added_products(func.body) else folded
 
 
 def _fold(schedule: s_tir.Schedule) -> bool:
@@ -76,7 +77,7 @@ def _loops_inside(schedule: s_tir.Schedule, reduction: object, outside: int) -> 
     windows, neighbours = list[object](), list[object]()
     for loop in list(schedule.get_loops(reduction))[outside:]:
         variable = schedule.get(loop).loop_var
-        reduces = any(axis.iter_type == _REDUCTION and variable in _variables(value) for axis, value in values)
+        reduces = any(axis.iter_type == _REDUCTION and variable in variables_of(value) for axis, value in values)
         (windows if reduces else neighbours).append(loop)
     return windows, neighbours
 
@@ -91,21 +92,3 @@ def _axis_values(schedule: s_tir.Schedule, block: object) -> list[tuple[tirx.Ite
 
     tvm_ffi.structural_walk(schedule.mod["main"].body, (s_tir.SBlockRealize, on_realize))
     return list(zip(node.iter_vars, found[0].iter_values, strict=True))
-
-
-def _variables(expr: tvm.ir.Expr) -> set[tvm.ir.Var]:
-    found: set[tvm.ir.Var] = set()
-    tvm_ffi.structural_walk(expr, (tvm.ir.Var, found.add))
-    return found
-
-
-def _added_products(func: tirx.PrimFunc) -> int:
-    """Number of floating-point additions of which an operand is a product."""
-    found: list[object] = []
-
-    def on_sum(node: tirx.Add | tirx.Sub) -> None:
-        if "float" in str(node.ty.dtype) and any(is_product(operand) for operand in (node.a, node.b)):
-            found.append(node)
-
-    tvm_ffi.structural_walk(func.body, ((tirx.Add, on_sum), (tirx.Sub, on_sum)))
-    return len(found)

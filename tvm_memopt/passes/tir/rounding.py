@@ -56,3 +56,15 @@ def is_product(value: tvm.ir.Expr) -> bool:
     if isinstance(value, tvm.ir.Call) and getattr(value.op, "name", "").endswith("if_then_else"):
         return is_product(value.args[1]) or is_product(value.args[2])
     return isinstance(value, tirx.Mul)
+
+
+def added_products(node: object) -> int:
+    """Number of floating-point additions in ``node`` of which an operand is a product."""
+    found: list[object] = []
+
+    def on_sum(total: tirx.Add | tirx.Sub) -> None:
+        if "float" in str(total.ty.dtype) and any(is_product(operand) for operand in (total.a, total.b)):
+            found.append(total)
+
+    tvm_ffi.structural_walk(node, ((tirx.Add, on_sum), (tirx.Sub, on_sum)))
+    return len(found)

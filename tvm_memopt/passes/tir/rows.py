@@ -8,10 +8,10 @@ output are reordered. Each output element is still accumulated in the same order
 from __future__ import annotations
 
 import tvm
-import tvm_ffi
 from tvm import s_tir, tirx
 
 from tvm_memopt.passes.tir.inline import only_moves_data
+from tvm_memopt.passes.tir.statements import variables_of
 
 _REDUCTION = 2  # IterVar kind of a reduction axis
 
@@ -75,7 +75,7 @@ def _row_loop(schedule: s_tir.Schedule, reader: object, loops: list[object], buf
         if not region.source.same_as(buffer):
             continue
         for extent in region.region:
-            used = _variables(extent.min)
+            used = variables_of(extent.min)
             sliding = [p for axis, p in axes if axis.iter_type != _REDUCTION and axis.var in used]
             reduces = any(axis.iter_type == _REDUCTION and axis.var in used for axis, _ in axes)
             if reduces and len(sliding) == 1 and int(schedule.get(loops[sliding[0]]).extent) > 1:
@@ -86,9 +86,3 @@ def _row_loop(schedule: s_tir.Schedule, reader: object, loops: list[object], buf
 def _spatial_loops(schedule: s_tir.Schedule, reader: object, loops: list[object]) -> list[int]:
     axes = _iteration(schedule, reader, loops) or []
     return [position for axis, position in axes if axis.iter_type != _REDUCTION]
-
-
-def _variables(expr: tvm.ir.Expr) -> set[tvm.ir.Var]:
-    found: set[tvm.ir.Var] = set()
-    tvm_ffi.structural_walk(expr, (tvm.ir.Var, found.add))
-    return found

@@ -13,6 +13,7 @@ import tvm_ffi
 from tvm import tirx
 from tvm.ir import Var
 
+from tvm_memopt.passes.tir.reading_order import reads_precede_writes
 from tvm_memopt.passes.tir.statements import (
     STACK_NBYTES,
     FlatKernel,
@@ -128,7 +129,9 @@ def _may_overwrite(kernel: FlatKernel, source: Var, target: Var) -> bool:
     if count is None or count != element_count(target) or not _same_elements(kernel, target, source):
         return False
     first, last = kernel.touched(target)[0], max(kernel.loads[source])
-    return last < first or (last == first and reads_before_overwrite(kernel, last, source, target))
+    if last != first:
+        return last < first
+    return reads_before_overwrite(kernel, last, source, target) or reads_precede_writes(kernel, last, source, target)
 
 
 def overwrite_input(func: tirx.PrimFunc, source: int, target: int) -> tirx.PrimFunc:

@@ -132,6 +132,13 @@ def nbytes_of(buffer: Var) -> int | None:
     return None if count is None else count * ((dtype.bits * dtype.lanes + 7) // 8)
 
 
+def variables_of(expr: tvm.ir.Expr) -> set[Var]:
+    """The variables in ``expr``, buffers included."""
+    found: set[Var] = set()
+    tvm_ffi.structural_walk(expr, (Var, found.add))
+    return found
+
+
 def reads_before_overwrite(kernel: FlatKernel, index: int, source: Var, target: Var) -> bool:
     """Whether statement ``index`` may write ``target`` over the memory of ``source``.
 

@@ -25,11 +25,14 @@ from tvm_memopt.passes.tir.partition import has_residues, partition_folds, tests
 from tvm_memopt.passes.tir.rounding import fuses_multiply_add, keeps_products_on_the_stack
 from tvm_memopt.passes.tir.rows import buffer_rows, is_scheduled
 from tvm_memopt.passes.tir.sharing import inplace_parameters, share_outputs, with_statements
+from tvm_memopt.passes.tir.stages import split_stages
 from tvm_memopt.passes.tir.statements import STACK_NBYTES, analyze, flatten_statements, nbytes_of
 
 WORKSPACE_ALIGNMENT = 64
-FORMS = ("fast", "rows", "small")
-"""Names of kernel forms, in order of decreasing workspace."""
+FORMS = ("fast", "split", "rows", "small", "small_split")
+"""Names of kernel forms. Those further back tend to need less workspace and more time."""
+SPLIT_FORMS = ("split", "small_split")
+_LEAST_GAIN = 1024  # bytes that a split kernel must save
 _MOST_STORES = 400  # per kernel: beyond that, LLVM's compile time matters more than an index test
 
 
@@ -72,6 +75,12 @@ class Kernel:
         return self.workspace_nbytes + self.kept_nbytes
 
     @cached_property
+    def least_nbytes(self) -> int:
+        """Bytes of the scratch buffers, less those of the largest input whose memory an output may take."""
+        shared = (nbytes_of(self.func.params[target]) or 0 for _, target in self.inplace)
+        return self.scratch_nbytes - max(shared, default=0)
+
+    @cached_property
     def stored_parameters(self) -> tuple[int, ...]:
         """Positions of the parameters that the kernel writes, or may write."""
         kernel = analyze(self.func)
@@ -95,12 +104,13 @@ class Kernel:
 
 @dataclass(frozen=True)
 class KernelForms:
-    """The forms of one PrimFunc.
+    """The forms of one PrimFunc. A form that gains nothing is None.
 
-    ``fast`` has TVM's own loops. ``small`` folds data movement into its readers and needs less workspace (None if
-    that gains nothing). ``original``: the PrimFunc as fused by TVM. ``original_nbytes``: scratch of TVM's own build,
-    without the stack. ``fused``: the target may multiply and add with one rounding. ``residues``: tests of remainders
-    were removed from ``small``, which probably makes it faster than ``fast``.
+    ``fast`` has TVM's own loops. ``small`` folds data movement into its readers and needs less workspace. ``split`` and
+    ``small_split`` run the stages of these two band by band. ``original``: the PrimFunc as fused by TVM.
+    ``original_nbytes``: scratch of TVM's own build, without the stack. ``fused``: the target may multiply and add with
+    one rounding. ``residues``: tests of remainders were removed from ``small``, which probably makes it faster than
+    ``fast``. ``folds``: whether data movement may be folded.
     """
 
     fast: Kernel
@@ -109,16 +119,20 @@ class KernelForms:
     original_nbytes: int
     fused: bool = True
     residues: bool = False
+    split: Kernel | None = None
+    small_split: Kernel | None = None
+    folds: bool = True
 
     @cached_property
     def tested(self) -> bool:
         """Whether the loops of ``small`` still have an index test around the elements they read."""
         return self.small is not None and tests_indices(self.small.func)
 
-    @property
-    def smallest(self) -> Kernel:
-        """The form with the least workspace."""
-        return self.small or self.fast
+    @cached_property
+    def smallest(self) -> str:
+        """The name of the form that needs least memory if its output takes the place of an input."""
+        known = {name: kernel for name in ("fast", "split", "small", "small_split") if (kernel := self.form(name))}
+        return min(known, key=lambda name: known[name].least_nbytes)
 
     def form(self, name: str) -> Kernel | None:
         """The form with this name, one of FORMS, or None if the kernel lacks it."""
@@ -126,19 +140,34 @@ class KernelForms:
         return found
 
     @property
-    def names(self) -> list[str]:
-        """Names of the available forms."""
-        return [name for name in FORMS if self.form(name) is not None]
+    def several(self) -> bool:
+        """Whether there is a form that needs less memory than ``fast``."""
+        return any(kernel is not None for kernel in (self.split, self.small, self.small_split))
+
+    @property
+    def named(self) -> dict[str, Kernel]:
+        """The available forms by name."""
+        return {name: kernel for name in FORMS if (kernel := self.form(name)) is not None}
 
     @cached_property
     def rows(self) -> Kernel | None:
         """The form that moves data a few rows at a time, or None if it needs no less workspace than ``fast``."""
-        func = None if self.fast.fixed else buffer_rows(self.original)
+        func = buffer_rows(self.original) if self.folds and not self.fast.fixed else None
         flat = None if func is None else _lower({"rows": func})["rows"]
         if flat is None or (self.fused and keeps_products_on_the_stack(flat)):
             return None
         kernel = _kernel(func, flat)
         return kernel if kernel.scratch_nbytes < self.fast.scratch_nbytes and not kernel.kept_nbytes else None
+
+    def restricted(self, fold: str, split: str) -> KernelForms:
+        """The forms that the options allow. With ``fold="always"``, the folded kernel takes the place of ``fast``."""
+        found = self if split != "never" else replace(self, split=None, small_split=None)
+        if fold == "auto":
+            return found
+        found = replace(found, small=None, small_split=None, folds=False, residues=False)
+        if fold == "always" and self.small is not None:
+            return replace(found, fast=self.small, split=self.small_split if split != "never" else None)
+        return found
 
 
 def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | None = None) -> dict[str, KernelForms]:
@@ -152,12 +181,8 @@ def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | 
     fast = {name: _kernel(kernels[name], func, name in unsteady) for name, func in lowered.items()}
     wanting = [n for n, k in fast.items() if k.scratch_nbytes and n not in unsteady and not is_scheduled(kernels[n])]
     folded = _lowerable({name: f for name in wanting if (f := inline_data_movement(kernels[name])) is not None})
-    small = {
-        name: kernel
-        for name, kernel in _folded_kernels(folded).items()
-        if not (fused and keeps_products_on_the_stack(kernel.func))
-    }
-    return {
+    small = _steady(_folded_kernels(folded), fused)
+    forms = {
         name: KernelForms(
             kernel,
             _if_smaller(small.get(name), kernel),
@@ -168,6 +193,56 @@ def kernel_forms(kernels: dict[str, tirx.PrimFunc], target: tvm.target.Target | 
         )
         for name, kernel in fast.items()
     }
+    return _with_splits(forms, folded)
+
+
+def _steady(kernels: Mapping[str, Kernel], fused: bool) -> dict[str, Kernel]:
+    """The kernels whose rounding does not depend on their form."""
+    return {name: k for name, k in kernels.items() if not (fused and keeps_products_on_the_stack(k.func))}
+
+
+def _with_splits(forms: Mapping[str, KernelForms], folded: Mapping[str, tirx.PrimFunc]) -> dict[str, KernelForms]:
+    """Add the split forms of each kernel, where they save memory."""
+    wanting = {name: found for name, found in forms.items() if not found.fast.fixed and _may_gain(found.fast)}
+    nests = {name: nest for name, found in wanting.items() if (nest := split_stages(found.original, fused=found.fused))}
+    padded = {name: folded[name] for name in wanting if name in folded and tests_indices(folded[name])}
+    folded_nests = {
+        name: nest for name, func in padded.items() if (nest := split_stages(func, fused=wanting[name].fused))
+    }
+    nests, folded_nests = _lowerable(nests), _lowerable(folded_nests)
+    fused = any(found.fused for found in wanting.values())
+    split = _steady({name: _kernel(nests[name], flat) for name, flat in _lower(nests).items()}, fused)
+    small_split = _steady(_folded_kernels(folded_nests), fused)
+    return {name: _with_split(found, split.get(name), small_split.get(name)) for name, found in forms.items()}
+
+
+def _may_gain(kernel: Kernel) -> bool:
+    """Whether ``kernel`` has enough scratch to save, or an output that takes the place of none of several inputs."""
+    if kernel.scratch_nbytes >= _LEAST_GAIN:
+        return True
+    stored = set(kernel.stored_parameters)
+    buffers = [p if tirx.is_buffer_var(p) else None for p in kernel.func.params]
+    sizes = [0 if b is None else nbytes_of(b) or 0 for b in buffers]
+    paired = {source for source, _ in kernel.inplace}
+    return any(
+        sizes[source] == sizes[target] >= _LEAST_GAIN
+        for target in stored
+        for source in set(range(len(sizes))) - stored - paired
+    )
+
+
+def _with_split(found: KernelForms, split: Kernel | None, small_split: Kernel | None) -> KernelForms:
+    if split is not None and _saves(split, [found.fast]):
+        found = replace(found, split=split)
+    rivals = [kernel for kernel in (found.fast, found.small, found.split) if kernel is not None]
+    if small_split is not None and _saves(small_split, rivals):
+        found = replace(found, small_split=small_split)
+    return found
+
+
+def _saves(kernel: Kernel, rivals: list[Kernel]) -> bool:
+    least = min(rival.least_nbytes for rival in rivals)
+    return not kernel.kept_nbytes and kernel.least_nbytes + _LEAST_GAIN <= least
 
 
 def _lowerable(folded: dict[str, tirx.PrimFunc]) -> dict[str, tirx.PrimFunc]:
