@@ -13,6 +13,7 @@ from tvm_memopt.graph.io_offsets import parse_io_kinds
 from tvm_memopt.passes.relax.branch_results import made_results
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
 from tvm_memopt.passes.relax.inplace import Pairs
+from tvm_memopt.passes.relax.overlap import called_kernels, with_overlaps
 from tvm_memopt.passes.relax.plan_forms import (
     FormedPlan,
     as_planned,
@@ -21,6 +22,7 @@ from tvm_memopt.passes.relax.plan_forms import (
     plan_in_smallest_forms,
     plan_with_forms,
 )
+from tvm_memopt.passes.relax.plan_overlaps import overlap_notes, plan_with_overlaps
 from tvm_memopt.passes.relax.program import Program, symbolic_variables
 from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.form_times import FormTimes
@@ -142,6 +144,8 @@ class FunctionPlanner:
         if given is None or given.graph != extraction.graph.name:
             return self._function_plan(self._search(extraction, self._request(extraction)))
         extraction = _with_given_workspaces(extraction, given, self)
+        if options.inplace:
+            extraction = with_overlaps(extraction, called_kernels(extraction))
         if options.fold_data_movement == "auto":
             return self._function_plan(follow_plan(extraction, given, self.times, inplace=options.inplace))
         check(extraction.graph, given)
@@ -158,7 +162,14 @@ class FunctionPlanner:
     def _search(self, extraction: Extraction, request: Request) -> FormedPlan:
         if self.options.fold_data_movement != "auto":
             return as_planned(extraction, self.solver(extraction.graph, request))
-        return plan_with_forms(extraction, self.times, self.solver, request, inplace=self.options.inplace)
+
+        def plan(found: Extraction, wanted: Request) -> FormedPlan:
+            return plan_with_forms(found, self.times, self.solver, wanted, inplace=self.options.inplace)
+
+        if not self.options.inplace or self.options.overlap == "never":
+            return plan(extraction, request)
+        at_any_price = self.options.overlap == "always"
+        return plan_with_overlaps(extraction, self.times, plan, request, at_any_price=at_any_price)
 
     def _function_plan(self, found: FormedPlan) -> FunctionPlan:
         kernels = {**found.extraction.kernels, **{name: u.kernel for name, u in found.unfolded.items()}}
@@ -171,7 +182,7 @@ class FunctionPlanner:
             found.inplace,
             found.unfolded,
             kernels,
-            tuple(dict.fromkeys([*form_notes(found, self.times), *inner])),
+            tuple(dict.fromkeys([*form_notes(found, self.times), *overlap_notes(found), *inner])),
         )
 
 

@@ -39,7 +39,9 @@ class PlanOptions:
     replaces both; given PrimFuncs by name and a target, it returns seconds by name, as
     cost_model.network.kernel_costs.predicted_costs does. ``narrow``: cut the kernels of quantised models at narrow
     tensors: ``"auto"`` where that costs no run time or where the budget requires it; ``"always"`` and ``"never"``
-    override this. ``io_in_arena``: ``"inputs"``, ``"outputs"`` or both, separated by a comma: the arena holds them too.
+    override this. ``overlap``: let outputs begin inside inputs that the kernel still reads: ``"auto"`` where that costs
+    no run time or where the budget requires it; ``"always"`` and ``"never"`` override this. ``io_in_arena``:
+    ``"inputs"``, ``"outputs"`` or both, separated by a comma: the arena holds them too.
     Outputs are then valid until the next call. ``strict``: raise an error if no function can be planned. ``device``:
     estimate kernel times by its rates, and say of each plan whether it fits its memory; without a budget, a plan that
     does not fit is searched once more, with what the device has left for the arena as its budget.
@@ -52,6 +54,7 @@ class PlanOptions:
     caller_arena: bool = False
     fold_data_movement: str = "auto"
     narrow: str = "auto"
+    overlap: str = "auto"
     io_in_arena: str = ""
     inplace: bool = True
     measure_costs: bool = False
