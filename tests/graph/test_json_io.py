@@ -96,7 +96,7 @@ GRAPH_FAULTS: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "tensor not an object": (("tensors", 1), 7, "tensors[1]: expected a JSON object, found 7"),
     "inputs not a list": (("ops", 0, "inputs"), 0, "key 'ops[0].inputs': expected a list of integers, found 0"),
     "inputs of text": (("ops", 1, "inputs"), ["a"], "key 'ops[1].inputs': expected a list of integers"),
-    "pair of three": (("ops", 1, "inplace"), [[0, 1, 2]], "key 'ops[1].inplace': expected a list of [input tensor,"),
+    "pair of four": (("ops", 1, "inplace"), [[0, 1, 2, 3]], "key 'ops[1].inplace': expected a list of [input tensor,"),
     "cost is text": (("ops", 2, "cost"), "fast", "key 'ops[2].cost': expected a finite number, found \"fast\""),
     "cost not a number": (("ops", 2, "cost"), float("nan"), "key 'ops[2].cost': expected a finite number, found NaN"),
     "endless cost": (("ops", 2, "cost"), 10**400, "key 'ops[2].cost': expected a finite number"),

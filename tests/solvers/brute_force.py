@@ -39,7 +39,7 @@ def held_bytes(graph: Graph, before: list[int], op: int) -> int:
 
 def least_arena(lives: Lifetimes, alignment: int) -> int:
     """The smallest arena over all placements: some best one lies as low as it can, so each buffer
-    starts at 0, on top of another, or at the offset of its in-place partner."""
+    starts at 0, on top of another, at the offset of its in-place partner, or at a distance from it."""
     items = [i for i, b in enumerate(lives.buffers) if b.nbytes]
     best = [sum(-(-b.nbytes // alignment) * alignment for b in lives.buffers) + 1]
 
@@ -53,7 +53,9 @@ def least_arena(lives: Lifetimes, alignment: int) -> int:
         tops = {-(-(x + lives.buffers[i].nbytes) // alignment) * alignment for i, x in placed.items()}
         for item in items:
             if item not in placed:
-                for offset in sorted({0, *tops, *placed.values()}):
+                apart = [(o.source, o.target, o.distance) for o in lives.overlaps]
+                near = {placed[t] + d for s, t, d in apart if s == item and t in placed}
+                for offset in sorted({0, *tops, *placed.values(), *(x for x in near if x >= 0)}):
                     if placement_is_valid(lives, {**placed, item: offset}):
                         extend({**placed, item: offset})
 
@@ -67,6 +69,10 @@ def placement_is_valid(lives: Lifetimes, offsets: dict[int, int]) -> bool:
         meet = a.first <= b.last and b.first <= a.last
         overlap = offsets[i] < offsets[j] + b.nbytes and offsets[j] < offsets[i] + a.nbytes
         shared = offsets[i] == offsets[j] and ((i, j) in lives.inplace or (j, i) in lives.inplace)
+        shared |= any(
+            {o.source, o.target} == {i, j} and offsets[o.source] - offsets[o.target] >= o.distance
+            for o in lives.overlaps
+        )
         if meet and overlap and a.nbytes and b.nbytes and not shared:
             return False
     return True

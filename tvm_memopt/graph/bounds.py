@@ -26,28 +26,24 @@ def working_set(graph: Graph, op_id: int) -> int:
     """Size in bytes of the smallest arena that holds what the op needs at once: inputs, outputs and workspace.
 
     This is a lower bound for every schedule. An in-place pair counts as shared if at least one schedule lets
-    its input die in this op. A pair at one offset takes the aligned size of the larger of the two tensors.
+    its input die in this op. It takes the aligned size of the union of the two tensors, in their best places.
     """
     op = graph.ops[op_id]
     tensors = {*graph.reads[op_id], *graph.writes[op_id]}
     sizes = [graph.tensors[t].nbytes for t in tensors] + ([op.workspace] if op.workspace else [])
-    roots = dict.fromkeys((graph.root[source], target) for source, target in op.inplace)
-    pairs = [(s, t) for s, t in roots if graph.planned[s] and graph.planned[t] and _may_die(graph, s)]
+    pairs = [pair for pair in graph.sharing[op_id] if _may_die(graph, pair.source)]
     packed = packed_nbytes(sizes, graph.alignment)
     if not pairs:
         return packed
-    exact = sum(sizes) - best_sharing([(s, t, _shared(graph, s, t, 1)) for s, t in pairs])
-    return max(exact, packed - best_sharing([(s, t, _shared(graph, s, t, graph.alignment)) for s, t in pairs]))
+    exact = sum(sizes) - best_sharing([(p.source, p.target, p.weight) for p in pairs])
+    padded = [(p.source, p.target, align_up(p.weight, graph.alignment)) for p in pairs]
+    return max(exact, packed - best_sharing(padded))
 
 
 def _may_die(graph: Graph, tensor: int) -> bool:
     """Whether some instance of ``tensor`` can die before the program ends."""
     producer = graph.producer[tensor]
     return tensor not in graph.returned or (producer >= 0 and graph.ops[producer].recomputable)
-
-
-def _shared(graph: Graph, source: int, target: int, alignment: int) -> int:
-    return align_up(min(graph.tensors[source].nbytes, graph.tensors[target].nbytes), alignment)
 
 
 def working_set_bound(graph: Graph) -> tuple[int, int | None]:

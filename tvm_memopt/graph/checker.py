@@ -225,17 +225,23 @@ def _check_overlap(view: _View) -> Iterator[Violation]:
 
 
 def _may_share(view: _View, one: Allocation, other: Allocation) -> bool:
-    """Whether two overlapping allocations are an in-place pair of the op that runs at the step where they meet."""
+    """Whether two overlapping allocations are a pair in ``inplace`` of the op at the step where they meet."""
     return _is_inplace(view, one, other) or _is_inplace(view, other, one)
 
 
 def _is_inplace(view: _View, source: Allocation, target: Allocation) -> bool:
-    if source.last != target.first or source.offset != target.offset or source.tensor is None:
+    if source.last != target.first or source.tensor is None:
         return False
     if source.tensor in view.returned and source is view.instances[source.tensor][-1]:
         return False  # a returned instance stays live to the end of the program
     op = view.graph.ops[view.plan.schedule[target.first]]
-    return any(view.base(a) == source.tensor and b == target.tensor for a, b in op.inplace)
+    above = source.offset - target.offset
+    return any(
+        view.base(pair[0]) == source.tensor
+        and pair[1] == target.tensor
+        and (above == 0 if len(pair) == 2 else above >= pair[2])
+        for pair in op.inplace
+    )
 
 
 def _check_totals(view: _View) -> Iterator[Violation]:

@@ -12,7 +12,7 @@ from typing import Literal, NoReturn, TypeGuard, TypeVar, overload
 
 from tvm_memopt.atomic import write_text_atomic
 from tvm_memopt.errors import GraphError, MemoptError, PlanError
-from tvm_memopt.graph.model import TENSOR_KINDS, Graph, Op, Tensor
+from tvm_memopt.graph.model import TENSOR_KINDS, Graph, Inplace, Op, Tensor
 from tvm_memopt.graph.plan import PLAN_STATUSES, Allocation, Plan
 
 GRAPH_FORMAT = "memopt-graph/1"
@@ -85,11 +85,13 @@ class _Record:
             return tuple(value)
         return self.fail(key, "a list of strings", value)
 
-    def pairs(self, key: str) -> tuple[tuple[int, int], ...]:
+    def pairs(self, key: str) -> tuple[Inplace, ...]:
         value = self.get(key, [])
-        if isinstance(value, list) and all(isinstance(p, list) and len(p) == 2 and all(map(_is_int, p)) for p in value):
-            return tuple((p[0], p[1]) for p in value)
-        return self.fail(key, "a list of [input tensor, output tensor] pairs", value)
+        if isinstance(value, list) and all(
+            isinstance(p, list) and len(p) in (2, 3) and all(map(_is_int, p)) for p in value
+        ):
+            return tuple((p[0], p[1]) if len(p) == 2 else (p[0], p[1], p[2]) for p in value)
+        return self.fail(key, "a list of [input tensor, output tensor] or [input, output, distance]", value)
 
     def records(self, key: str, build: Callable[[_Record], _T]) -> tuple[_T, ...]:
         value = self.get(key)

@@ -14,6 +14,7 @@ from itertools import accumulate
 
 from tvm_memopt.errors import PlanError
 from tvm_memopt.graph.model import Graph
+from tvm_memopt.graph.sharing import Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +30,49 @@ class Buffer:
     nbytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Two buffers, by index, that may overlap where the input begins at least ``distance`` bytes above the output.
+
+    ``distance``: a multiple of the graph's alignment. ``weight``: bytes saved, as best_sharing counts them.
+    """
+
+    source: int
+    target: int
+    distance: int
+    weight: int
+
+
 @dataclass(frozen=True)
 class Lifetimes:
     """All buffers of a schedule of ``steps`` steps.
 
     ``inplace`` lists (input, output) pairs of indices into ``buffers`` that may share one address. The input of such
-    a pair dies in the step that creates the output, and it is not returned.
+    a pair dies in the step that creates the output, and it is not returned. So it is for ``overlaps``, the pairs that
+    may overlap at a distance; a pair whose distance allows one address stands in both.
     """
 
     buffers: tuple[Buffer, ...]
     inplace: tuple[tuple[int, int], ...]
     steps: int
+    overlaps: tuple[Overlap, ...] = ()
+
+    @property
+    def shares(self) -> bool:
+        """Whether any two buffers may overlap."""
+        return bool(self.inplace or self.overlaps)
+
+    def weights(self) -> dict[tuple[int, int], int]:
+        """Bytes that each pair of buffers saves, as best_sharing counts them."""
+        found = {(s, t): min(self.buffers[s].nbytes, self.buffers[t].nbytes) for s, t in self.inplace}
+        for overlap in self.overlaps:
+            key = overlap.source, overlap.target
+            found[key] = max(found.get(key, 0), overlap.weight)
+        return found
+
+    def apart(self) -> Lifetimes:
+        """The same buffers, none of which may overlap another that is live at the same step."""
+        return Lifetimes(self.buffers, (), self.steps)
 
 
 def lifetimes(graph: Graph, schedule: Sequence[int]) -> Lifetimes:
@@ -64,7 +97,7 @@ def lifetimes(graph: Graph, schedule: Sequence[int]) -> Lifetimes:
         for tensor_id, tensor in enumerate(graph.tensors):
             if tensor.kind != "activation" and graph.planned[tensor_id]:
                 newest[tensor_id] = open_buffer(tensor_id, 0, tensor.nbytes)
-    candidates: list[tuple[int, int, int]] = []
+    candidates: list[tuple[int, int, int, Sharing]] = []
     for step, op_id in enumerate(schedule):
         before = {tensor: _newest(graph, newest, tensor, step, op_id) for tensor in graph.reads[op_id]}
         for buffer in before.values():
@@ -74,15 +107,17 @@ def lifetimes(graph: Graph, schedule: Sequence[int]) -> Lifetimes:
         op = graph.ops[op_id]
         if op.workspace:
             open_buffer(None, step, op.workspace)
-        for source, target in op.inplace:
-            root = graph.root[source]
-            if root in before and graph.planned[target]:
-                candidates.append((before[root], newest[target], step))
+        candidates += [(before[p.source], newest[p.target], step, p) for p in graph.sharing[op_id]]
     returned = {newest[tensor_id] for tensor_id in graph.returned & newest.keys()}
     for buffer in returned:
         last[buffer] = len(schedule) - 1
-    pairs = tuple(dict.fromkeys((a, b) for a, b, step in candidates if last[a] == step and a not in returned))
-    return Lifetimes(tuple(map(Buffer, tensors, first, last, nbytes)), pairs, len(schedule))
+    usable = [(a, b, pair) for a, b, step, pair in candidates if last[a] == step and a not in returned]
+    return Lifetimes(
+        tuple(map(Buffer, tensors, first, last, nbytes)),
+        tuple((a, b) for a, b, pair in usable if pair.equal),
+        len(schedule),
+        tuple(Overlap(a, b, p.distance, p.weight) for a, b, p in usable if p.distance is not None),
+    )
 
 
 def _newest(graph: Graph, newest: dict[int, int], tensor: int, step: int, op_id: int) -> int:
@@ -108,8 +143,7 @@ def profile_of(lives: Lifetimes) -> list[int]:
         delta[buffer.last + 1] -= buffer.nbytes
     held = list(accumulate(delta[:-1]))
     pairs_at: dict[int, list[tuple[int, int, int]]] = {}
-    for source, target in lives.inplace:
-        shared = min(lives.buffers[source].nbytes, lives.buffers[target].nbytes)
+    for (source, target), shared in lives.weights().items():
         pairs_at.setdefault(lives.buffers[target].first, []).append((source, target, shared))
     for step, pairs in pairs_at.items():
         held[step] -= best_sharing(pairs)

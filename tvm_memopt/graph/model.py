@@ -9,10 +9,12 @@ from functools import cached_property
 from typing import Literal
 
 from tvm_memopt.errors import GraphError
+from tvm_memopt.graph.sharing import Sharing, sharing_of
 
 TensorKind = Literal["input", "weight", "activation"]
 TENSOR_KINDS: tuple[TensorKind, ...] = ("input", "weight", "activation")
 MAX_NBYTES = 2**62
+Inplace = tuple[int, int] | tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Op:
     ``cost``: cost of one run, such as its time.
     ``workspace``: bytes held only while the op runs.
     ``recomputable``: whether the op may run more than once.
-    ``inplace``: (input, output) tensor ids that may share one address if the input dies in this op.
+    ``inplace``: tensors whose bytes may overlap if the input dies in this op. (input, output): at one address.
+    (input, output, distance): wherever the input's offset is at least the output's plus ``distance``, in bytes.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Op:
     cost: float = 0.0
     workspace: int = 0
     recomputable: bool = True
-    inplace: tuple[tuple[int, int], ...] = ()
+    inplace: tuple[Inplace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,11 @@ class Graph:
                 readers[tensor].append(op_id)
         return tuple(map(tuple, readers))
 
+    @cached_property
+    def sharing(self) -> tuple[tuple[Sharing, ...], ...]:
+        """For each op: the planned inputs and outputs that may overlap if the input dies there."""
+        return tuple(sharing_of(self, op_id) if op.inplace else () for op_id, op in enumerate(self.ops))
+
     @property
     def base_cost(self) -> float:
         """Total cost with every op run once."""
@@ -214,9 +222,11 @@ def _validate_ops(graph: Graph) -> None:
             raise _fail(graph, where, f"cost is {op.cost}, expected a finite number >= 0")
         if not 0 <= op.workspace <= MAX_NBYTES:
             raise _fail(graph, where, f"workspace is {op.workspace}, expected 0 to 2^62 bytes")
-        for source, target in op.inplace:
+        for source, target, *distance in op.inplace:
             if source not in op.inputs or target not in op.outputs:
                 raise _fail(graph, where, f"inplace pair [{source}, {target}] is not (an input, an output) of the op")
+            if distance and not -MAX_NBYTES <= distance[0] <= MAX_NBYTES:
+                raise _fail(graph, where, f"inplace distance is {distance[0]}, expected -2^62 to 2^62 bytes")
 
 
 def _validate_producers(graph: Graph) -> None:

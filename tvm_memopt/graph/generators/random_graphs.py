@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 from tvm_memopt.errors import GraphError
-from tvm_memopt.graph.model import Graph, Op, Tensor
+from tvm_memopt.graph.model import Graph, Inplace, Op, Tensor
 
 ALIGNMENTS = (1, 2, 4, 16, 64)
 
@@ -19,6 +19,7 @@ def random_graph(
     max_nbytes: int = 1000,
     views: float = 0.2,
     inplace: float = 0.4,
+    distances: float = 0.0,
     workspaces: float = 0.25,
     fixed: float = 0.1,
     reach: int = 8,
@@ -29,6 +30,7 @@ def random_graph(
     and zero-size outputs, returned tensors inside and outside the arena, arena inputs, and weights.
 
     ``views``, ``inplace``, ``workspaces``: share of the ops that have them.
+    ``distances``: share of the in-place pairs that overlap at a distance, positive or negative, not at one address.
     ``fixed``: share of the ops that must not be recomputed.
     ``reach``: number of the newest tensors from which most inputs are drawn.
     ``max_nbytes``: the largest tensor size in bytes.
@@ -40,7 +42,7 @@ def random_graph(
     if n < 0:
         raise GraphError(f"random_graph: n is {n}, expected at least 0")
     rng = random.Random(seed)
-    draft = _Draft(rng, max_nbytes, reach)
+    draft = _Draft(rng, max_nbytes, reach, distances)
     draft.add_sources()
     for _ in range(n):
         if draft.tensors and rng.random() < views:
@@ -59,6 +61,7 @@ class _Draft:
     rng: random.Random
     max_nbytes: int
     reach: int
+    distances: float = 0.0
     tensors: list[Tensor] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
     unread: dict[int, None] = field(default_factory=dict)  # an ordered set
@@ -100,8 +103,13 @@ class _Draft:
             cost=self._cost(),
             fixed=fixed,
             workspace=workspace,
-            inplace=tuple(pairs),
+            inplace=tuple(self._pair(*pair) for pair in pairs),
         )
+
+    def _pair(self, source: int, target: int) -> Inplace:
+        if not self.distances or self.rng.random() >= self.distances:
+            return source, target
+        return source, target, self.rng.randint(-self.tensors[source].nbytes, self.tensors[target].nbytes)
 
     def choose_outputs(self) -> tuple[int, ...]:
         """Choose up to three returned tensors, mostly late ones and sometimes views or inputs. Some of them are
@@ -131,7 +139,7 @@ class _Draft:
         cost: float,
         fixed: float,
         workspace: int = 0,
-        inplace: tuple[tuple[int, int], ...] = (),
+        inplace: tuple[Inplace, ...] = (),
     ) -> None:
         recomputable = self.rng.random() >= fixed
         self.ops.append(Op(f"{name}{len(self.ops)}", inputs, outputs, cost, workspace, recomputable, inplace))

@@ -28,6 +28,7 @@ from tvm_memopt.passes.relax.program import (
 )
 from tvm_memopt.passes.relax.sizes import dtype_nbytes
 from tvm_memopt.passes.relax.unfold import Unfolded
+from tvm_memopt.passes.tir.overlap import overlap_input
 from tvm_memopt.passes.tir.sharing import overwrite_input
 from tvm_memopt.passes.tir.statements import dtype_of
 from tvm_memopt.passes.tir.workspace import Kernel
@@ -76,12 +77,12 @@ class _Emitter:
 
 
 def inplace_form(kernel: Kernel, pairs: Pairs) -> tirx.PrimFunc:
-    """The PrimFunc of ``kernel`` for calls in which each pair of parameters shares memory."""
+    """The PrimFunc of ``kernel`` for calls in which each pair of parameters overlaps."""
     if not pairs and kernel.original is not None:
         return kernel.original
     func = kernel.func
-    for source, target in pairs:
-        func = overwrite_input(func, source, target)
+    for source, target, *shift in pairs:
+        func = overlap_input(func, source, target, shift[0]) if shift else overwrite_input(func, source, target)
     return func
 
 

@@ -35,7 +35,8 @@ class Extraction:
     planned branches of an If. ``branch_nbytes``: by op id, the workspace of an If. ``fields``: for an If that returns a
     tuple, the tensors of its result by variable and position. ``placeable``: tensors that a plan can place, including
     returned ones. ``touches_outside``: whether the function may overwrite or retain memory passed in from outside.
-    ``io_in_arena``: ``"inputs"`` and ``"outputs"`` if the arena holds them.
+    ``io_in_arena``: ``"inputs"`` and ``"outputs"`` if the arena holds them. ``overlapping``: kernels whose outputs may
+    overlap inputs at a distance.
     """
 
     graph: Graph
@@ -50,6 +51,7 @@ class Extraction:
     placeable: frozenset[int] = frozenset()
     touches_outside: bool = False
     io_in_arena: frozenset[str] = frozenset()
+    overlapping: frozenset[str] = frozenset()
 
     @property
     def operations(self) -> list[Operation]:

@@ -62,7 +62,7 @@ def form_needs(
 ) -> dict[str, dict[str, int]]:
     """Most bytes live at any step of each kernel with several forms, by kernel and form.
 
-    ``inplace``: by step, the pairs of parameters that share an offset. A form that cannot share them needs both.
+    ``inplace``: by step, the pairs of parameters that share memory. A form that cannot share them needs both.
     """
     held = _held_at_each_step(plan)
     needs: dict[str, dict[str, int]] = {}
@@ -72,7 +72,7 @@ def form_needs(
             continue
         need = needs.setdefault(name, {})
         for form, kernel in times.forms[name].named.items():
-            apart = {target for source, target in inplace[step] if (source, target) not in kernel.inplace}
+            apart = {pair[1] for pair in inplace[step] if not kernel.allows(pair)}
             extra = sum(nbytes_of(kernel.func.params[target]) or 0 for target in apart)
             need[form] = max(need.get(form, 0), held[step] + kernel.workspace_nbytes + extra)
     return needs

@@ -10,11 +10,13 @@ from tvm_memopt.graph import Allocation, Plan
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.program import Operation
 
-Pairs = tuple[tuple[int, int], ...]
+Pair = tuple[int, int] | tuple[int, int, int]
+"""Positions (input, output) of parameters at one address, or with the bytes by which the input begins above."""
+Pairs = tuple[Pair, ...]
 
 
 def inplace_pairs(extraction: Extraction, plan: Plan) -> tuple[Pairs, ...]:
-    """For each step, pairs (input, output) of parameter positions that ``plan`` puts at the same offset.
+    """For each step, the parameters that ``plan`` lets overlap.
 
     O(steps + allocations).
     """
@@ -34,15 +36,24 @@ def inplace_pairs(extraction: Extraction, plan: Plan) -> tuple[Pairs, ...]:
 def _pairs_of_op(
     extraction: Extraction, op_id: int, born: Mapping[int, Allocation], dying: Mapping[int, Allocation]
 ) -> Pairs:
-    graph, pairs = extraction.graph, []
+    graph, pairs = extraction.graph, dict[tuple[int, int], Pair]()
     op, operation = graph.ops[op_id], extraction.operations[op_id]
     if operation.kind != "kernel":  # an If with planned branches places its results itself
         return ()
-    for source, target in op.inplace:
+    for source, target, *distance in op.inplace:
         old, new = dying.get(graph.root[source]), born.get(target)
-        if old is not None and new is not None and old.offset == new.offset and old.nbytes and new.nbytes:
-            pairs.append((_position(extraction, operation, source), _position(extraction, operation, target)))
-    return tuple(sorted(pairs))
+        if old is None or new is None or not _overlap(old, new):
+            continue
+        positions = _position(extraction, operation, source), _position(extraction, operation, target)
+        if not distance:
+            pairs[positions] = positions
+        elif positions not in pairs:
+            pairs[positions] = (*positions, old.offset - new.offset)
+    return tuple(sorted(pairs.values()))
+
+
+def _overlap(old: Allocation, new: Allocation) -> bool:
+    return min(old.end, new.end) > max(old.offset, new.offset)
 
 
 def _position(extraction: Extraction, operation: Operation, tensor: int) -> int:

@@ -8,7 +8,7 @@ function is planned again. With a budget, the plan of least predicted run time w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tvm_memopt.graph import Graph, Plan, check
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
@@ -21,6 +21,7 @@ from tvm_memopt.passes.relax.form_choice import (
     predicted_ratio,
 )
 from tvm_memopt.passes.relax.inplace import Pairs, inplace_pairs
+from tvm_memopt.passes.relax.overlap import with_overlaps
 from tvm_memopt.passes.relax.unfold import Unfolded, unfold_kernels
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.statements import nbytes_of
@@ -38,7 +39,7 @@ class FormedPlan:
 
     ``inplace``: by step, the pairs of parameters that share an offset. ``unfolded``: kernels that run in a faster form
     than the one they were planned in. ``ratio``: predicted run time divided by that of the same calls in TVM's own
-    loops.
+    loops. ``overlap_prices``: by kernel and overlapping parameters, its run time divided by that with them apart.
     """
 
     extraction: Extraction
@@ -47,6 +48,7 @@ class FormedPlan:
     unfolded: Mapping[str, Unfolded]
     forms: Mapping[str, str]
     ratio: float
+    overlap_prices: Mapping[tuple[str, Pairs], float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -84,7 +86,7 @@ class _Planner:
         kernels = {**self.extraction.kernels, **{name: kernel for name, kernel in found.items() if kernel is not None}}
         operations, ops = self.extraction.operations, self.extraction.graph.ops
         costs = {operation.callee: op.cost for operation, op in zip(operations, ops, strict=False) if operation.callee}
-        return extract_program(
+        formed = extract_program(
             self.extraction.program,
             kernels,
             costs,
@@ -93,6 +95,7 @@ class _Planner:
             branch_nbytes=self.extraction.branch_nbytes,
             io_in_arena=self.extraction.io_in_arena,
         )
+        return with_overlaps(formed, self.extraction.overlapping)
 
     def formed(self, extraction: Extraction, plan: Plan, forms: Mapping[str, str]) -> FormedPlan:
         """Give kernels faster forms where the arena of ``plan`` has room for them."""
@@ -201,7 +204,7 @@ def _form_note(found: FormedPlan, times: FormTimes, name: str, form: str) -> str
     parts = [f"{saved} bytes less scratch"] if saved > 0 else []
     callees = (found.extraction.operations[op_id].callee for op_id in found.plan.schedule)
     pairs = {pair for callee, shared in zip(callees, found.inplace, strict=False) if callee == name for pair in shared}
-    gained = {target for source, target in pairs if (source, target) not in fast.inplace}
+    gained = {pair[1] for pair in pairs if not fast.allows(pair)}
     parts += [f"an output of {nbytes_of(kernel.func.params[target])} bytes takes an input's place" for target in gained]
     known = times.known.get((name, form))
     parts += [] if known is None else [f"{known:.2f} of its time in {times.loops}"]

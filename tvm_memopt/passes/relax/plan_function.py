@@ -13,6 +13,7 @@ from tvm_memopt.graph.io_offsets import parse_io_kinds
 from tvm_memopt.passes.relax.branch_results import made_results
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
 from tvm_memopt.passes.relax.inplace import Pairs
+from tvm_memopt.passes.relax.overlap import called_kernels, with_overlaps
 from tvm_memopt.passes.relax.plan_forms import (
     FormedPlan,
     follow_plan,
@@ -20,6 +21,7 @@ from tvm_memopt.passes.relax.plan_forms import (
     plan_in_smallest_forms,
     plan_with_forms,
 )
+from tvm_memopt.passes.relax.plan_overlaps import overlap_notes, plan_with_overlaps
 from tvm_memopt.passes.relax.program import Program, symbolic_variables
 from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.form_times import FormTimes
@@ -141,6 +143,8 @@ class FunctionPlanner:
         if given is None or given.graph != extraction.graph.name:
             return self._function_plan(self._search(extraction, self._request(extraction)))
         extraction = _with_given_workspaces(extraction, given, self)
+        if options.inplace:
+            extraction = with_overlaps(extraction, called_kernels(extraction))
         return self._function_plan(follow_plan(extraction, given, self.times, inplace=options.inplace))
 
     def _request(self, extraction: Extraction) -> Request:
@@ -153,7 +157,14 @@ class FunctionPlanner:
 
     def _search(self, extraction: Extraction, request: Request) -> FormedPlan:
         free, inplace = self.options.split == "free", self.options.inplace
-        return plan_with_forms(extraction, self.times, self.solver, request, inplace=inplace, free_splits=free)
+
+        def plan(found: Extraction, wanted: Request) -> FormedPlan:
+            return plan_with_forms(found, self.times, self.solver, wanted, inplace=inplace, free_splits=free)
+
+        if not inplace or self.options.overlap == "never":
+            return plan(extraction, request)
+        at_any_price = self.options.overlap == "always"
+        return plan_with_overlaps(extraction, self.times, plan, request, at_any_price=at_any_price)
 
     def _function_plan(self, found: FormedPlan) -> FunctionPlan:
         kernels = {**found.extraction.kernels, **{name: u.kernel for name, u in found.unfolded.items()}}
@@ -166,7 +177,7 @@ class FunctionPlanner:
             found.inplace,
             found.unfolded,
             kernels,
-            tuple(dict.fromkeys([*form_notes(found, self.times), *inner])),
+            tuple(dict.fromkeys([*form_notes(found, self.times), *overlap_notes(found), *inner])),
         )
 
 

@@ -43,9 +43,11 @@ class PlanOptions:
     replaces both; given PrimFuncs by name and a target, it returns seconds by name, as
     cost_model.network.kernel_costs.predicted_costs does. ``narrow``: cut the kernels of quantised models at narrow
     tensors: ``"auto"`` where that costs no run time or where the budget requires it; ``"always"`` and ``"never"``
-    override this. ``integer``: quantised operators accumulate in int32 and rescale in fixed point, as TFLite defines
-    it; None: where the target has no floating-point unit. Results then differ from TVM's by at most one step for each
-    operator. ``io_in_arena``: ``"inputs"``, ``"outputs"`` or both, separated by a comma: the arena holds them too.
+    override this. ``overlap``: let outputs begin inside inputs that the kernel still reads: ``"auto"`` where that costs
+    no run time or where the budget requires it; ``"always"`` and ``"never"`` override this. ``integer``: quantised
+    operators accumulate in int32 and rescale in fixed point, as TFLite defines it; None: where the target has no
+    floating-point unit. Results then differ from TVM's by at most one step for each operator. ``io_in_arena``:
+    ``"inputs"``, ``"outputs"`` or both, separated by a comma: the arena holds them too.
     Outputs are then valid until the next call. ``strict``: raise an error if no function can be planned. ``device``:
     estimate kernel times by its rates, and say of each plan whether it fits its memory; without a budget, a plan that
     does not fit is searched once more, with what the device has left for the arena as its budget.
@@ -60,6 +62,7 @@ class PlanOptions:
     split: str = "auto"
     narrow: str = "auto"
     integer: bool | None = None
+    overlap: str = "auto"
     io_in_arena: str = ""
     inplace: bool = True
     measure_costs: bool = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tvm_memopt.graph import Plan, align_up
 from tvm_memopt.passes.relax.extract import Extraction
-from tvm_memopt.passes.relax.inplace import Pairs
+from tvm_memopt.passes.relax.inplace import Pair, Pairs
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.statements import nbytes_of
 from tvm_memopt.passes.tir.workspace import Kernel, KernelForms
@@ -68,13 +68,13 @@ def _faster(name: str, planned: str, times: FormTimes) -> Iterator[str]:
 def _first_that_fits(
     forms: KernelForms,
     names: Iterable[str],
-    pairs: set[tuple[int, int]],
+    pairs: set[Pair],
     occupied: Mapping[int, list[tuple[int, int]]],
     plan: Plan,
 ) -> Unfolded | None:
     for form in names:
         kernel = forms.form(form)
-        if kernel is None or not pairs <= set(kernel.inplace):
+        if kernel is None or not all(kernel.allows(pair) for pair in pairs):
             continue
         places = {step: _place(kernel, taken, plan.arena_nbytes, plan.alignment) for step, taken in occupied.items()}
         if all(place is not None for place in places.values()):

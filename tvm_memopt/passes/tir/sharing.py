@@ -53,15 +53,15 @@ def _can_hold(kernel: FlatKernel, output: Var, scratch: Var) -> bool:
     if output in kernel.opaque or scratch in kernel.opaque or _scope(scratch) != "global":
         return False
     size, room = element_count(scratch), element_count(output)
-    if size is None or room is None or size > room or not _same_elements(kernel, output, scratch):
+    if size is None or room is None or size > room or not same_elements(kernel, output, scratch):
         return False
     first, last = kernel.touched(output)[0], kernel.touched(scratch)[-1]
     return last < first or (last == first and reads_before_overwrite(kernel, last, scratch, output))
 
 
-def _same_elements(kernel: FlatKernel, output: Var, source: Var) -> bool:
+def same_elements(kernel: FlatKernel, output: Var, source: Var) -> bool:
     """Whether all accesses to both are flat and of one element type, so that equal indices mean equal bytes."""
-    flat = _flat_view(kernel, output)
+    flat = flat_view(kernel, output)
     handles = [*kernel.handles.get(output, ()), *kernel.handles.get(source, ())]
     return flat is not None and all(len(h.shape) == 1 and dtype_of(h) == dtype_of(flat) for h in handles)
 
@@ -70,7 +70,7 @@ def _scope(buffer: Var) -> str:
     return str(buffer.scope())
 
 
-def _flat_view(kernel: FlatKernel, parameter: Var) -> Var | None:
+def flat_view(kernel: FlatKernel, parameter: Var) -> Var | None:
     """The one-dimensional buffer through which the kernel accesses ``parameter``."""
     count = element_count(parameter)
     declared = (s.buffer for s in kernel.statements if isinstance(s, tirx.DeclBuffer))
@@ -80,7 +80,7 @@ def _flat_view(kernel: FlatKernel, parameter: Var) -> Var | None:
 
 
 def _merge_into_output(kernel: FlatKernel, scratch: Var, output: Var) -> tirx.PrimFunc:
-    target = _flat_view(kernel, output)
+    target = flat_view(kernel, output)
     assert target is not None
     merged = {scratch: target} | {view: target for view, root in kernel.root.items() if root.same_as(scratch)}
     return replace_buffers(kernel.func, merged, target)
@@ -126,7 +126,7 @@ def _may_overwrite(kernel: FlatKernel, source: Var, target: Var) -> bool:
     if source in kernel.opaque or target in kernel.opaque or dtype_of(source) != dtype_of(target):
         return False
     count = element_count(source)
-    if count is None or count != element_count(target) or not _same_elements(kernel, target, source):
+    if count is None or count != element_count(target) or not same_elements(kernel, target, source):
         return False
     first, last = kernel.touched(target)[0], max(kernel.loads[source])
     if last != first:
@@ -140,7 +140,7 @@ def overwrite_input(func: tirx.PrimFunc, source: int, target: int) -> tirx.PrimF
     Reads of the input become reads of the output, so that no two parameters alias.
     """
     kernel = analyze(func)
-    flat = _flat_view(kernel, func.params[target])
+    flat = flat_view(kernel, func.params[target])
     assert flat is not None
     root = func.params[source]
     merged = {root: flat} | {view: flat for view, base in kernel.root.items() if base.same_as(root)}

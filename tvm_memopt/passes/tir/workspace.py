@@ -21,6 +21,7 @@ from tvm_memopt.graph.bounds import align_up
 from tvm_memopt.native_output import native_stderr_discarded
 from tvm_memopt.passes.tir.inline import inline_data_movement
 from tvm_memopt.passes.tir.lower import has_scratch_views, lower_to_flat_buffers
+from tvm_memopt.passes.tir.overlap import overlap_parameters
 from tvm_memopt.passes.tir.partition import has_residues, partition_folds, tests_indices
 from tvm_memopt.passes.tir.rounding import fuses_multiply_add, keeps_products_on_the_stack
 from tvm_memopt.passes.tir.rows import buffer_rows, is_scheduled
@@ -95,6 +96,22 @@ class Kernel:
         first = self.workspace_position
         lifted = set(range(first, first + len(self.workspace)))
         return tuple(p for p in inplace_parameters(self.func) if not lifted & set(p))
+
+    @cached_property
+    def overlaps(self) -> dict[tuple[int, int], int]:
+        """Least distance in bytes of each (input, output) pair of parameters that may overlap, by position."""
+        if self.fixed:
+            return {}
+        first = self.workspace_position
+        lifted = set(range(first, first + len(self.workspace)))
+        return {pair: distance for pair, distance in overlap_parameters(self.func).items() if not lifted & set(pair)}
+
+    def allows(self, pair: tuple[int, ...]) -> bool:
+        """Whether the parameters of (input, output) may share an address, or of (input, output, shift) may overlap."""
+        if len(pair) == 2:
+            return pair in self.inplace
+        distance = self.overlaps.get((pair[0], pair[1]))
+        return distance is not None and pair[2] >= distance
 
     @property
     def workspace_position(self) -> int:

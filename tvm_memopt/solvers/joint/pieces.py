@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tvm_memopt.graph import Graph, Lifetimes
+from tvm_memopt.graph.sharing import common_nbytes
 from tvm_memopt.solvers.joint.windows import Windows, windows
 
 
@@ -27,11 +28,17 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An in-place pair: ``op`` may write ``target`` over ``source`` if no other op reads ``source`` later."""
+    """``op`` may write ``target`` over ``source`` if no other op reads ``source`` later.
+
+    ``distance``: how far, in bytes, the source must at least begin above the target; None: both at one address.
+    ``nbytes``: most bytes in common.
+    """
 
     source: int
     target: int
     op: int
+    distance: int | None
+    nbytes: int
 
 
 @dataclass(frozen=True)
@@ -99,10 +106,15 @@ def pieces_of(graph: Graph) -> Pieces:
 
 def _pairs(graph: Graph, index: dict[int, int], pieces: Sequence[Piece]) -> list[Pair]:
     """In-place pairs usable in some order: ``op`` can be the last reader of its input."""
-    found = [
-        Pair(index[root], index[target], op_id)
-        for op_id, op in enumerate(graph.ops)
-        for source, target in op.inplace
-        if (root := graph.root[source]) in index and target in index and root not in graph.returned
-    ]
-    return [pair for pair in dict.fromkeys(found) if pair.op in pieces[pair.source].closers]
+    found: list[Pair] = []
+    for op_id, row in enumerate(graph.sharing):
+        for p in row:
+            if p.source not in index or p.target not in index or p.source in graph.returned:
+                continue
+            ends = index[p.source], index[p.target], op_id
+            sizes = graph.tensors[p.source].nbytes, graph.tensors[p.target].nbytes
+            if p.distance is not None:
+                found.append(Pair(*ends, p.distance, common_nbytes(*sizes, p.distance)))
+            if p.equal and (p.distance is None or p.distance > 0):
+                found.append(Pair(*ends, None, min(sizes)))
+    return [pair for pair in found if pair.op in pieces[pair.source].closers]

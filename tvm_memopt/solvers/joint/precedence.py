@@ -41,9 +41,9 @@ class JointModel:
     def unit(self) -> int:
         """Unit of offsets in bytes, the common divisor of the padded sizes.
 
-        In a placement pushed down as far as possible, all offsets are sums of padded sizes.
+        In a placement pushed down as far as possible, all offsets are sums of padded sizes and distances.
         """
-        return math.gcd(*self.padded) or 1
+        return math.gcd(*self.padded, *(pair.distance or 0 for pair in self.pieces.pairs)) or 1
 
     def order(self, value: Callable[[Any], int]) -> tuple[int, ...]:
         """The order in a solution, read through ``value``."""
@@ -112,16 +112,25 @@ def _orders(model: Any, pieces: Pieces) -> dict[tuple[int, int], Any]:
 
 
 def _add_sharing(joint: JointModel) -> None:
-    """A literal for each in-place pair. If true, both have one offset and the input's other readers run first."""
+    """A literal for each in-place pair. If true, both lie as it says and the input's other readers run first.
+
+    Of the pairs at one address, each input and each output is in one. Several inputs may overlap an output at a
+    distance, each in another place.
+    """
     model, used = joint.model, dict[tuple[str, int], list[Any]]()
     for pair in joint.pieces.pairs:
         shares = joint.shared[pair] = model.new_bool_var("")
-        model.add(joint.offsets[pair.source] == joint.offsets[pair.target]).only_enforce_if(shares)
+        above = joint.offsets[pair.source] - joint.offsets[pair.target]
+        if pair.distance is None:
+            model.add(above == 0).only_enforce_if(shares)
+        else:
+            model.add(above >= pair.distance // joint.unit).only_enforce_if(shares)
         for closer in joint.pieces.pieces[pair.source].closers:
             if closer != pair.op:
                 model.add_implication(shares, joint.before[closer, pair.op])
-        used.setdefault(("source", pair.source), []).append(shares)
-        used.setdefault(("target", pair.target), []).append(shares)
+        if pair.distance is None:
+            used.setdefault(("source", pair.source), []).append(shares)
+            used.setdefault(("target", pair.target), []).append(shares)
     for switches in used.values():
         model.add_at_most_one(switches)
 
@@ -160,11 +169,7 @@ def _add_loads(joint: JointModel) -> None:
     sizes = [nbytes // unit for nbytes in joint.padded]
     for op in range(len(joint.pieces.graph.ops)):
         load = sum(joint.held[index, op] * size for index, size in enumerate(sizes))
-        saved = sum(
-            switch * min(sizes[pair.source], sizes[pair.target])
-            for pair, switch in joint.shared.items()
-            if pair.op == op
-        )
+        saved = sum(switch * -(-pair.nbytes // unit) for pair, switch in joint.shared.items() if pair.op == op)
         model.add(load - saved <= height)
         if alignment > 1:
             model.add((load - saved) * unit - _topmost_padding(joint, op) <= joint.arena)
@@ -183,13 +188,15 @@ def _topmost_padding(joint: JointModel, op: int) -> Any:
 def _add_addresses(joint: JointModel) -> None:
     """Of two pieces that are live together, one lies above the other, unless they share."""
     pieces = joint.pieces.pieces
-    sharing = {frozenset((pair.source, pair.target)): switch for pair, switch in joint.shared.items()}
+    sharing: dict[frozenset[int], list[Any]] = {}
+    for pair, switch in joint.shared.items():
+        sharing.setdefault(frozenset((pair.source, pair.target)), []).append(switch)
     for one, other in combinations(range(len(pieces)), 2):
         p, q = pieces[one], pieces[other]
         if joint.pieces.surely_before(p, q) or joint.pieces.surely_before(q, p):
             continue
         below, above = (_lies_below(joint, a, b) for a, b in ((one, other), (other, one)))
-        apart = [below, above, *([sharing[key]] if (key := frozenset((one, other))) in sharing else [])]
+        apart = [below, above, *sharing.get(frozenset((one, other)), ())]
         for meet in _meetings(joint, one, other):
             joint.model.add_bool_or(*apart, ~meet)
 

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 
 from tvm_memopt.solvers.layout.gaps import lowest_fit
-from tvm_memopt.solvers.layout.greedy import ORDERS, Blocks, place_in_order
+from tvm_memopt.solvers.layout.greedy import ORDERS, Blocks, outputs_first, place_in_order, sorted_by
 from tvm_memopt.solvers.request import Deadline
 
 _PATIENCE = 400  # rounds without a smaller arena before giving up
@@ -46,7 +46,7 @@ def boosted_placement(
 def _best_start(blocks: Blocks, alignment: int, deadline: Deadline) -> tuple[int, list[int], list[int]] | None:
     best = None
     for key in ORDERS.values():
-        order = sorted(range(len(blocks.blocks)), key=lambda i: key(blocks.blocks[i]))
+        order = outputs_first(blocks.blocks, sorted_by(blocks, key))
         offsets = place_in_order(blocks, order, lowest_fit, alignment, deadline)
         if offsets is not None and (best is None or _arena(blocks, offsets) < best[0]):
             best = _arena(blocks, offsets), offsets, order

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tvm_memopt.graph import Lifetimes
 
 
@@ -24,4 +26,9 @@ def restrict(lives: Lifetimes, members: tuple[int, ...]) -> Lifetimes:
     """``lives`` with only ``members``, renumbered in that order. Steps are unchanged."""
     number = {old: new for new, old in enumerate(members)}
     inplace = tuple((number[a], number[b]) for a, b in lives.inplace if a in number and b in number)
-    return Lifetimes(tuple(lives.buffers[i] for i in members), inplace, lives.steps)
+    overlaps = tuple(
+        replace(o, source=number[o.source], target=number[o.target])
+        for o in lives.overlaps
+        if o.source in number and o.target in number
+    )
+    return Lifetimes(tuple(lives.buffers[i] for i in members), inplace, lives.steps, overlaps)

@@ -96,6 +96,7 @@ def search(
         return LayoutOutcome(None, None, bound, True)
     goal = max(bound, target if capacity is None else capacity)
     choices, complete = _choices_of_pairs(lives)
+    complete = complete and not lives.overlaps  # the native search does not let buffers overlap at a distance
     deadline, nodes, least = Deadline(effort.seconds), 0, 2**62
     offsets, arena = None, 2**62
     for rank, pairs in enumerate(choices):
@@ -115,11 +116,16 @@ def search(
 def greedy(lives: Lifetimes, alignment: int, effort: Effort = Effort(), *, inplace: bool = True) -> LayoutOutcome:
     """Return the best of the greedy placements, the fastest of which is O(n log n). Always returns a placement.
 
-    ``inplace``: whether the pairs that save the most bytes share an offset.
+    ``inplace``: whether the pairs that save the most bytes share an offset, and others overlap at a distance.
     """
     offsets, report = np.zeros(len(lives.buffers), np.int64), np.zeros(3, np.int64)
-    vectors = _vectors(lives, best_pairs(lives) if inplace else {})
-    native.library().layout_greedy(*vectors, alignment, effort.seconds, _flag(effort), offsets, report)
+    source_of = best_pairs(lives) if inplace else {}
+    # The native code takes a gap between the last buffer of one chain and the first of another.
+    ends = [o for o in lives.overlaps if inplace and o.target not in source_of and o.source not in source_of.values()]
+    gaps = native.vector([x for o in ends for x in (o.source, o.target, o.distance)])
+    native.library().layout_greedy(
+        *_vectors(lives, source_of), gaps, alignment, effort.seconds, _flag(effort), offsets, report
+    )
     arena, bound = int(report[0]), load_bound(lives, alignment)
     return LayoutOutcome(tuple(offsets.tolist()), arena, bound, arena == bound)
 

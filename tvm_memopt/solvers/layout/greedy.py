@@ -6,7 +6,7 @@ Only buffers that are live at a common step can conflict, so each buffer is comp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvm_memopt.graph import Lifetimes
 from tvm_memopt.solvers.layout.chains import sharing_chains
@@ -21,7 +21,10 @@ _CHECK_EVERY = 128
 
 @dataclass(frozen=True)
 class Block:
-    """A chain of buffers at one offset, with the figures that the sort orders use."""
+    """A chain of buffers at one offset, with the figures that the sort orders use.
+
+    ``after``: the block, if any, into which this one should reach, and which is better placed before it.
+    """
 
     buffers: tuple[int, ...]
     first: int
@@ -29,6 +32,7 @@ class Block:
     nbytes: int
     area: int
     load: int
+    after: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ def make_blocks(lives: Lifetimes, alignment: int, inplace: bool, deadline: Deadl
     load = RangeMaximum(padded_load(lives, alignment))
     blocks = tuple(_block(lives, chain, load) for chain in chains)
     block_of = {buffer: index for index, chain in enumerate(chains) for buffer in chain}
+    apart = lives if inplace else lives.apart()
+    distance = {(o.source, o.target): o.distance for o in apart.overlaps}
     meets: list[dict[int, tuple[int, int]]] = [{} for _ in blocks]
     live: list[int] = []
     for count, new in enumerate(sorted(block_of, key=lambda i: lives.buffers[i].first)):
@@ -70,12 +76,45 @@ def make_blocks(lives: Lifetimes, alignment: int, inplace: bool, deadline: Deadl
         for other in live:
             theirs = block_of[other]
             if theirs != mine:
-                size = lives.buffers[other].nbytes
-                below, above = meets[mine].get(theirs, (0, 0))
-                below, above = max(below, b.nbytes), max(above, size)
+                beneath, over = _forbidden(lives, new, other, distance)
+                below, above = meets[mine].get(theirs, (beneath, over))
+                below, above = max(below, beneath), max(above, over)
                 meets[mine][theirs], meets[theirs][mine] = (below, above), (above, below)
         live.append(new)
-    return Blocks(blocks, tuple(tuple((j, *sizes) for j, sizes in found.items()) for found in meets))
+    neighbours = tuple(tuple((j, *sizes) for j, sizes in found.items()) for found in meets)
+    return Blocks(_with_partners(blocks, block_of, apart), neighbours)
+
+
+def _forbidden(lives: Lifetimes, one: int, other: int, distance: Mapping[tuple[int, int], int]) -> tuple[int, int]:
+    """(below, above): with ``other`` at offset x, ``one`` cannot lie in the interval (x - below, x + above)."""
+    below, above = lives.buffers[one].nbytes, lives.buffers[other].nbytes
+    if (one, other) in distance:  # an input keeps its distance above the output
+        above = min(above, distance[one, other])
+    elif (other, one) in distance:
+        below = min(below, distance[other, one])
+    return below, above
+
+
+def _with_partners(blocks: Sequence[Block], block_of: Mapping[int, int], lives: Lifetimes) -> tuple[Block, ...]:
+    partner: dict[int, tuple[int, int]] = {}
+    for overlap in lives.overlaps:
+        source, target = block_of.get(overlap.source), block_of.get(overlap.target)
+        if source is not None and target is not None and source != target:
+            partner[source] = max(partner.get(source, (0, 0)), (overlap.weight, target))
+    return tuple(replace(b, after=partner[i][1]) if i in partner else b for i, b in enumerate(blocks))
+
+
+def outputs_first(blocks: Sequence[Block], order: Sequence[int]) -> list[int]:
+    """``order`` with the block that each one reaches into before it, since inputs lie above outputs."""
+    placed: dict[int, None] = {}
+    for index in order:
+        waiting: list[int] = []
+        current: int | None = index
+        while current is not None and current not in placed and current not in waiting:
+            waiting.append(current)
+            current = blocks[current].after
+        placed.update(dict.fromkeys(reversed(waiting)))
+    return list(placed)
 
 
 def _block(lives: Lifetimes, chain: tuple[int, ...], load: RangeMaximum) -> Block:
@@ -93,11 +132,16 @@ def greedy_placements(
         for order_name, key in ORDERS.items():
             if fit_name == "best fit" and not best_fit:
                 continue
-            order = sorted(range(len(blocks.blocks)), key=lambda i: key(blocks.blocks[i]))
+            order = outputs_first(blocks.blocks, sorted_by(blocks, key))
             offsets = place_in_order(blocks, order, fit, alignment, deadline)
             if offsets is None:
                 return
             yield f"{fit_name} by {order_name}", offsets
+
+
+def sorted_by(blocks: Blocks, key: Callable[[Block], tuple[int, ...]]) -> list[int]:
+    """The blocks in the order of ``key``."""
+    return sorted(range(len(blocks.blocks)), key=lambda i: key(blocks.blocks[i]))
 
 
 def place_in_order(

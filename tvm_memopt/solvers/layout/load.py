@@ -18,8 +18,8 @@ def padded_load(lives: Lifetimes, alignment: int) -> list[int]:
         delta[b.last + 1] -= padded
     load = list(accumulate(delta[:-1]))
     pairs_at: dict[int, list[tuple[int, int, int]]] = {}
-    for source, target in lives.inplace:
-        shared = align_up(min(lives.buffers[source].nbytes, lives.buffers[target].nbytes), alignment)
+    for (source, target), nbytes in lives.weights().items():
+        shared = align_up(nbytes, alignment)
         pairs_at.setdefault(lives.buffers[target].first, []).append((source, target, shared))
     for step, pairs in pairs_at.items():
         load[step] -= best_sharing(pairs)

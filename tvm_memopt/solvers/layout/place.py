@@ -111,7 +111,7 @@ def refine(
         placement = _boost(lives, placement, goal, effort, "inplace" not in disabled)
     if "cp-sat" in disabled or _enough(placement, target):
         return placement
-    free = Lifetimes(lives.buffers, (), lives.steps) if "inplace" in disabled else lives
+    free = lives.apart() if "inplace" in disabled else lives
     everything = tuple(i for i, b in enumerate(lives.buffers) if b.nbytes)
     parts = [everything] if "decompose" in disabled else time_components(lives)
     offsets = list(placement.offsets)
@@ -135,7 +135,7 @@ def _search_natively(
     from tvm_memopt.solvers.layout.exact import Effort, search
 
     apart = "inplace" in disabled
-    free = Lifetimes(lives.buffers, (), lives.steps) if apart else lives
+    free = lives.apart() if apart else lives
     seconds = effort.deadline.remaining * time_shares.EXACT_LAYOUT
 
     def call(flag: np.ndarray) -> LayoutOutcome:
@@ -201,10 +201,10 @@ def _native_attempts(
     """Greedy placement in C++, for many buffers."""
     from tvm_memopt.solvers.layout.exact import Effort, greedy
 
-    for shared in (True, False) if "inplace" not in disabled and lives.inplace else (False,):
+    for shared in (True, False) if "inplace" not in disabled and lives.shares else (False,):
         found = greedy(lives, alignment, Effort(deadline.remaining, disabled=disabled), inplace=shared)
         assert found.offsets is not None
-        yield "greedy" + (", in-place pairs apart" if lives.inplace and not shared else ""), found.offsets
+        yield "greedy" + (", in-place pairs apart" if lives.shares and not shared else ""), found.offsets
 
 
 def _attempts(
@@ -213,11 +213,11 @@ def _attempts(
     """Yield (method, offsets), fastest first. Pairs are tried both sharing and, as sharing ties buffers, apart."""
     inplace = "inplace" not in disabled
     yield "replay in time order", replay(lives, alignment, inplace)
-    for shared in (True, False) if inplace and lives.inplace else (False,):
+    for shared in (True, False) if inplace and lives.shares else (False,):
         blocks = make_blocks(lives, alignment, shared, deadline)
         if blocks is None:
             return
-        label = ", in-place pairs apart" if lives.inplace and not shared else ""
+        label = ", in-place pairs apart" if lives.shares and not shared else ""
         for method, found in greedy_placements(blocks, alignment, deadline, "best-fit" not in disabled):
             yield method + label, _spread(lives, blocks, found)
 

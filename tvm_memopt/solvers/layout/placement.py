@@ -42,9 +42,9 @@ def held_peak(lives: Lifetimes, offsets: tuple[int, ...]) -> int:
         delta[b.first] += b.nbytes
         delta[b.last + 1] -= b.nbytes
     shared = [0] * lives.steps
-    for source, target in lives.inplace:
-        if offsets[source] == offsets[target]:
-            shared[lives.buffers[target].first] += min(lives.buffers[source].nbytes, lives.buffers[target].nbytes)
+    for source, target in {*lives.inplace, *((o.source, o.target) for o in lives.overlaps)}:
+        ends = min(offsets[i] + lives.buffers[i].nbytes for i in (source, target))
+        shared[lives.buffers[target].first] += max(0, ends - max(offsets[source], offsets[target]))
     held = peak = 0
     for change, saved in zip(delta, shared, strict=False):
         held += change

@@ -50,12 +50,8 @@ def memory_tables(graph: Graph) -> MemoryTables:
 
 def _pairs(graph: Graph, op: int) -> tuple[tuple[int, int, int], ...]:
     """In-place pairs usable in some order. A returned input outlives every op, so it never shares."""
-    roots = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op].inplace)
-    return tuple(
-        (source, target, min(graph.tensors[source].nbytes, graph.tensors[target].nbytes))
-        for source, target in roots
-        if graph.planned[source] and graph.planned[target] and source not in graph.returned
-    )
+    pairs = graph.sharing[op]
+    return tuple((p.source, p.target, p.weight) for p in pairs if p.source not in graph.returned)
 
 
 def op_effect(tables: MemoryTables, op: int, dying: Sequence[int]) -> tuple[int, int]:

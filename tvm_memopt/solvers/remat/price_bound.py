@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tvm_memopt.graph import Graph
+from tvm_memopt.graph import Graph, Op
 from tvm_memopt.graph.liveness import best_sharing
+from tvm_memopt.graph.model import MAX_NBYTES, Inplace
 from tvm_memopt.solvers import time_shares
 from tvm_memopt.solvers.order.search import search_order
 from tvm_memopt.solvers.request import Deadline
@@ -92,20 +93,26 @@ def priced_graph(graph: Graph, price: float, unit: float) -> Graph:
     for op_id, op in enumerate(graph.ops):
         touched = {*graph.reads[op_id], *graph.writes[op_id]}
         own = price * op.workspace / unit + sum(full[t] - weights[t] for t in touched)
-        ops.append(replace(op, workspace=max(0, int(own - _shared(graph, op_id, full, weights)))))
+        workspace = max(0, int(own - _shared(graph, op_id, full, weights)))
+        ops.append(replace(op, workspace=workspace, inplace=_without_distances(op)))
     tensors = tuple(replace(t, nbytes=w) for t, w in zip(graph.tensors, weights, strict=True))
     return replace(graph, tensors=tensors, ops=tuple(ops), alignment=1)
 
 
 def _shared(graph: Graph, op_id: int, full: Sequence[float], weights: Sequence[int]) -> int:
     """The most by which in-place pairs of an op save more at full weight than at ``weights``."""
-    pairs = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op_id].inplace)
-    saved = [
-        (source, target, math.ceil(min(full[source], full[target])) - min(weights[source], weights[target]))
-        for source, target in pairs
-        if graph.planned[source] and graph.planned[target]
-    ]
+    pairs = graph.sharing[op_id]
+    most = [math.ceil(min(full[p.source], full[p.target])) for p in pairs]
+    if any(pair.distance is not None for pair in pairs):
+        return sum(most)
+    least = [min(weights[p.source], weights[p.target]) for p in pairs]
+    saved = [(p.source, p.target, high - low) for p, high, low in zip(pairs, most, least, strict=True)]
     return best_sharing(saved) if saved else 0
+
+
+def _without_distances(op: Op) -> tuple[Inplace, ...]:
+    """The pairs of an op whose tensors have other sizes: they may overlap anywhere."""
+    return tuple(pair if len(pair) == 2 else (pair[0], pair[1], -MAX_NBYTES) for pair in op.inplace)
 
 
 def _coarse_prices(graph: Graph) -> list[float]:

@@ -73,14 +73,7 @@ def _matters(graph: Graph, tensor: int) -> bool:
 def _pairs(graph: Graph, op_id: int) -> list[tuple[int, int, int]]:
     """(input, index of the output among the op's outputs, shared bytes) of each in-place pair."""
     place = {tensor: index for index, tensor in enumerate(graph.writes[op_id])}
-    pairs = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op_id].inplace)
-    return [
-        (source, place[target], shared)
-        for source, target in pairs
-        if graph.planned[source]
-        and target in place
-        and (shared := min(graph.tensors[source].nbytes, graph.tensors[target].nbytes))
-    ]
+    return [(p.source, place[p.target], p.weight) for p in graph.sharing[op_id] if p.weight]
 
 
 def search_recompute(

@@ -191,19 +191,19 @@ def _add_inplace(retention: Retention, hold: Callable[[Any, Any, Any, Any, int],
     released: dict[Instance, list[Any]] = {}
     for run in retention.all_runs():
         taken: dict[int, list[Any]] = {}
-        pairs = dict.fromkeys((graph.root[s], t) for s, t in graph.ops[run.op].inplace if graph.planned[t])
-        for source, target in pairs:
-            for instance in retention.instances.get(source, []):
+        for pair in graph.sharing[run.op]:
+            for instance in retention.instances.get(pair.source, []):
                 shares = model.new_bool_var("")
                 model.add_implication(shares, run.present)
                 model.add_implication(shares, instance.present)
                 model.add(instance.end == run.start + 1).only_enforce_if(shares)
                 if instance.held is not None:
                     model.add_implication(shares, ~instance.held)
-                beyond = graph.tensors[source].nbytes - graph.tensors[target].nbytes
+                beyond = graph.tensors[pair.source].nbytes - pair.weight
                 hold(run.start, 1, run.start + 1, shares, max(0, beyond))
                 released.setdefault(instance, []).append(shares)
-                taken.setdefault(target, []).append(shares)
+                if pair.distance is None:  # several inputs may overlap an output in different places
+                    taken.setdefault(pair.target, []).append(shares)
         for literals in taken.values():
             model.add_at_most_one(literals)
     for literals in released.values():

@@ -174,12 +174,5 @@ def _packed(
 def _pairs(graph: Graph, op_id: int, fixed: frozenset[int]) -> list[tuple[int, int, int]]:
     """(input, index of the output among the op's outputs, shared bytes) of inputs that can die in the window."""
     place = {tensor: index for index, tensor in enumerate(graph.writes[op_id])}
-    pairs = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op_id].inplace)
-    return [
-        (source, place[target], shared)
-        for source, target in pairs
-        if graph.planned[source]
-        and source not in fixed
-        and target in place
-        and (shared := min(graph.tensors[source].nbytes, graph.tensors[target].nbytes))
-    ]
+    pairs = [pair for pair in graph.sharing[op_id] if pair.weight and pair.source not in fixed]
+    return [(pair.source, place[pair.target], pair.weight) for pair in pairs]

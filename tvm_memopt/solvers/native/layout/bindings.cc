@@ -46,12 +46,15 @@ void layout_search(TensorView first, TensorView last, TensorView nbytes, TensorV
   out[0] = any, out[1] = any ? found.arena : -1, out[2] = found.bound, out[3] = found.nodes;
 }
 
-// The best greedy placement. report: arena, bound, number of the method.
-void layout_greedy(TensorView first, TensorView last, TensorView nbytes, TensorView chain, int64_t alignment,
-                   double seconds, TensorView interrupt, TensorView offsets, TensorView report) {
+// The best greedy placement. gaps: triples of two buffers and their distance in bytes. report: arena, bound (0 with
+// gaps), number of the method.
+void layout_greedy(TensorView first, TensorView last, TensorView nbytes, TensorView chain, TensorView gaps,
+                   int64_t alignment, double seconds, TensorView interrupt, TensorView offsets, TensorView report) {
   const Control control(seconds, as_span<const int32_t>(interrupt, "interrupt").data());
-  const Problem problem = problem_of(buffers_of(first, last, nbytes, chain), alignment);
-  const int64_t bound = problem.load_bound();
+  Buffers buffers = buffers_of(first, last, nbytes, chain);
+  buffers.gaps = as_span<const int64_t>(gaps, "gaps");
+  const Problem problem = problem_of(buffers, alignment);
+  const int64_t bound = buffers.gaps.empty() ? problem.load_bound() : 0;
   const Greedy found = best_greedy(problem, bound, control);
   write_offsets(problem, found.offsets, as_span<int64_t>(offsets, "offsets"));
   const auto out = as_span<int64_t>(report, "report");

@@ -187,6 +187,32 @@ inline Order sorted_by(const Problem& p, Rule rule, const std::vector<int64_t>& 
   return order;
 }
 
+// The gaps of each item, as seen from it.
+inline std::vector<std::vector<Gap>> gaps_by_item(const Problem& p) {
+  std::vector<std::vector<Gap>> found(p.gaps.empty() ? 0 : p.items());
+  for (const Gap& gap : p.gaps) found[gap.source].push_back(gap), found[gap.target].push_back(gap);
+  return found;
+}
+
+// `order` with the target of each item before it, since an item lies above the target that it reaches into.
+inline Order targets_first(const Problem& p, const Order& order) {
+  if (p.gaps.empty()) return order;
+  std::vector<int32_t> target(p.items(), -1);
+  std::vector<int64_t> saved(p.items(), 0);
+  for (const Gap& gap : p.gaps) {
+    const int64_t common = std::min({p.size[gap.source], p.size[gap.target], p.size[gap.target] - gap.distance});
+    if (common > saved[gap.source]) saved[gap.source] = common, target[gap.source] = gap.target;
+  }
+  std::vector<char> placed(p.items(), 0);
+  Order found, waiting;
+  for (const int32_t item : order) {
+    waiting.clear();
+    for (int32_t i = item; i >= 0 && !placed[i]; i = target[i]) placed[i] = 1, waiting.push_back(i);
+    found.insert(found.end(), waiting.rbegin(), waiting.rend());
+  }
+  return found;
+}
+
 // Offsets of the items in `order`: the lowest free offset, or the lower end of the tightest gap, among the placed items
 // that are live with each. Empty if time runs out. Items with a nonnegative offset in `fixed` keep it; they must come
 // first in the order.
@@ -194,6 +220,7 @@ inline Offsets place_in_order(const Problem& p, const Order& order, bool best_fi
                               const Offsets& fixed = {}) {
   Offsets offsets(p.items());
   PlacedItems placed(p);
+  const auto gaps = gaps_by_item(p);
   std::vector<std::pair<int64_t, int64_t>> forbidden;
   int32_t count = 0;
   for (const int32_t i : order) {
@@ -206,7 +233,14 @@ inline Offsets place_in_order(const Problem& p, const Order& order, bool best_fi
     forbidden.clear();
     placed.overlapping(i, [&](int32_t j) {
       const int32_t from = std::max(p.lo[i], p.lo[j]), to = std::min(p.hi[i], p.hi[j]);
-      forbidden.emplace_back(offsets[j] - p.height_over(i, from, to), offsets[j] + p.height_over(j, from, to));
+      int64_t low = offsets[j] - p.height_over(i, from, to), high = offsets[j] + p.height_over(j, from, to);
+      if (!gaps.empty()) {
+        for (const Gap& gap : gaps[i]) {
+          if (gap.target == j) high = std::min(high, offsets[j] + gap.distance);
+          if (gap.source == j) low = std::max(low, offsets[j] - gap.distance);
+        }
+      }
+      forbidden.emplace_back(low, high);
     });
     std::ranges::sort(forbidden);
     int64_t at = 0, best = -1, least = INT64_MAX;
@@ -298,7 +332,7 @@ inline Greedy best_greedy(const Problem& p, int64_t target, const Control& contr
   if (overlaps(p) > kMostOverlaps) return best;
   for (const bool best_fit : {false, true}) {
     for (const Rule rule : kRules) {
-      if (done(place_in_order(p, sorted_by(p, rule, load), best_fit, control))) return best;
+      if (done(place_in_order(p, targets_first(p, sorted_by(p, rule, load)), best_fit, control))) return best;
     }
   }
   return best;

@@ -11,6 +11,13 @@
 
 namespace memopt::layout {
 
+// Two items that share one section, in which `source` may reach into `target` if it begins at least `distance` units
+// above it. A negative distance lets the target begin inside the source.
+struct Gap {
+  int32_t source, target;
+  int64_t distance;
+};
+
 // An item is a buffer, or a chain of buffers that share one offset (in-place pairs). Items are sorted by their first
 // section. A section is a period of time whose set of live items is not contained in that of a neighbour, so items
 // overlap in time exactly if they share a section. Offsets are counted in units. All padded sizes are multiples of one
@@ -26,6 +33,7 @@ struct Problem {
   std::vector<int64_t> profile_begin;  // item -> index into `profile`, or -1 if the height is `size` throughout
   std::vector<int64_t> profile;        // heights per section of the items whose height varies
   std::vector<int32_t> item_of;        // buffer -> item, -1 if it has no bytes
+  std::vector<Gap> gaps;               // used by place_in_order; everything else keeps all items apart
 
   int32_t items() const { return static_cast<int32_t>(lo.size()); }
 
@@ -138,8 +146,9 @@ struct Problem {
 };
 
 // Buffers as given: inclusive steps, bytes, and a number that the members of one chain have in common.
+// `gaps`: triples of two buffers, an input and an output that meet in one step, and their distance in bytes.
 struct Buffers {
-  std::span<const int64_t> first, last, nbytes, chain;
+  std::span<const int64_t> first, last, nbytes, chain, gaps = {};
 };
 
 inline int64_t padded(int64_t nbytes, int64_t alignment) { return (nbytes + alignment - 1) / alignment * alignment; }
@@ -194,6 +203,22 @@ inline void add_item(Problem& p, const Buffers& b, std::span<const int32_t> chai
   }
 }
 
+// Gaps between the last member of one chain and the first of another, which meet in exactly one step.
+inline void add_gaps(Problem& p, const Buffers& b) {
+  std::vector<int64_t> begin(p.items(), INT64_MAX), end(p.items(), INT64_MIN);
+  for (size_t i = 0; i < b.first.size(); ++i) {
+    if (p.item_of[i] < 0) continue;
+    auto& low = begin[p.item_of[i]];
+    auto& high = end[p.item_of[i]];
+    low = std::min(low, b.first[i]), high = std::max(high, b.last[i]);
+  }
+  for (size_t k = 0; k + 2 < b.gaps.size(); k += 3) {
+    const int32_t source = p.item_of[b.gaps[k]], target = p.item_of[b.gaps[k + 1]];
+    if (source < 0 || target < 0 || source == target || end[source] != begin[target]) continue;
+    p.gaps.push_back({source, target, b.gaps[k + 2] / p.unit});
+  }
+}
+
 inline Problem make_problem(const Buffers& b, int64_t alignment) {
   Problem p;
   p.alignment = alignment;
@@ -207,6 +232,7 @@ inline Problem make_problem(const Buffers& b, int64_t alignment) {
     moments.insert(moments.end(), {b.first[i], b.last[i] + 1});
     p.unit = std::gcd(p.unit, padded(b.nbytes[i], alignment));
   }
+  for (size_t k = 2; k < b.gaps.size(); k += 3) p.unit = std::gcd(p.unit, b.gaps[k]);
   p.unit = std::max(p.unit, alignment);
   std::ranges::sort(moments);
   moments.erase(std::ranges::unique(moments).begin(), moments.end());
@@ -225,6 +251,7 @@ inline Problem make_problem(const Buffers& b, int64_t alignment) {
   }
   std::ranges::sort(chains, {}, [&](const auto& c) { return std::tuple(from[c.front()], to[c.back()], c.front()); });
   for (const auto& chain : chains) add_item(p, b, chain, from, to);
+  add_gaps(p, b);
   return p;
 }
 

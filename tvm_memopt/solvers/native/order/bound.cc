@@ -88,7 +88,7 @@ int64_t StepCut::build(int32_t op) {
 }
 
 int64_t StepCut::add_tensor(int32_t t, int32_t op) {
-  const int64_t shared = share_[t];
+  const int64_t shared = std::min(share_[t], problem_.nbytes[t]);
   int64_t fixed = 0;
   if (shared < problem_.nbytes[t]) fixed += add_part(t, problem_.nbytes[t] - shared, -1);
   if (shared > 0) fixed += add_part(t, shared, op);

@@ -93,9 +93,5 @@ def _sums(rows: Sequence[Sequence[int]], values: np.ndarray) -> np.ndarray:
 
 def _pairs(graph: Graph, op: int, number: np.ndarray) -> list[tuple[int, int, int]]:
     """In-place pairs usable in some order. A returned input outlives every op, so it has no pair."""
-    pairs = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op].inplace)
-    return [
-        (int(number[source]), target, min(graph.tensors[source].nbytes, graph.tensors[target].nbytes))
-        for source, target in pairs
-        if number[source] >= 0 and graph.planned[target]
-    ]
+    pairs = graph.sharing[op]
+    return [(int(number[p.source]), p.target, p.weight) for p in pairs if number[p.source] >= 0]

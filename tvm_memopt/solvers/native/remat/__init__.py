@@ -79,6 +79,7 @@ def packed_remat(graph: Graph) -> PackedRemat | None:
     index += [t in graph.returned for t in number]
     index += [op.recomputable for op in graph.ops]
     sizes = [orphans, *(graph.tensors[t].nbytes for t in number), *(op.workspace for op in graph.ops)]
+    sizes += [pair.weight for row in graph.sharing for pair in row]
     costs = np.array([op.cost for op in graph.ops], np.float64)
     return PackedRemat(np.array(index, np.int32), np.array(sizes, np.int64), costs, len(graph.ops))
 
@@ -92,13 +93,7 @@ def _packed(rows: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _pairs(graph: Graph, op: int, number: dict[int, int]) -> list[int]:
-    roots = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op].inplace)
-    return [
-        number[t]
-        for source, target in roots
-        if graph.planned[source] and graph.planned[target]
-        for t in (source, target)
-    ]
+    return [number[t] for pair in graph.sharing[op] for t in (pair.source, pair.target)]
 
 
 def schedule_vector(schedule: Sequence[int] | np.ndarray) -> np.ndarray:

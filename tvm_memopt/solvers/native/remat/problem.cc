@@ -50,6 +50,7 @@ RematProblem::RematProblem(std::span<const int32_t> index, std::span<const int64
   orphans = sizes.one();
   nbytes = copied<int64_t>(sizes.take(tensors));
   workspace = copied<int64_t>(sizes.take(ops));
+  const auto weights = sizes.take(packed_pairs.items.size() / 2);  // per in-place pair
   if (static_cast<int32_t>(costs.size()) != ops) throw std::runtime_error("remat problem: expected one cost an op");
   cost = copied<double>(costs);
   after = transposed(before, ops);
@@ -58,7 +59,7 @@ RematProblem::RematProblem(std::span<const int32_t> index, std::span<const int64
   for (int32_t op = 0; op < ops; ++op) {
     const auto row = packed_pairs[op];
     for (size_t i = 0; i + 1 < row.size(); i += 2) {
-      pairs.push_back({row[i], row[i + 1], std::min(nbytes[row[i]], nbytes[row[i + 1]])});
+      pairs.push_back({row[i], row[i + 1], weights[pairs.size()]});
       shared_in[row[i]] = 1;
     }
     pair_start.push_back(static_cast<int32_t>(pairs.size()));

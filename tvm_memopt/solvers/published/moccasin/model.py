@@ -60,7 +60,7 @@ def build_moccasin(
     runs = _runs(model, order, copies, stages)
     retention = Retention(graph, model, horizon, runs)
     spaced = log_spaced(horizon, _LENGTHS_PER_OP * len(order)) if log_lengths else range(1, horizon + 1)
-    paired = {graph.root[source] for op in graph.ops for source, _ in op.inplace}
+    paired = {pair.source for row in graph.sharing for pair in row}
 
     def lengths(tensor: int) -> Any:
         if not log_lengths or tensor in paired or tensor in graph.returned:  # these need exact ends

@@ -26,7 +26,8 @@ def add_addresses(
     """
     pieces, programme = table.pieces, table.programme
     padded = [align_up(piece.nbytes, pieces.graph.alignment) for piece in pieces.pieces]
-    unit = unit_of(padded, pieces.graph.alignment, disabled)
+    distances = [pair.distance for pair in pieces.pairs if pair.distance is not None]
+    unit = unit_of([*padded, *distances], pieces.graph.alignment, disabled)
     addresses = []
     for index, piece in enumerate(pieces.pieces):
         low = fixed.get(index, 0) // unit
@@ -37,7 +38,7 @@ def add_addresses(
     for one, other in combinations(range(len(sizes)), 2):
         if "disjoint-lives" in disabled or not _never_meet(pieces, one, other):
             _keep_apart(table, addresses, sizes, (one, other), "single-bit" not in disabled)
-    _tie_sharing(table, addresses)
+    _tie_sharing(table, addresses, unit)
     return addresses, unit
 
 
@@ -52,7 +53,7 @@ def _keep_apart(
     """below + above (+ shares) >= live(one, t) + live(other, t) - 1 at every step t at which both may be live."""
     one, other = pair
     programme = table.programme
-    shares = {t: v for (k, t), v in table.shares.items() if {k.source, k.target} == {one, other}}
+    shares = [(t, v) for (k, t), v in table.shares.items() if {k.source, k.target} == {one, other}]
     surely = single_bit and table.pieces.surely_meet(table.pieces.pieces[one], table.pieces.pieces[other])
     below = programme.variable()
     above = ~below if surely and not shares else programme.variable()
@@ -64,12 +65,13 @@ def _keep_apart(
     for t in table.steps:
         live, live_other = table.live(one, t), table.live(other, t)
         if live and live_other:
-            terms = {below: 1, above: 1} | {v: 1 for step, v in shares.items() if step == t}
+            terms = {below: 1, above: 1} | {v: 1 for step, v in shares if step == t}
             for variable in (*live, *live_other):  # appears twice if both begin in one op
                 terms[variable] = terms.get(variable, 0) - 1
             programme.add(terms, low=-1)
 
 
-def _tie_sharing(table: Timetable, addresses: Sequence[int]) -> None:
+def _tie_sharing(table: Timetable, addresses: Sequence[int], unit: int) -> None:
     for (pair, _), shares in table.shares.items():
-        table.programme.add({addresses[pair.source]: 1, addresses[pair.target]: -1}, low=0, high=0, when=shares)
+        low, high = (0, 0) if pair.distance is None else (pair.distance // unit, None)
+        table.programme.add({addresses[pair.source]: 1, addresses[pair.target]: -1}, low=low, high=high, when=shares)

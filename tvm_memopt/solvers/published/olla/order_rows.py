@@ -117,8 +117,9 @@ def _add_sharing(table: Timetable) -> None:
             programme.add({shares: 1, table.x[pair.op, t]: -1}, high=0)
             if (pair.source, t + 1) in table.preserved:
                 programme.add({shares: 1, table.preserved[pair.source, t + 1]: 1}, high=1)
-            used.setdefault(("source", pair.source), {})[shares] = 1
-            used.setdefault(("target", pair.target), {})[shares] = 1
+            if pair.distance is None:  # at a distance, several inputs may overlap an output in different places
+                used.setdefault(("source", pair.source), {})[shares] = 1
+                used.setdefault(("target", pair.target), {})[shares] = 1
     for terms in used.values():
         programme.add(terms, high=1)
 
@@ -132,7 +133,7 @@ def add_loads(table: Timetable, sizes: Sequence[int], peak: int) -> None:
                 terms[variable] = terms.get(variable, 0) + size
         for (pair, step), shares in table.shares.items():
             if step == t:
-                terms[shares] = -min(sizes[pair.source], sizes[pair.target])
+                terms[shares] = -pair.nbytes * sizes[pair.source] // table.pieces.pieces[pair.source].nbytes
         table.programme.add(terms, high=0)
 
 
@@ -153,4 +154,5 @@ def hint_order(table: Timetable, order: Sequence[int], offsets: Mapping[int, int
         return
     for (pair, t), variable in table.shares.items():
         meet = step[pair.op] == t == last[pair.source]
-        hints[variable] = int(meet and offsets[pair.source] == offsets[pair.target])
+        above = offsets[pair.source] - offsets[pair.target]
+        hints[variable] = int(meet and (above == 0 if pair.distance is None else above >= pair.distance))

@@ -138,12 +138,7 @@ def _reached(neighbours: Sequence[Sequence[int]], op: int) -> set[int]:
 
 def _own_bytes(graph: Graph, op: int) -> int:
     """Bytes the op touches, minus the most that in-place pairs can share."""
-    pairs = dict.fromkeys((graph.root[source], target) for source, target in graph.ops[op].inplace)
-    shared = [
-        (source, target, min(graph.tensors[source].nbytes, graph.tensors[target].nbytes))
-        for source, target in pairs
-        if graph.planned[source] and graph.planned[target]
-    ]
+    shared = [(pair.source, pair.target, pair.weight) for pair in graph.sharing[op]]
     touched = {*graph.reads[op], *graph.writes[op]}
     total = sum(graph.tensors[t].nbytes for t in touched) + graph.ops[op].workspace
     return total - (best_sharing(shared) if shared else 0)

@@ -1,0 +1,1 @@
+"""Which bytes of its buffers a kernel touches, and in which order."""
