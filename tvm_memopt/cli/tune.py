@@ -174,6 +174,8 @@ def _search(
         note(f"{len(tuned.unscheduled)} of {len(tuned.best)} kernels are no slower without a schedule and get none")
     for line in tuned.warnings:
         note(f"warning: {line}")
+    if tuned.failed and tuned.first_cause is not None:
+        note(f"{tuned.failed} candidates failed; the first: {tuned.first_cause}")
     if tuned.interrupted:
         note("interrupted: compiling the best schedules so far; run the same command to continue the search")
     return tuned
