@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.command("tune")
 @click.argument("model")
-@click.option("-o", "--output", required=True, metavar="MODULE.so", help="Where to write the compiled module.")
+@click.option("-o", "--output", required=True, metavar="MODULE.so|PROGRAM.elf", help="Where to write the module.")
 @click.option("--work-dir", required=True, metavar="DIR", help="Folder of the database; an existing one is continued.")
 @click.option(
     "--cost-model", type=click.Choice(["gcn", "xgb", "mlp", "random"]), default="gcn", show_default=True,

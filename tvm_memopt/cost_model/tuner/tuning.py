@@ -51,8 +51,9 @@ class TuneOptions:
 class Tuned:
     """Result of a search.
 
-    ``best``: seconds by task. ``failed``: candidates without a time. ``first_cause``: why the first of them failed. Set by untuned.keep_what_is_faster: ``untuned``,
-    seconds without a schedule, and ``unscheduled``, tasks that no schedule makes faster.
+    ``best``: seconds by task. ``failed``: candidates without a time. ``first_cause``: why the first of them failed. Set
+    by untuned.keep_what_is_faster: ``untuned``, seconds without a schedule, and ``unscheduled``, tasks that no schedule
+    makes faster.
     """
 
     database: ms.database.Database
