@@ -64,7 +64,10 @@ _REPORT_FILES = ("report.html", "graph.json", "plan.json", "chart.svg", "chart.p
 
 @click.command("optimize")
 @click.argument("model")
-@click.option("-o", "--output", required=True, metavar="MODULE.so", help="Where to write the compiled module.")
+@click.option(
+    "-o", "--output", required=True, metavar="MODULE.so|PROGRAM.elf",
+    help="Where to write the compiled module: a shared library, or a program that needs no TVM.",
+)  # fmt: skip
 @click.option(
     "--plan", "plan_file", metavar="FILE", help="Follow this plan if the file exists; otherwise write the plan there."
 )
@@ -89,7 +92,8 @@ def command(**arguments: Any) -> None:
     """Plan the memory of MODEL and compile it to a shared library that uses exactly the plan's arena.
 
     Ctrl-C ends the search and compiles the best plan so far. If anything fails, no new file is left behind. A module
-    that does not fit --device is written as well, and the exit status reports it. With Relay, MODULE.so.json is
+    that does not fit --device is written as well, and the exit status reports it. PROGRAM.elf is a program with one
+    static arena instead: it needs no runtime of TVM, and is the only form for Hexagon. With Relay, MODULE.so.json is
     written too: `tvm-memopt run` reads it.
 
     \b
@@ -97,6 +101,7 @@ def command(**arguments: Any) -> None:
       tvm-memopt optimize model.onnx -o model.so --shape input=1,3,224,224
       tvm-memopt optimize model.tflite -o model.so --budget 192KiB --report report/
       tvm-memopt optimize model.onnx -o model.so --device cortex-a72
+      tvm-memopt optimize model.onnx -o model.elf --device hexagon-v66
       tvm-memopt optimize model.onnx -o model.so --frontend relay --executor graph
     """
     given = Arguments(**arguments)
@@ -105,6 +110,8 @@ def command(**arguments: Any) -> None:
     if choose_frontend(given.frontend, RELAY_SERVED) == "relay":
         from tvm_memopt.cli.relay.optimize import optimize_with_relay
 
+        if is_program(given.output):
+            raise MemoptError(f"{given.output}: programs are made with Relax: name a shared library (.so) with Relay")
         optimize_with_relay(given, optimization.outputs())
     else:
         optimization.run()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.command("tune")
 @click.argument("model")
-@click.option("-o", "--output", required=True, metavar="MODULE.so", help="Where to write the compiled module.")
+@click.option("-o", "--output", required=True, metavar="MODULE.so|PROGRAM.elf", help="Where to write the module.")
 @click.option("--work-dir", required=True, metavar="DIR", help="Folder of the database; an existing one is continued.")
 @click.option(
     "--cost-model", type=click.Choice(["gcn", "xgb", "mlp", "random"]), default="gcn", show_default=True,
@@ -174,6 +174,8 @@ def _search(
         note(f"{len(tuned.unscheduled)} of {len(tuned.best)} kernels are no slower without a schedule and get none")
     for line in tuned.warnings:
         note(f"warning: {line}")
+    if tuned.failed and tuned.first_cause is not None:
+        note(f"{tuned.failed} candidates failed; the first: {tuned.first_cause}")
     if tuned.interrupted:
         note("interrupted: compiling the best schedules so far; run the same command to continue the search")
     return tuned

@@ -12,9 +12,10 @@ import numpy as np
 Memory: TypeAlias = Literal["arena", "input", "constant", "storage"]
 
 
-def type_nbytes(dtype: str) -> int:
-    """Bytes of one element of a TVM data type."""
-    return 1 if dtype == "bool" else int("".join(filter(str.isdigit, dtype.partition("x")[0]))) // 8
+def tensor_nbytes(shape: Sequence[int], dtype: str) -> int:
+    """Bytes of a contiguous tensor of a TVM data type."""
+    bits = 8 if dtype == "bool" else int("".join(filter(str.isdigit, dtype)))
+    return math.prod(shape) * bits // 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Value:
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
-        return math.prod(self.shape) * type_nbytes(self.dtype)
+        return tensor_nbytes(self.shape, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class View:
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
-        return math.prod(self.shape) * type_nbytes(self.dtype)
+        return tensor_nbytes(self.shape, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,9 @@ class TuneOptions:
 class Tuned:
     """Result of a search.
 
-    ``best``: seconds by task. ``failed``: candidates without a time. Set by untuned.keep_what_is_faster: ``untuned``,
-    seconds without a schedule, and ``unscheduled``, tasks that no schedule makes faster.
+    ``best``: seconds by task. ``failed``: candidates without a time. ``first_cause``: why the first of them failed. Set
+    by untuned.keep_what_is_faster: ``untuned``, seconds without a schedule, and ``unscheduled``, tasks that no schedule
+    makes faster.
     """
 
     database: ms.database.Database
@@ -64,6 +65,7 @@ class Tuned:
     interrupted: bool = False
     untuned: dict[str, float] = field(default_factory=dict)
     unscheduled: list[str] = field(default_factory=list)
+    first_cause: str | None = None
 
 
 Watch: TypeAlias = Callable[[str, int, float | None], None]
@@ -139,7 +141,9 @@ def tune_tasks(
     if not best:
         cause = counter.first_cause or "the database holds failures only"
         raise MemoptError(f"none of {counter.failed or known} candidates was measured; first failure: {cause}")
-    return Tuned(database, best, counter.measured, counter.failed, known, warnings, interrupted)
+    return Tuned(
+        database, best, counter.measured, counter.failed, known, warnings, interrupted, first_cause=counter.first_cause
+    )
 
 
 def best_seconds(database: ms.database.Database, tasks: list[Task], target: tvm.target.Target) -> dict[str, float]:

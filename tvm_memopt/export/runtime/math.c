@@ -296,20 +296,10 @@ double erf(double x) {
   return copysign(1.0 - erfc(fabs(x)), x);
 }
 
-#define OF_FLOAT(name) \
-  float name##f(float x) { return (float)name(x); }
-#define OF_FLOATS(name) \
-  float name##f(float x, float y) { return (float)name(x, y); }
+float fabsf(float x);
 
-OF_FLOAT(fabs)
-OF_FLOAT(nearbyint) OF_FLOAT(rint) OF_FLOAT(floor) OF_FLOAT(ceil) OF_FLOAT(trunc) OF_FLOAT(round) OF_FLOAT(exp2)
-    OF_FLOAT(exp10) OF_FLOAT(log) OF_FLOAT(log2) OF_FLOAT(log10) OF_FLOAT(log1p) OF_FLOAT(expm1) OF_FLOAT(tanh)
-        OF_FLOAT(sinh) OF_FLOAT(cosh) OF_FLOAT(asinh) OF_FLOAT(acosh) OF_FLOAT(atanh) OF_FLOAT(sin) OF_FLOAT(cos)
-            OF_FLOAT(tan) OF_FLOAT(atan) OF_FLOAT(asin) OF_FLOAT(acos) OF_FLOAT(erfc) OF_FLOATS(pow) OF_FLOATS(fmod)
-                OF_FLOATS(atan2) OF_FLOATS(hypot) OF_FLOATS(copysign)
-
-    // In floats alone, since it is in the inner loops of softmax and sigmoid: the processor multiplies and adds in one.
-    float expf(float x) {
+// In floats alone, since it is in the inner loops of softmax and sigmoid: the processor multiplies and adds in one.
+float expf(float x) {
   static const float series[] = {1.0f / 40320, 1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f};
   if (x != x) return x;
   if (x > 89.0f) return (float)infinity();
@@ -353,3 +343,16 @@ float fmaxf(float x, float y) { return x != x || y > x ? y : x; }
 float fminf(float x, float y) { return x != x || y < x ? y : x; }
 double fmax(double x, double y) { return x != x || y > x ? y : x; }
 double fmin(double x, double y) { return x != x || y < x ? y : x; }
+
+#define OF_FLOAT(name) \
+  float name##f(float x) { return (float)name(x); }
+#define OF_FLOATS(name) \
+  float name##f(float x, float y) { return (float)name(x, y); }
+
+// clang-format off
+OF_FLOAT(fabs) OF_FLOAT(nearbyint) OF_FLOAT(rint) OF_FLOAT(floor) OF_FLOAT(ceil) OF_FLOAT(trunc) OF_FLOAT(round)
+OF_FLOAT(exp2) OF_FLOAT(exp10) OF_FLOAT(log) OF_FLOAT(log2) OF_FLOAT(log10) OF_FLOAT(log1p) OF_FLOAT(expm1)
+OF_FLOAT(tanh) OF_FLOAT(sinh) OF_FLOAT(cosh) OF_FLOAT(asinh) OF_FLOAT(acosh) OF_FLOAT(atanh) OF_FLOAT(sin)
+OF_FLOAT(cos) OF_FLOAT(tan) OF_FLOAT(atan) OF_FLOAT(asin) OF_FLOAT(acos) OF_FLOAT(erfc) OF_FLOATS(pow) OF_FLOATS(fmod)
+OF_FLOATS(atan2) OF_FLOATS(hypot) OF_FLOATS(copysign)
+    // clang-format on
