@@ -48,11 +48,14 @@ def render(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """The table, the geometric means of the ratios, and the models without figures."""
     measured = {name: row for name, row in rows.items() if "cpu_ms" in row}
     lines = [table(HEADER, [_cells(name, row) for name, row in measured.items()])]
-    for other in ("default", "onnxruntime"):
-        ratios = [r for row in measured.values() if (r := _ratio(row, other)) is not None]
-        if ratios:
-            mean = geometric_mean(ratios)
-            lines.append(f"predicted / {other}: geometric mean {mean:.3f} of {len(ratios)}, worst {max(ratios):.3f}")
+    for what, figures in (("CPU time", "cpu_ms"), ("peak bytes", "peak_nbytes")):
+        for other in ("default", "onnxruntime"):
+            ratios = [r for row in measured.values() if (r := _ratio(row, other, figures)) is not None]
+            if ratios:
+                mean, worst = geometric_mean(ratios), max(ratios)
+                lines.append(
+                    f"{what}, predicted / {other}: geometric mean {mean:.3f} of {len(ratios)}, worst {worst:.3f}"
+                )
     lines += [f"{name}: {row.get('skipped') or row.get('error')}" for name, row in rows.items() if name not in measured]
     return "\n".join(lines)
 
@@ -67,9 +70,9 @@ def _cells(name: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _ratio(row: Mapping[str, Any], other: str) -> float | None:
-    times = row["cpu_ms"]
-    return times["predicted"] / times[other] if other in times else None
+def _ratio(row: Mapping[str, Any], other: str, figures: str = "cpu_ms") -> float | None:
+    found = row[figures]
+    return found["predicted"] / found[other] if other in found else None
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
