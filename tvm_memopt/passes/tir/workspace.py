@@ -183,7 +183,8 @@ class KernelForms:
             return found
         found = replace(found, small=None, small_split=None, folds=False, residues=False)
         if fold == "always" and self.small is not None:
-            return replace(found, fast=self.small, split=self.small_split if split != "never" else None)
+            folded = self.small_split if tests_indices(self.original) else self.split  # both fold copies without tests
+            return _with_split(replace(found, fast=self.small, split=None), folded if split != "never" else None, None)
         return found
 
 
