@@ -31,6 +31,7 @@ def optimize(
     caller_arena: bool = False,
     fold_data_movement: str = "auto",
     narrow: str = "auto",
+    overlap: str = "auto",
     io_in_arena: str = "",
     inplace: bool = True,
     measure_costs: bool = False,
@@ -69,6 +70,7 @@ def optimize(
         caller_arena=caller_arena,
         fold_data_movement=fold_data_movement,
         narrow=narrow,
+        overlap=overlap,
         io_in_arena=io_in_arena,
         inplace=inplace,
         measure_costs=measure_costs,
@@ -103,7 +105,7 @@ def pipeline(
     """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``, TVM's own with the memory planner in it.
 
     ``schedules``, ``schedule_seconds``: as in optimize. The other arguments are those of passes.pipeline.pipeline:
-    ``threads``, ``caller_arena``, ``fold_data_movement``, ``inplace``, ``measure_costs``, ``kernel_costs``, ``plan``,
+    ``threads``, ``caller_arena``, ``fold_data_movement``, ``overlap``, ``inplace``, ``measure_costs``, ``kernel_costs``, ``plan``,
     ``strict``, ``device`` and ``on_planned``.
 
     Raises InfeasibleBudgetError or NoPlanError if the budget is not met.

@@ -18,6 +18,7 @@ _RELAY_ONLY = {
 }
 _RELAX_ONLY = {
     "fold": "folding rewrites the loops of Relax's kernels: leave it out; Relay's plans move no data into loops",
+    "overlap": "kernels of Relay keep TVM's buffers: leave it out",
     "narrow": "it cuts kernels of Relax at narrow tensors: leave it out; Relay's kernels are those of TVM",
     "io_in_arena": "a build by Relay leaves inputs and outputs to its executor: leave it out",
     "caller_arena": "the executors of Relay allocate their memory themselves: leave it out",

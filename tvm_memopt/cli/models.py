@@ -34,6 +34,7 @@ class Lowering:
     function: str | None
     fold: str
     narrow: str
+    overlap: str
     io_in_arena: str
     no_inplace: bool
     measure_costs: bool
@@ -85,7 +86,7 @@ def graph_of_model(path: str, options: Lowering, relay_options: Collection[str] 
 
     plan_options = PlanOptions(
         fold_data_movement=options.fold, inplace=not options.no_inplace, measure_costs=options.measure_costs,
-        kernel_costs=costs, device=options.device, io_in_arena=options.io_in_arena,
+        kernel_costs=costs, device=options.device, io_in_arena=options.io_in_arena, overlap=options.overlap,
     )  # fmt: skip
     with stage("lowering"):
         lowered, chosen = lower(mod, chosen, options.narrow)

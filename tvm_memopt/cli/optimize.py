@@ -210,6 +210,7 @@ class _Optimization:
             caller_arena=a.caller_arena,
             fold_data_movement=a.fold,
             narrow=a.narrow,
+            overlap=a.overlap,
             io_in_arena=a.io_in_arena,
             inplace=not a.no_inplace,
             measure_costs=a.measure_costs,

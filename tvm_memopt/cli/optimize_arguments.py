@@ -30,6 +30,7 @@ class Arguments:
     target: str
     fold: str
     narrow: str
+    overlap: str
     io_in_arena: str
     no_inplace: bool
     measure_costs: bool

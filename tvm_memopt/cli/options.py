@@ -140,6 +140,10 @@ kernel_options = stacked(
         help="Short for --narrow never.",
     ),
     click.option(
+        "--overlap", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
+        help="Let outputs begin inside inputs that are still read: if that costs no time, always, never.",
+    ),
+    click.option(
         "--io-in-arena", default="", metavar="inputs,outputs",
         help="Place the inputs, the outputs or both in the arena too.",
     ),
