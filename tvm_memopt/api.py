@@ -45,23 +45,22 @@ def optimize(
     """Lower ``mod`` for ``target`` and plan its memory.
 
     ``device``: a name such as ``"cortex-m7"``, the path of a TOML file, or a profile; it gives the target, unless one
-    is given, and ``plan.notes`` says whether the plan fits its memory. Without a budget, a plan that does not fit is
-    searched once more with what the device has left for the arena.
-    ``budget``: upper limit on the arena, as bytes, ``"192KiB"``, or ``"80%"`` of the peak of the given order.
-    ``time_limit``: search time for each function, in seconds. ``plan``: follow this plan of the main function instead
-    of searching. ``schedules``: ``"predicted"`` gives each kernel the best schedule by prediction, within
-    ``schedule_seconds``; a path names the work folder of ``tvm-memopt tune``. Schedules reorder sums, so that outputs
-    differ in their last bits. The other arguments are those of PlanOptions.
+    is given. ``plan.notes`` says whether the plan fits its memory; without a budget, one that does not is searched once
+    more with what the device has left. ``budget``: upper limit on the arena, as bytes, ``"192KiB"``, or ``"80%"`` of
+    the peak of the given order. ``time_limit``: search time for each function, in seconds. ``plan``: follow this plan
+    of the main function instead of searching. ``schedules``: ``"predicted"`` gives each kernel the best schedule by
+    prediction, within ``schedule_seconds``; a path names the work folder of ``tvm-memopt tune``. Schedules reorder
+    sums, so that outputs differ in their last bits. The other arguments are those of PlanOptions.
 
-    Returns (the planned module, the plan of its main function). The module compiles with
-    ``tvm.compile(planned, target)``. ``plan.notes`` lists what the plan does not cover. If no function can be planned,
-    the plan is None, the module is as lowered by TVM, and a warning gives the reason; with ``strict``, MemoptError is
-    raised instead. Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
+    Returns (the planned module, for ``tvm.compile``; the plan of its main function). Notes of the plan list what it
+    does not cover. If no function can be planned, the plan is None, the module is as lowered by TVM, and a warning says
+    why; ``strict`` raises MemoptError. Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
     from tvm_memopt.passes.compile import compile_module, make_target
     from tvm_memopt.passes.relax.planning import PlanOptions
 
     profile = None if device is None else device_profile(device)
+    source = _scheduler(schedules, schedule_seconds, seed)
     options = PlanOptions(
         budget=budget,
         time_limit=time_limit,
@@ -79,7 +78,6 @@ def optimize(
         strict=strict,
         device=profile,
     )
-    source = _scheduler(schedules, schedule_seconds, seed)
     found = compile_module(mod, make_target(_target(target, profile)), options, schedules=source)
     return found.planned.mod, found.plan
 
@@ -105,8 +103,8 @@ def pipeline(
     """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``, TVM's own with the memory planner in it.
 
     ``schedules``, ``schedule_seconds``: as in optimize. The other arguments are those of passes.pipeline.pipeline:
-    ``threads``, ``caller_arena``, ``fold_data_movement``, ``overlap``, ``inplace``, ``measure_costs``, ``kernel_costs``, ``plan``,
-    ``strict``, ``device`` and ``on_planned``.
+    ``threads``, ``caller_arena``, ``fold_data_movement``, ``overlap``, ``inplace``, ``measure_costs``,
+    ``kernel_costs``, ``plan``, ``strict``, ``device`` and ``on_planned``.
 
     Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """

@@ -13,8 +13,8 @@ from tvm_memopt.graph import Graph, Plan, check
 from tvm_memopt.graph.io_offsets import parse_io_kinds
 from tvm_memopt.passes.relax.branch_results import made_results
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
-from tvm_memopt.passes.relax.inplace import Pairs
-from tvm_memopt.passes.relax.overlap import called_kernels, with_overlaps
+from tvm_memopt.passes.relax.inplace import Pairs, called_kernels, with_overlaps
+from tvm_memopt.passes.relax.overlap.plan import overlap_notes, plan_with_overlaps
 from tvm_memopt.passes.relax.plan_forms import (
     FormedPlan,
     as_planned,
@@ -23,7 +23,6 @@ from tvm_memopt.passes.relax.plan_forms import (
     plan_in_smallest_forms,
     plan_with_forms,
 )
-from tvm_memopt.passes.relax.plan_overlaps import overlap_notes, plan_with_overlaps
 from tvm_memopt.passes.relax.program import Program, symbolic_variables
 from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.form_times import FormTimes

@@ -14,8 +14,7 @@ from dataclasses import replace
 from tvm_memopt.graph import working_set_bound
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.form_choice import FREE
-from tvm_memopt.passes.relax.inplace import Pairs
-from tvm_memopt.passes.relax.overlap import called_kernels, with_overlaps
+from tvm_memopt.passes.relax.inplace import Pairs, called_kernels, with_overlaps
 from tvm_memopt.passes.relax.plan_forms import FormedPlan
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.solvers import Deadline, Request

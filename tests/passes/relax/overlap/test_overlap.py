@@ -13,7 +13,7 @@ from tvm_memopt import testing
 from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Plan, check, working_set_bound
 from tvm_memopt.passes.build import Build, build_planned, build_unmodified
-from tvm_memopt.passes.relax.overlap import called_kernels, with_overlaps
+from tvm_memopt.passes.relax.inplace import called_kernels, with_overlaps
 from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.runtime import measure_memory, outputs_equal, poison_run, run_module
