@@ -33,6 +33,7 @@ def optimize(
     split: str = "auto",
     narrow: str = "auto",
     integer: bool | None = None,
+    overlap: str = "auto",
     io_in_arena: str = "",
     inplace: bool = True,
     measure_costs: bool = False,
@@ -61,6 +62,7 @@ def optimize(
     from tvm_memopt.passes.relax.planning import PlanOptions
 
     profile = None if device is None else device_profile(device)
+    source = _scheduler(schedules, schedule_seconds, seed)
     options = PlanOptions(
         budget=budget,
         time_limit=time_limit,
@@ -71,6 +73,7 @@ def optimize(
         split=split,
         narrow=narrow,
         integer=integer,
+        overlap=overlap,
         io_in_arena=io_in_arena,
         inplace=inplace,
         measure_costs=measure_costs,
@@ -79,8 +82,7 @@ def optimize(
         strict=strict,
         device=profile,
     )
-    chosen, source = make_target(_target(target, profile)), _scheduler(schedules, schedule_seconds, seed)
-    found = compile_module(mod, chosen, options, schedules=source)
+    found = compile_module(mod, make_target(_target(target, profile)), options, schedules=source)
     return found.planned.mod, found.plan
 
 
@@ -105,8 +107,8 @@ def pipeline(
     """A Relax pipeline for ``tvm.compile(mod, target, relax_pipeline=...)``, TVM's own with the memory planner in it.
 
     ``schedules``, ``schedule_seconds``: as in optimize. The other arguments are those of passes.pipeline.pipeline:
-    ``threads``, ``caller_arena``, ``fold_data_movement``, ``split``, ``inplace``, ``measure_costs``, ``kernel_costs``,
-    ``plan``, ``strict``, ``device`` and ``on_planned``.
+    ``threads``, ``caller_arena``, ``fold_data_movement``, ``split``, ``overlap``, ``inplace``, ``measure_costs``,
+    ``kernel_costs``, ``plan``, ``strict``, ``device`` and ``on_planned``.
 
     Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tvm_memopt.errors import MemoptError
-from tvm_memopt.graph import Graph, Plan, find_violations, graph_from_json, plan_from_json
+from tvm_memopt.graph import Allocation, Graph, Plan, find_violations, graph_from_json, plan_from_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,17 +89,22 @@ def arena_nbytes(mod: tvm.IRModule) -> dict[str, int]:
 def dead_after(graph: Graph, plan: Plan) -> list[tuple[int, int, int]]:
     """List (kernel call, offset, nbytes): arena bytes that are dead after each kernel call, for poison_run.
 
-    Views run no kernel. Bytes reused by an in-place output are left out.
+    Views run no kernel. Bytes that an output of the last call uses are left out.
     """
     call_of = _kernel_calls(graph, plan)
     events = []
-    taken = {(a.offset, a.first): a.nbytes for a in plan.allocations if a.tensor is not None and a.nbytes}
+    born: dict[int, list[Allocation]] = {}
+    for a in plan.allocations:
+        if a.tensor is not None and a.nbytes:
+            born.setdefault(a.first, []).append(a)
     for a in plan.allocations:
         if a.last >= len(plan.schedule) - 1 or not a.nbytes or call_of[a.last] < 0:
             continue
-        kept = taken.get((a.offset, a.last), 0) if a.first < a.last else 0
-        if a.nbytes > kept:
-            events.append((call_of[a.last], a.offset + kept, a.nbytes - kept))
+        ranges = [(a.offset, a.end)]
+        for new in born.get(a.last, ()) if a.first < a.last else ():
+            pieces = [[(low, min(high, new.offset)), (max(low, new.end), high)] for low, high in ranges]
+            ranges = [(low, high) for pair in pieces for low, high in pair if low < high]
+        events += [(call_of[a.last], low, high - low) for low, high in ranges]
     return events
 
 

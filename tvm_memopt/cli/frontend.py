@@ -19,6 +19,7 @@ _RELAY_ONLY = {
 _RELAX_ONLY = {
     "fold": "folding rewrites the loops of Relax's kernels: leave it out; Relay's plans move no data into loops",
     "split": "splitting rewrites the loops of Relax's kernels: leave it out; Relay's kernels are those of TVM",
+    "overlap": "kernels of Relay keep TVM's buffers: leave it out",
     "narrow": "it cuts kernels of Relax at narrow tensors: leave it out; Relay's kernels are those of TVM",
     "integer": "it rewrites operators of Relax: leave it out; Relay's arithmetic is that of TVM",
     "io_in_arena": "a build by Relay leaves inputs and outputs to its executor: leave it out",

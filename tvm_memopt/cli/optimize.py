@@ -225,6 +225,7 @@ class _Optimization:
             split=a.split,
             narrow=a.narrow,
             integer=a.integer,
+            overlap=a.overlap,
             io_in_arena=a.io_in_arena,
             inplace=not a.no_inplace,
             measure_costs=a.measure_costs,

@@ -32,6 +32,7 @@ class Arguments:
     split: str
     narrow: str
     integer: bool | None
+    overlap: str
     io_in_arena: str
     no_inplace: bool
     measure_costs: bool

@@ -148,6 +148,10 @@ kernel_options = stacked(
         help="Compute quantised operators in integers, as TFLite defines them; default: if there is no FPU.",
     ),
     click.option(
+        "--overlap", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
+        help="Let outputs begin inside inputs that are still read: if that costs no time, always, never.",
+    ),
+    click.option(
         "--io-in-arena", default="", metavar="inputs,outputs",
         help="Place the inputs, the outputs or both in the arena too.",
     ),

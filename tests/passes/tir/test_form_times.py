@@ -6,9 +6,11 @@ import json
 
 import pytest
 import tvm
+from tvm import te, topi
 
 from tests.passes.tir.running import HOST
 from tests.passes.tir.test_partition import convolution, transposed
+from tvm_memopt.graph import align_up
 from tvm_memopt.passes.tir import form_times
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.workspace import kernel_forms
@@ -40,6 +42,19 @@ def test_a_form_is_timed_once(tmp_path, monkeypatch):
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
     (tmp_path / "file").write_text("")
     assert times(convolution(15, 3), HOST, tmp_path / "file" / "forms.json").ratio("f", "small") > 0
+
+
+def test_an_overlap_is_timed_once_with_room_around_the_output(tmp_path, monkeypatch):
+    x = te.placeholder((1, 4, 24, 40), name="x", dtype="float32")
+    func = te.create_prim_func([x, topi.nn.pool2d(x, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), "max")])
+    found = times(func, HOST, tmp_path / "forms.json")
+    distance = found.forms["f"].smallest.overlaps[0, 1]
+    pairs = ((0, 1, align_up(distance, 64)),)
+    ratio = found.overlap_ratio("f", "small", pairs)
+    assert ratio > 0
+    monkeypatch.setattr(form_times, "paired_seconds", lambda *_, **__: pytest.fail("timed twice"))
+    assert times(func, HOST, tmp_path / "forms.json").overlap_ratio("f", "small", pairs) == ratio
+    assert times(func, ELSEWHERE, tmp_path / "forms.json").overlap_ratio("f", "small", pairs) > 1.02
 
 
 @pytest.mark.usefixtures("never_run")

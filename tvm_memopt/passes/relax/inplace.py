@@ -1,18 +1,23 @@
-"""Parameters of a call that share memory under a plan."""
+"""Parameters of a call that may share memory, and that do under a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from tvm.ir import Var
 
-from tvm_memopt.graph import Allocation, Plan
+from tvm_memopt.graph import Allocation, Graph, Op, Plan, align_up
+from tvm_memopt.graph.model import Inplace
+from tvm_memopt.graph.sharing import common_nbytes
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.program import Operation
+from tvm_memopt.passes.tir.workspace import Kernel
 
 Pair = tuple[int, int] | tuple[int, int, int]
 """Positions (input, output) of parameters at one address, or with the bytes by which the input begins above."""
 Pairs = tuple[Pair, ...]
+_LEAST_SHARE = 16  # pairs that save less than this fraction of the smaller tensor are left out
 
 
 def inplace_pairs(extraction: Extraction, plan: Plan) -> tuple[Pairs, ...]:
@@ -59,3 +64,42 @@ def _overlap(old: Allocation, new: Allocation) -> bool:
 def _position(extraction: Extraction, operation: Operation, tensor: int) -> int:
     variable = extraction.variable_of[tensor]
     return next(i for i, a in enumerate(operation.arguments) if isinstance(a, Var) and a.same_as(variable))
+
+
+def called_kernels(extraction: Extraction) -> frozenset[str]:
+    """Names of the kernels that the function calls."""
+    return frozenset(operation.callee for operation in extraction.operations if operation.callee is not None)
+
+
+def with_overlaps(extraction: Extraction, names: Iterable[str]) -> Extraction:
+    """``extraction`` with the overlaps that calls of the kernels in ``names`` allow."""
+    chosen, graph = frozenset(names), extraction.graph
+    ops = list(graph.ops)
+    for op_id, operation in enumerate(extraction.operations):
+        kernel = extraction.kernels.get(operation.callee or "")
+        if operation.kind == "kernel" and operation.callee in chosen and kernel and ops[op_id].recomputable:
+            found = _pairs(extraction, ops[op_id], operation, kernel)
+            ops[op_id] = replace(ops[op_id], inplace=(*ops[op_id].inplace, *found))
+    return replace(extraction, graph=replace(graph, ops=tuple(ops)), overlapping=chosen)
+
+
+def _pairs(extraction: Extraction, op: Op, operation: Operation, kernel: Kernel) -> list[Inplace]:
+    """Pairs at a distance. As for pairs at one address, the input is passed once and covers its buffer."""
+    graph, found = extraction.graph, list[Inplace]()
+    tensors = [extraction.tensor_of.get(a) if isinstance(a, Var) else None for a in operation.arguments]
+    roots = [None if t is None else graph.root[t] for t in tensors]
+    for (source, target), distance in kernel.overlaps.items():
+        if max(source, target) >= len(tensors):
+            continue
+        one, other, root = tensors[source], tensors[target], roots[source]
+        if one is None or other is None or root is None or other not in op.outputs or (one, other) in op.inplace:
+            continue
+        whole = graph.tensors[one].nbytes == graph.tensors[root].nbytes
+        if whole and roots.count(root) == 1 and graph.planned[root] and graph.planned[other]:
+            found += [(one, other, distance)] if _saves(graph, root, other, distance) else []
+    return found
+
+
+def _saves(graph: Graph, source: int, target: int, distance: int) -> bool:
+    sizes = graph.tensors[source].nbytes, graph.tensors[target].nbytes
+    return common_nbytes(*sizes, align_up(distance, graph.alignment)) * _LEAST_SHARE >= max(1, min(sizes))

@@ -20,8 +20,7 @@ from tvm_memopt.passes.relax.form_choice import (
     least_free_forms,
     predicted_ratio,
 )
-from tvm_memopt.passes.relax.inplace import Pairs, inplace_pairs
-from tvm_memopt.passes.relax.overlap import with_overlaps
+from tvm_memopt.passes.relax.inplace import Pairs, inplace_pairs, with_overlaps
 from tvm_memopt.passes.relax.unfold import Unfolded, unfold_kernels
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.passes.tir.statements import nbytes_of

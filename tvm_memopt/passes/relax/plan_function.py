@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from tvm.ir import Var
 
+from tvm_memopt.errors import MemoptError
 from tvm_memopt.graph import Graph, Plan
 from tvm_memopt.graph.io_offsets import parse_io_kinds
 from tvm_memopt.passes.relax.branch_results import made_results
 from tvm_memopt.passes.relax.extract import Extraction, extract_program
-from tvm_memopt.passes.relax.inplace import Pairs
-from tvm_memopt.passes.relax.overlap import called_kernels, with_overlaps
+from tvm_memopt.passes.relax.inplace import Pairs, called_kernels, with_overlaps
+from tvm_memopt.passes.relax.overlap.plan import overlap_notes, plan_with_overlaps
 from tvm_memopt.passes.relax.plan_forms import (
     FormedPlan,
     follow_plan,
@@ -21,7 +22,6 @@ from tvm_memopt.passes.relax.plan_forms import (
     plan_in_smallest_forms,
     plan_with_forms,
 )
-from tvm_memopt.passes.relax.plan_overlaps import overlap_notes, plan_with_overlaps
 from tvm_memopt.passes.relax.program import Program, symbolic_variables
 from tvm_memopt.passes.relax.unfold import Unfolded
 from tvm_memopt.passes.tir.form_times import FormTimes
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tvm_memopt.passes.relax.planning import PlanOptions
 
 Solver = Callable[[Graph, Request], Plan]
+OVERLAP_MODES = ("auto", "always", "never")
 _BRANCHES_SHARE = 0.5  # of a function's time limit, for all branches together
 _LEAST_SHARE = 0.25  # of the time limit, for the function itself, however long its branches took
 
@@ -115,9 +116,13 @@ class FunctionPlanner:
 
     def extract(self, program: Program) -> Extraction:
         """Extract the graph of ``program`` and plan its branches."""
+        if self.options.overlap not in OVERLAP_MODES:
+            raise MemoptError(f"overlap is {self.options.overlap!r}, expected one of {', '.join(OVERLAP_MODES)}")
         count = sum(2 for operation in program.all_operations() if operation.branches is not None)
         io_in_arena = parse_io_kinds(self.options.io_in_arena)
-        return self._extract(program, _BRANCHES_SHARE * self.options.time_limit / max(count, 1), io_in_arena)
+        found = self._extract(program, _BRANCHES_SHARE * self.options.time_limit / max(count, 1), io_in_arena)
+        always = self.options.inplace and self.options.overlap == "always"
+        return with_overlaps(found, called_kernels(found)) if always else found
 
     def _extract(self, program: Program, seconds: float, io_in_arena: frozenset[str] = frozenset()) -> Extraction:
         found: dict[int, tuple[FunctionPlan, FunctionPlan]] = {}
@@ -161,10 +166,9 @@ class FunctionPlanner:
         def plan(found: Extraction, wanted: Request) -> FormedPlan:
             return plan_with_forms(found, self.times, self.solver, wanted, inplace=inplace, free_splits=free)
 
-        if not inplace or self.options.overlap == "never":
+        if not inplace or self.options.overlap != "auto":
             return plan(extraction, request)
-        at_any_price = self.options.overlap == "always"
-        return plan_with_overlaps(extraction, self.times, plan, request, at_any_price=at_any_price)
+        return plan_with_overlaps(extraction, self.times, plan, request)
 
     def _function_plan(self, found: FormedPlan) -> FunctionPlan:
         kernels = {**found.extraction.kernels, **{name: u.kernel for name, u in found.unfolded.items()}}

@@ -7,14 +7,14 @@ behind one base pointer are left out, and the function is planned once more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tvm_memopt.graph import working_set_bound
 from tvm_memopt.passes.relax.extract import Extraction
 from tvm_memopt.passes.relax.form_choice import FREE
-from tvm_memopt.passes.relax.inplace import Pairs
-from tvm_memopt.passes.relax.overlap import called_kernels, with_overlaps
+from tvm_memopt.passes.relax.inplace import Pairs, called_kernels, with_overlaps
 from tvm_memopt.passes.relax.plan_forms import FormedPlan
 from tvm_memopt.passes.tir.form_times import FormTimes
 from tvm_memopt.solvers import Deadline, Request
@@ -25,12 +25,10 @@ _LEAST_SHARE = 0.1  # for each plan with them
 _MOST_PLANS = 3
 
 
-def plan_with_overlaps(
-    extraction: Extraction, times: FormTimes, plan: PlanOf, request: Request, *, at_any_price: bool = False
-) -> FormedPlan:
+def plan_with_overlaps(extraction: Extraction, times: FormTimes, plan: PlanOf, request: Request) -> FormedPlan:
     """Plan ``extraction``, with overlaps if they lower the arena.
 
-    ``plan``: plans an extraction with its kernel forms. ``at_any_price``: even where they cost run time.
+    ``plan``: plans an extraction with its kernel forms.
     """
     names = set(called_kernels(extraction))
     overlapping = with_overlaps(extraction, names)
@@ -39,7 +37,7 @@ def plan_with_overlaps(
         return plan(extraction, request)
     deadline = Deadline(request.time_limit)
     best = plan(extraction, replace(request, time_limit=_FIRST_SHARE * request.time_limit))
-    limit = float("inf") if at_any_price or request.budget_nbytes is not None else FREE
+    limit = FREE if request.budget_nbytes is None else math.inf
     for _ in range(_MOST_PLANS):
         enough = request.budget_nbytes is not None and best.plan.arena_nbytes <= request.budget_nbytes
         if not names or best.plan.solver.get("interrupted") or enough or best.plan.arena_nbytes <= least:

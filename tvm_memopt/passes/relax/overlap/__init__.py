@@ -1,0 +1,1 @@
+"""Outputs that begin inside inputs which are still read."""
