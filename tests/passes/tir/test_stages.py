@@ -158,7 +158,7 @@ STAGES = {
     "shift": lambda x, _draw: topi.add(x, tirx.const(0.3, "float32")),
     "square": lambda x, _draw: topi.multiply(x, x),
     "softmax": lambda x, _draw: topi.nn.softmax(x),
-    "mean": lambda x, _draw: topi.subtract(x, topi.divide(topi.sum(x, axis=-1, keepdims=True), float(x.shape[-1]))),
+    "mean": lambda x, _draw: topi.subtract(x, topi.divide(topi.sum(x, axis=-1, keepdims=True), float(int(x.shape[-1])))),
     "skip": lambda x, _draw: topi.add(topi.tanh(x), x),
     "pool": _pool,
     "depthwise": _depthwise,
