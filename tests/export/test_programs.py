@@ -22,11 +22,14 @@ from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.runtime import outputs_equal, run_module
 
 TARGET = tvm.target.Target("llvm")
-OPTIONS = [{}, {"narrow": "always", "caller_arena": True}, {"io_in_arena": "inputs,outputs", "narrow": "always"}]
+CASES = [
+    *((name, {"narrow": "always"}) for name in MODELS),
+    ("convolutions", {"caller_arena": True}),
+    ("convolutions", {"io_in_arena": "inputs,outputs"}),
+]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["own", "caller", "io_in_arena"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "options"), CASES, ids=[*MODELS, "caller", "io_in_arena"])
 def test_a_program_computes_what_the_unmodified_build_does_at_the_offsets_of_its_plan(
     name: str, options: dict[str, object], tmp_path: Path
 ) -> None:

@@ -30,14 +30,18 @@ def compile_kernels(mod: tvm.IRModule, program: StaticProgram, target: tvm.targe
 def _require_own_code(name: str, function: tirx.PrimFunc) -> None:
     """Raise MemoptError if a kernel calls a function of TVM's runtime, such as a sort."""
 
-    def check(call: tvm.ir.Call) -> None:
-        if "packed" in getattr(call.op, "name", ""):
-            raise MemoptError(
-                f"kernel {name} calls the library function {call.args[0]}, which programs without TVM's runtime lack: "
-                "a shared library for TVM's virtual machine can do it (-o MODULE.so)"
-            )
+    called: list[object] = []  # an exception would lose its class on the way through native code
 
-    tvm_ffi.structural_walk(function.body, (tvm.ir.Call, check))
+    def note(call: tvm.ir.Call) -> None:
+        if "packed" in getattr(call.op, "name", ""):
+            called.append(call.args[0])
+
+    tvm_ffi.structural_walk(function.body, (tvm.ir.Call, note))
+    if called:
+        raise MemoptError(
+            f"kernel {name} calls the library function {called[0]}, which programs without TVM's runtime lack: "
+            "a shared library for TVM's virtual machine can do it (-o MODULE.so)"
+        )
 
 
 def write_object(kernels: tvm.runtime.Module, path: Path) -> None:

@@ -31,7 +31,7 @@ class Session:
     def __init__(self, remote: tvm.rpc.RPCSession, place: str) -> None:
         self.remote, self.place = remote, place
         self._loaded: dict[str, tvm.runtime.Module] = {}
-        self._names: set[str] = set()
+        self._names: dict[str, str] = {}  # by content
 
     @property
     def cpu(self) -> tvm.runtime.Device:
@@ -77,11 +77,11 @@ class Session:
             raise MemoptError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from None
         digest = hashlib.sha256(content).hexdigest()[:16]
         name = f"{digest}-{re.sub(r'[^A-Za-z0-9_.]', '_', Path(path).stem)[:40]}{Path(path).suffix}"
-        if name not in self._names:
+        if digest not in self._names:
             with self.doing(f"uploading {os.fspath(path)}"):
                 self.remote.upload(bytearray(content), name)
-            self._names.add(name)
-        return name
+            self._names[digest] = name
+        return self._names[digest]
 
     def program(self, path: str | os.PathLike[str], request: bytes, seconds: float) -> bytes:
         """Upload a program, run it on the device with ``request`` on its standard input, and return what it writes.
