@@ -117,6 +117,12 @@ def test_registering_twice_does_no_harm():
     assert relax.get_pipeline("memopt") is not None
 
 
+def test_the_pipeline_by_name_takes_the_name_of_a_source_of_schedules(tmp_path):
+    assert relax.get_pipeline("memopt", schedules="none") is not None
+    with pytest.raises(mo.MemoptError, match="holds no measured schedules: expected predicted, none"):
+        relax.get_pipeline("memopt", schedules=str(tmp_path))
+
+
 def test_a_planned_module_is_not_planned_again(module):
     planned, plan = optimised(module)
     seen = []

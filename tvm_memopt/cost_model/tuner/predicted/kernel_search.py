@@ -24,12 +24,12 @@ from tvm_memopt.passes.tir.threads import fit_threads
 from tvm_memopt.passes.tir.workspace import WORKSPACE_ALIGNMENT, kernel_forms
 
 _BATCH = 16  # candidates predicted at once
-_PARENTS = 12
+_PARENTS, _LEAN_PARENTS = 9, 3
+_LEAN_NBYTES = 2**16  # scratch that most arenas have room for
 _TOLD = 6  # decisions handed to searches of similar kernels
 _PATIENCE = 3  # batches without gain that end a search
 _FINALISTS = 16  # candidates whose spread is estimated
 _LEAST_GAIN = 0.05  # ln of the speed-up below which a kernel keeps its unscheduled form
-_WORTH = 1.4  # ln of the slow-down, against the best, at which a candidate is not worth its smaller scratch
 
 Start: TypeAlias = tuple[str, Decisions]
 """The signature of a sketch, and good decisions for it."""
@@ -107,7 +107,10 @@ class _Evolution:
         return max((one.gain for one in self.found), default=-np.inf)
 
     def _parents(self) -> list[_Candidate]:
-        return sorted(self.found, key=lambda one: -one.gain)[:_PARENTS]
+        """The best candidates, and the best of those with little scratch."""
+        ranked = sorted(self.found, key=lambda one: -one.gain)
+        lean = [one for one in ranked[_PARENTS:] if one.scratch_nbytes <= _LEAN_NBYTES]
+        return ranked[:_PARENTS] + lean[:_LEAN_PARENTS]
 
     def _first(self, starts: Sequence[Start], most: int) -> Iterator[tuple[int, Built]]:
         """Given decisions, then random ones: half of the candidates. A sketch without decisions is one candidate."""
@@ -198,7 +201,7 @@ def _finalists(found: Sequence[_Candidate]) -> list[_Candidate]:
     final, rest = ranked[: _FINALISTS // 2], ranked[_FINALISTS // 2 :]
     least = min((one.scratch_nbytes for one in final), default=0)
     for one in rest:
-        if one.gain < ranked[0].gain - _WORTH or len(final) == _FINALISTS:
+        if len(final) == _FINALISTS:
             break
         if one.scratch_nbytes < least:
             final.append(one)
