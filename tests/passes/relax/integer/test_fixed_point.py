@@ -10,7 +10,7 @@ from tvm import tirx
 from tests.passes.relax.integer import oracle
 from tvm_memopt.passes.relax.integer.fixed_point import mean_factor, quantize_multiplier, rescaled, rescaled_once
 
-ACCUMULATORS = st.integers(-(2**30) + 1, 2**30 - 1)
+ACCUMULATORS = st.integers(-(2**31) + 1, 2**31 - 1)
 MULTIPLIERS = st.tuples(st.integers(2**30, 2**31 - 1), st.integers(-31, 0))
 
 

@@ -17,7 +17,7 @@ from tvm import tirx
 
 Expr: TypeAlias = Any  # a scalar of TIR
 _MANTISSA_BITS = 31
-_GUARD_BITS = 30
+_GUARD_BITS = 31
 INT32_LIMIT = 2**31
 ACCUMULATOR_LIMIT = 2**_GUARD_BITS
 """Accumulators are below it in magnitude."""
@@ -61,10 +61,10 @@ def mean_factor(real: float, count: int) -> Factors:
 
 
 def rescaled(value: Expr, mantissa: Expr | int, exponent: Expr | int) -> Expr:
-    """The int32 ``value`` times ``mantissa · 2^(exponent − 31)``, rounded twice. Its magnitude is below 2^30.
+    """The int32 ``value`` times ``mantissa · 2^(exponent − 31)``, rounded twice. Its magnitude is below 2^31.
 
     A value whose shifted form exceeds int32, for which TFLite's result is undefined, is clamped before. Exponents that
-    vary give results beyond 2^29 that may differ from TFLite's by one, which a clamp to 8 bits removes.
+    vary give results beyond 2^30 that may differ from TFLite's by one, which a clamp to 8 bits removes.
     """
     left = max(exponent, 0) if isinstance(exponent, int) else tirx.max(exponent, 0)
     right = max(-exponent, 0) if isinstance(exponent, int) else tirx.max(-exponent, 0)
@@ -97,11 +97,11 @@ def _doubled_high_product(value: Expr, mantissa: Expr | int) -> Expr:
 
 
 def _divided_by_power_of_two(value: Expr, bits: Expr | int) -> Expr:
-    """The int64 ``value``, of magnitude below 2^30, divided by 2^bits and rounded to nearest, halves away from zero.
+    """The int64 ``value``, of magnitude below 2^31, divided by 2^bits and rounded to nearest, halves away from zero.
 
-    v + v/2^30 is on the outer side of v by less than one, so that adding half and rounding down sends halves outwards.
+    v + v/2^31 is on the outer side of v by less than one, so that adding half and rounding down sends halves outwards.
     Each operand stands once: one that stood twice would be inlined twice. Where ``bits`` vary and are 0, values from
-    2^29 on may become larger by one.
+    2^30 on may become larger by one.
     """
     if isinstance(bits, int) and bits == 0:
         return value

@@ -134,7 +134,7 @@ def _along_channels(values: Array, product: _Product, rank: int) -> Array | None
 
 
 def _fits(product: _Product, bias: Array | None) -> bool:
-    """Whether no accumulator can come near the limits of int32."""
+    """Whether no accumulator can overflow int32."""
     weight, axis = product.weight, product.weight_axis
     if weight.constant is not None:
         magnitudes = np.abs(weight.constant.astype("int64") - weight.zero)
