@@ -185,8 +185,13 @@ def _fits(schedule: s_tir.Schedule, stage: object, loops: list[object], fused: b
         trial.compute_at(stage, loops[-1])
     except s_tir.ScheduleError:
         return False
-    return _iterations(trial, stage) <= _iterations(schedule, stage)
+    inside, alone = _iterations(trial, stage), _iterations(schedule, stage)
+    return inside is not None and alone is not None and inside <= alone
 
 
-def _iterations(schedule: s_tir.Schedule, block: object) -> int:
-    return prod(int(schedule.get(loop).extent) for loop in schedule.get_loops(block))
+def _iterations(schedule: s_tir.Schedule, block: object) -> int | None:
+    """How often the loops around ``block`` run it. None if a loop's length is no constant, as at a padded border."""
+    extents = [schedule.get(loop).extent for loop in schedule.get_loops(block)]
+    if not all(isinstance(extent, tirx.IntImm) for extent in extents):
+        return None
+    return prod(map(int, extents))
