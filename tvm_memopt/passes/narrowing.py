@@ -16,20 +16,30 @@ from tvm_memopt.errors import MemoptError
 from tvm_memopt.passes.relax.form_choice import FREE
 from tvm_memopt.passes.relax.integer.rewrite import integer_arithmetic
 from tvm_memopt.passes.relax.lowering import passes_before_plan
-from tvm_memopt.passes.relax.narrow.element_types import has_narrow_tensors
+from tvm_memopt.passes.relax.narrow.element_types import has_narrow_tensors, widens_halves
 from tvm_memopt.passes.relax.narrow.lowering import narrow_price
 from tvm_memopt.passes.relax.planning import PlanOptions
+from tvm_memopt.passes.tir.rounding import fuses_multiply_add
 from tvm_memopt.targets.fpu import has_fpu
+from tvm_memopt.targets.host import runs_here
 
 NARROW_MODES = ("auto", "always", "never")
+# Seen on AArch64: the code generator contracted other sums in such kernels than in TVM's.
+_HALVES_NOTE = (
+    "kernels are not cut at half-precision tensors: this target multiplies and adds with one rounding, and their "
+    "results could differ from those of TVM's kernels"
+)
+_UNKNOWN_NOTE = (
+    "kernels are cut at narrow tensors; what that costs in time cannot be measured here (--wide keeps TVM's kernels)"
+)
 
 
 @dataclass(frozen=True)
 class LoweredChoices:
     """Lowered forms of a module, to be planned in this order until one meets the budget.
 
-    ``wide``: as TVM's own pipeline lowers it. ``notes``: what stays in floating point, and why narrow kernels are not
-    used.
+    ``wide``: as TVM's own pipeline lowers it. ``notes``: what stays in floating point, why narrow kernels are not
+    used, or that their time is unknown.
     """
 
     modules: Sequence[tvm.IRModule]
@@ -74,6 +84,8 @@ def lowered_choices(
     wide = _lowered(source.mod, target) if source.integer else original
     if options.narrow == "never" or not has_narrow_tensors(mod):
         return LoweredChoices([wide], original, source.notes)
+    if widens_halves(mod) and fuses_multiply_add(target) and not runs_here(target):
+        return LoweredChoices([wide], original, [*source.notes, _HALVES_NOTE])
     cut = _lowered(source.mod, target, narrow=True, integer=source.integer)
     modules, note = _ordered(cut, wide, target, options)
     return LoweredChoices(modules, original, [*source.notes, *([] if note is None else [note])])
@@ -82,13 +94,15 @@ def lowered_choices(
 def _ordered(
     cut: tvm.IRModule, wide: tvm.IRModule, target: tvm.target.Target, options: PlanOptions
 ) -> tuple[list[tvm.IRModule], str | None]:
-    """The modules to plan, first to last, and why the narrow one is not among them."""
+    """The modules to plan, first to last, and what a user should know of the choice."""
     if options.narrow == "always":
         return [cut], None
     if options.plan is not None:
         return [cut, wide], None
     price = narrow_price(cut, wide, target)
-    if price is None or price <= FREE:
+    if price is None:
+        return [cut], None if options.budget is not None or runs_here(target) else _UNKNOWN_NOTE
+    if price <= FREE:
         return [cut], None
     if options.budget is not None:
         return [wide, cut], None

@@ -76,7 +76,7 @@ def test_unsigned_tensors_are_narrow_too() -> None:
     assert widest_bytes(graph_of(mod, "always")) == 8 * 8 * 16
 
 
-def test_half_precision_tensors_lie_between_kernels() -> None:
+def _half_network() -> tvm.IRModule:
     from tvm import relax
 
     builder, x = relax.BlockBuilder(), relax.Var("x", relax.TensorType((64, 64), "float16"))
@@ -89,10 +89,29 @@ def test_half_precision_tensors_lie_between_kernels() -> None:
                 y = builder.emit(relax.op.astype(builder.emit(relax.op.tanh(wide)), "float16"))
             result = builder.emit_output(y)
         builder.emit_func_output(result)
-    mod = builder.get()
+    return builder.get()
+
+
+def test_half_precision_tensors_lie_between_kernels() -> None:
+    mod = _half_network()
     inputs = [np.random.default_rng(0).standard_normal((64, 64)).astype("float16") * np.float16(0.1)]
     assert_planned_right(mod, inputs, narrow="always")
     assert widest_bytes(graph_of(mod, "always")) == 64 * 64 * 2
+
+
+FOREIGN = tvm.target.Target({"kind": "llvm", "mtriple": "riscv64-linux-gnu", "mattr": ["+m", "+a", "+f", "+d"]})
+
+
+def test_half_precision_kernels_stay_whole_where_rounding_cannot_be_checked() -> None:
+    choices = narrowing.lowered_choices(_half_network(), FOREIGN, PlanOptions(narrow="always"))
+    assert [one is choices.wide for one in choices.modules] == [True]
+    assert "results could differ" in choices.notes[0]
+
+
+def test_a_cut_whose_time_is_unknown_is_said() -> None:
+    notes = narrowing.lowered_choices(network(residual), FOREIGN, PlanOptions()).notes
+    assert "cannot be measured here" in notes[0]
+    assert not narrowing.lowered_choices(network(residual), FOREIGN, PlanOptions(budget="90%")).notes
 
 
 def test_a_float_model_is_lowered_as_before() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import tvm
 import tvm_ffi
@@ -30,10 +30,19 @@ def is_narrower(tensor: relax.Expr, other: relax.Expr) -> bool:
 
 def has_narrow_tensors(mod: tvm.IRModule) -> bool:
     """Whether a function of ``mod`` quantises, dequantises, or casts half-precision tensors to or from wider ones."""
+    return _has_call(mod, lambda call: call.op.name in _CONVERSIONS or _widens_halves(call))
+
+
+def widens_halves(mod: tvm.IRModule) -> bool:
+    """Whether a function of ``mod`` casts half-precision tensors to or from wider ones."""
+    return _has_call(mod, _widens_halves)
+
+
+def _has_call(mod: tvm.IRModule, wanted: Callable[[relax.Call], bool]) -> bool:
     found: list[relax.Call] = []
 
     def on_call(call: relax.Call) -> None:
-        if isinstance(call.op, tvm.ir.Op) and (call.op.name in _CONVERSIONS or _widens_halves(call)):
+        if isinstance(call.op, tvm.ir.Op) and wanted(call):
             found.append(call)
 
     for function in _relax_functions(mod):
