@@ -32,6 +32,7 @@ class Comparison:
     passed in by the caller (0: the module allocates its own). The rest is measured; without an unmodified build the
     last three are None. ``arena_position``: index of the arena among the call's storages, if the function may allocate
     others, such as tensors whose size is known only at run time; None if it allocates no others.
+    ``largest_difference``: of the outputs, divided by the largest value; None where they are equal.
     """
 
     planned_arena_nbytes: int | None
@@ -41,6 +42,7 @@ class Comparison:
     times: TimeComparison | None = None
     outputs_equal: bool | None = None
     arena_position: int | None = None
+    largest_difference: float | None = None
 
     @property
     def own_arena_nbytes(self) -> int:
@@ -88,6 +90,7 @@ class Comparison:
             "beside_arena_nbytes": self.beside_arena_nbytes,
             "caller_arena_nbytes": self.caller_arena_nbytes,
             "outputs_equal": self.outputs_equal,
+            "largest_difference": self.largest_difference,
             "planned": {**_memory(self.planned), "total_nbytes": self.planned_total_nbytes},
             "unmodified": None if self.unmodified is None else _memory(self.unmodified),
             "seconds": None if self.times is None else _times(self.times),
@@ -136,9 +139,11 @@ def compare(
     times = compare_times(
         {"planned": module, "unmodified": unmodified}, {"planned": own, "unmodified": list(inputs)}, repeats
     )
-    equal = outputs_equal(run_module(module, own), run_module(unmodified, inputs))
+    outputs, expected = run_module(module, own), run_module(unmodified, inputs)
+    equal = outputs_equal(outputs, expected)
+    difference = None if equal else difference_of_outputs(outputs, expected)
     other = measure_memory(unmodified, inputs)
-    return Comparison(arena_nbytes, passed, memory, other, times, equal, arena_position)
+    return Comparison(arena_nbytes, passed, memory, other, times, equal, arena_position, difference)
 
 
 def largest_difference(module: CompiledModule, other: CompiledModule, inputs: Sequence[np.ndarray]) -> float:
@@ -184,21 +189,33 @@ def text(comparison: Comparison) -> str:
             f"ratio {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
         )
     if comparison.outputs_equal is not None:
-        lines.append("outputs: equal bit for bit" if comparison.outputs_equal else "outputs: DIFFERENT")
+        lines.append(outputs_line(comparison))
     return "\n".join(lines)
 
 
+def outputs_line(comparison: Comparison, *, rounding: bool = False) -> str:
+    """Whether the outputs are equal. ``rounding``: the user asked for arithmetic that rounds otherwise."""
+    if comparison.outputs_equal:
+        return "outputs: equal bit for bit"
+    by = f"{comparison.largest_difference or 0.0:.1e} of the largest value"
+    return (
+        f"outputs: within {by}, as other rounding was asked for" if rounding else f"outputs: DIFFERENT, by up to {by}"
+    )
+
+
 def with_measured(
-    document: dict[str, object], lines: list[str], comparison: Measured | None
+    document: dict[str, object], lines: list[str], comparison: Measured | None, *, rounding: bool = False
 ) -> tuple[dict[str, object], str]:
-    """Add the measurements, if there are any, to a command's document and text."""
+    """Add the measurements, if there are any, to a command's document and text. ``rounding``: as for outputs_line."""
     if comparison is None:
         return document, "\n".join(lines)
-    return {**document, "measured": comparison.document()}, "\n".join([*lines, _told(comparison)])
-
-
-def _told(comparison: Measured) -> str:
-    return text(comparison) if isinstance(comparison, Comparison) else comparison.text()
+    if isinstance(comparison, Comparison):
+        told = text(comparison)
+        if rounding and comparison.outputs_equal is False:
+            told = f"{told.rpartition(chr(10))[0]}\n{outputs_line(comparison, rounding=True)}"
+    else:
+        told = comparison.text()
+    return {**document, "measured": comparison.document()}, "\n".join([*lines, told])
 
 
 def _clock(times: TimeComparison) -> tuple[str, Mapping[str, Spread], Spread]:

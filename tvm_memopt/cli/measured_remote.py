@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tvm_memopt.cli.measured import Comparison
+from tvm_memopt.cli.measured import Comparison, difference_of_outputs
 from tvm_memopt.runtime import outputs_equal
 from tvm_memopt.runtime.remote import measure_remote
 from tvm_memopt.runtime.timing import wall_comparison
@@ -63,5 +63,7 @@ def compare_remote(
         return RemoteComparison(comparison, planned.outputs, ())
     times = wall_comparison({name: one.seconds for name, one in found.items()}, "unmodified")
     equal = outputs_equal(planned.outputs, other.outputs)
-    comparison = Comparison(arena_nbytes, passed, planned.memory, other.memory, times, equal, arena_position)
+    difference = None if equal else difference_of_outputs(planned.outputs, other.outputs)
+    memory, unplanned = planned.memory, other.memory
+    comparison = Comparison(arena_nbytes, passed, memory, unplanned, times, equal, arena_position, difference)
     return RemoteComparison(comparison, planned.outputs, other.outputs)

@@ -312,7 +312,8 @@ class _Optimization:
     def _emit(self, document: dict[str, object], lines: list[str], comparison: Measured | None) -> None:
         from tvm_memopt.cli.measured import with_measured
 
-        emit(self.arguments.as_json, *with_measured(document, lines, comparison))
+        rounding = self.arguments.schedules != "none" or bool(self.arguments.integer)
+        emit(self.arguments.as_json, *with_measured(document, lines, comparison, rounding=rounding))
 
     def _report(self, build: Build, found: FunctionPlan, comparison: Comparison | None) -> Path:
         from tvm_memopt import __version__
