@@ -10,7 +10,7 @@ RUNTIME := $(wildcard tvm_memopt/export/runtime/*)
 MODEL  := examples/models/basic_pitch.onnx
 SHAPE  := serving_default_input_2:0=1,43844,1
 
-.PHONY: demo test test-emulator test-relay lint docs wheel test-sanitize bench clean
+.PHONY: demo test test-slow test-emulator test-relay lint docs wheel test-sanitize bench clean
 .DELETE_ON_ERROR:
 
 # Debian's python3 may lack ensurepip: then the system's pip fills the environment.

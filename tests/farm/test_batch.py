@@ -62,6 +62,7 @@ def test_a_batch_is_complete_and_a_second_run_does_nothing(command, table, tmp_p
         assert [row["model"] for row in csv.DictReader(file)] == [row[0] for row in rows]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_loses_nothing_and_nothing_is_done_twice(table, tmp_path, monkeypatch):
     """The job of the second row kills its worker at its first start; it runs again, and it alone."""
     cells, folder = read_cells(table)[:4], tmp_path / "plans"
@@ -85,6 +86,7 @@ def dying_job(job: Job) -> object:
     return run_job(job)
 
 
+@pytest.mark.slow
 def test_an_interrupted_batch_keeps_its_rows_and_goes_on(table, tmp_path):
     cells, folder = read_cells(table)[1::2], tmp_path / "plans"
 

@@ -12,6 +12,8 @@ from tests.frontends.running import run_main
 from tvm_memopt.frontends import import_model
 from tvm_memopt.passes.relax.integer.rewrite import integer_arithmetic
 
+pytestmark = pytest.mark.slow
+
 tflite = pytest.importorskip("tflite", reason="TFLite models need pip install 'tvm-memopt[tflite]'")
 models = pytest.importorskip("tests.frontends.tflite_models")
 CODE, KIND = tflite.BuiltinOperator, tflite.BuiltinOptions

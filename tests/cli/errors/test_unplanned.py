@@ -43,6 +43,7 @@ def _tune(command, model, tmp_path, *more):
     return command("tune", model, "-o", out, "--work-dir", work, *search, *more)
 
 
+@pytest.mark.slow
 def test_tuned_kernels_are_compiled_without_a_plan_and_the_reason_is_told(command, model, tmp_path):
     result = _tune(command, model, tmp_path, "--measure", "--json")
     assert result.status == 0, result.err

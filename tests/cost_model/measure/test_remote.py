@@ -22,6 +22,8 @@ from tvm_memopt.cost_model.measure.remote import rpc_device
 from tvm_memopt.cost_model.measure.timing import Timing
 from tvm_memopt.targets.rpc import Device, NoDeviceError
 
+pytestmark = pytest.mark.slow
+
 TARGET = host_target(1)
 TIMING = Timing(repeats=2, min_repeat_seconds=1e-4)
 

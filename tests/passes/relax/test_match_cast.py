@@ -101,6 +101,7 @@ def test_every_size_at_run_time_gives_equal_outputs(module, mode):
         assert outputs_equal(run_module(found, inputs), run_module(stock, inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [NonZero, OfInput], ids=lambda m: m.__name__)
 def test_the_arena_is_the_plans_at_every_size(module):
     build = build_planned(module, HOST, PlanOptions(time_limit=1))

@@ -83,6 +83,7 @@ def expected():
     return run_module(build_unmodified(MLP.load(), HOST), INPUTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_a_training_step_is_planned_and_keeps_its_loss_and_gradients(name):
     mod, inputs = NETWORKS[name].load(), NETWORKS[name].draw()
@@ -122,6 +123,7 @@ def test_a_recomputing_step_gives_equal_gradients_in_the_planned_arena(mode, rec
     assert measured.arena_nbytes == measured.storage_nbytes == recomputed.arena_nbytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", LATER_PASSES)
 def test_no_later_pass_merges_or_drops_a_repeat(passes, mlp, recomputed, expected):
     planned, _ = optimised(MLP.load(), plan=recomputed)

@@ -31,11 +31,13 @@ def test_random_kernels_are_equal_in_every_form(seed):
     assert differing_forms(kernels.random_kernel(seed), seed) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(209, 214))
 def test_random_kernels_are_equal_in_every_form_with_fused_multiply_add(seed):
     assert differing_forms(kernels.random_kernel(seed), seed, fused_target()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("func", HAND_MADE[:3])
 def test_hand_made_kernels_are_equal_in_every_form_with_fused_multiply_add(func):
     assert differing_forms(func, target=fused_target()) == []

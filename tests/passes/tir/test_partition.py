@@ -52,6 +52,7 @@ def test_every_form_is_equal_bit_for_bit(func):
     assert differing_forms(func) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("func", KERNELS)
 def test_every_form_is_equal_bit_for_bit_with_fused_multiply_add(func):
     assert differing_forms(func, target=fused_target()) == []

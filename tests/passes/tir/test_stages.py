@@ -25,6 +25,7 @@ def test_every_form_of_every_kind_gives_equal_outputs(name):
     assert differing_forms(staged.KINDS[name](), target=PLAIN) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "func",
     [
@@ -179,12 +180,14 @@ def programs(draw) -> tirx.PrimFunc:
     return te.create_prim_func([x, value])
 
 
+@pytest.mark.slow
 @given(programs(), st.integers(0, 99))
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_random_programs_give_equal_outputs_in_every_form(func, seed):
     assert differing_forms(func, seed, target=PLAIN) == []
 
 
+@pytest.mark.slow
 @given(programs(), st.integers(0, 99))
 @settings(max_examples=max(1, EXAMPLES // 2), deadline=None)
 def test_random_programs_give_equal_outputs_with_fused_multiply_add(func, seed):

@@ -14,6 +14,8 @@ from tests.passes.relax.running import HOST, one_function, outputs, tensor
 from tvm_memopt.passes.build import build_unmodified
 from tvm_memopt.passes.relax.integer.rewrite import integer_arithmetic
 
+pytestmark = pytest.mark.slow
+
 ONE, OTHER, OUT = (float(np.float32(0.07)), 5), (float(np.float32(0.031)), -11), (float(np.float32(0.09)), -4)
 SHAPE = (2, 6, 5, 8)
 Build = Callable[..., relax.Expr]

@@ -60,6 +60,7 @@ def test_an_overlapping_kernel_gives_the_same_bits_down_to_its_distance(name):
     assert apart.tobytes() != together.tobytes()
 
 
+@pytest.mark.slow
 def test_random_kernels_give_the_same_bits_where_they_may_overlap():
     ran = 0
     for seed in range(16):
