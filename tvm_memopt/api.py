@@ -64,24 +64,11 @@ def optimize(
     profile = None if device is None else device_profile(device)
     source = _scheduler(schedules, schedule_seconds, seed)
     options = PlanOptions(
-        budget=budget,
-        time_limit=time_limit,
-        seed=seed,
-        threads=threads,
-        caller_arena=caller_arena,
-        fold_data_movement=fold_data_movement,
-        split=split,
-        narrow=narrow,
-        integer=integer,
-        overlap=overlap,
-        io_in_arena=io_in_arena,
-        inplace=inplace,
-        measure_costs=measure_costs,
-        kernel_costs=kernel_costs,
-        plan=plan,
-        strict=strict,
-        device=profile,
-    )
+        budget=budget, time_limit=time_limit, seed=seed, threads=threads, caller_arena=caller_arena,
+        fold_data_movement=fold_data_movement, split=split, narrow=narrow, integer=integer, overlap=overlap,
+        io_in_arena=io_in_arena, inplace=inplace, measure_costs=measure_costs, kernel_costs=kernel_costs, plan=plan,
+        strict=strict, device=profile,
+    )  # fmt: skip
     found = compile_module(mod, make_target(_target(target, profile)), options, schedules=source)
     return found.planned.mod, found.plan
 
@@ -137,13 +124,14 @@ def _scheduler(schedules: Schedules, seconds: float, seed: int) -> Scheduler | N
 def extract(mod: tvm.IRModule, target: str | tvm.target.Target = "llvm", function: str | None = None) -> Graph:
     """Extract the operator graph of ``mod`` after TVM's own fusion and lowering for ``target``.
 
-    ``function``: name of the function; by default ``main``, or the only function.
+    Kernels are in their smallest form, and outputs may overlap inputs wherever that is safe: each plan of optimize is a
+    plan of this graph. ``function``: name of the function; by default ``main``, or the only function.
     """
     from tvm_memopt.passes.compile import lower, main_function
     from tvm_memopt.passes.relax.planning import PlanOptions, extract_module
 
     lowered, chosen = lower(mod, target)
     with chosen:
-        functions = extract_module(lowered, chosen, PlanOptions()).functions
+        functions = extract_module(lowered, chosen, PlanOptions(overlap="always")).functions
     graph: Graph = functions[function or main_function(functions)].graph
     return graph

@@ -11,7 +11,7 @@ from tvm_memopt.frontends import import_model, random_inputs
 from tvm_memopt.graph import find_violations, plan_from_json, plan_to_json
 from tvm_memopt.passes.build import build_planned, build_unmodified
 from tvm_memopt.passes.compile import make_target
-from tvm_memopt.passes.relax import plan_function, planning
+from tvm_memopt.passes.relax import plan_forms, planning
 from tvm_memopt.runtime import poison_run, run_module
 from tvm_memopt.testing import dead_after
 
@@ -44,7 +44,7 @@ def test_a_module_of_a_wrong_plan_is_caught_by_its_outputs_and_by_its_addresses(
     found = _build(mod).planned.functions["main"]
     wrong = _cut_and_reused(found.plan, found.graph)
     assert find_violations(found.graph, wrong)
-    monkeypatch.setattr(plan_function, "check", lambda *_: None)
+    monkeypatch.setattr(plan_forms, "check", lambda *_: None)
     build = _build(mod, plan=wrong)
     for events in (dead_after(found.graph, wrong), None):
         result = poison_run(build.executable, inputs, events, expected=expected, isolate=True)
@@ -73,7 +73,7 @@ def test_each_life_of_a_small_plan_that_is_cut_is_noticed(network):
         (i, a) for i, a in enumerate(plan.allocations) if a.tensor is not None and a.first < a.last
         and not any(a.tensor == pair[0] for op in graph.ops for pair in op.inplace)
     ]  # fmt: skip
-    assert len(cut_lives) >= 3
+    assert len(cut_lives) >= 2
     for index, cut in cut_lives:
         lives = (*plan.allocations[:index], replace(cut, last=cut.last - 1), *plan.allocations[index + 1 :])
         events = dead_after(graph, replace(plan, allocations=lives))

@@ -89,7 +89,7 @@ def graph_of_model(path: str, options: Lowering, relay_options: Collection[str] 
     plan_options = PlanOptions(
         fold_data_movement=options.fold, split=options.split, inplace=not options.no_inplace,
         measure_costs=options.measure_costs, kernel_costs=costs, device=options.device, io_in_arena=options.io_in_arena,
-        overlap=options.overlap,
+        overlap="never" if options.overlap == "never" else "always",
     )  # fmt: skip
     with stage("lowering"):
         lowered, chosen = lower(mod, chosen, options.narrow, options.integer, options.device)

@@ -84,14 +84,9 @@ def command(
             other = build_unmodified(mod, make_target(str(document["target"])))
     with stage("measuring"):
         comparison = compare(
-            module,
-            other,
-            inputs,
-            arena_nbytes,
-            caller_arena=document["caller_arena"],
-            repeats=repeats,
+            module, other, inputs, arena_nbytes, caller_arena=document["caller_arena"], repeats=repeats,
             arena_position=position,
-        )
+        )  # fmt: skip
     emit(as_json, comparison.document(), text(comparison))
     if comparison.outputs_equal is False:
         raise click.exceptions.Exit(1)

@@ -66,24 +66,11 @@ def pipeline(
     Raises InfeasibleBudgetError or NoPlanError if the budget is not met.
     """
     options = PlanOptions(
-        budget=budget,
-        time_limit=time_limit,
-        seed=seed,
-        threads=threads,
-        caller_arena=caller_arena,
-        fold_data_movement=fold_data_movement,
-        split=split,
-        narrow=narrow,
-        integer=integer,
-        overlap=overlap,
-        io_in_arena=io_in_arena,
-        inplace=inplace,
-        measure_costs=measure_costs,
-        kernel_costs=kernel_costs,
-        plan=plan,
-        strict=strict,
-        device=None if device is None else device_profile(device),
-    )
+        budget=budget, time_limit=time_limit, seed=seed, threads=threads, caller_arena=caller_arena,
+        fold_data_movement=fold_data_movement, split=split, narrow=narrow, integer=integer, overlap=overlap,
+        io_in_arena=io_in_arena, inplace=inplace, measure_costs=measure_costs, kernel_costs=kernel_costs, plan=plan,
+        strict=strict, device=None if device is None else device_profile(device),
+    )  # fmt: skip
 
     @tvm.transform.module_pass(opt_level=0, name="MemoryPlannedPipeline")
     def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:

@@ -48,7 +48,7 @@ def test_an_overlap_is_timed_once_with_room_around_the_output(tmp_path, monkeypa
     x = te.placeholder((1, 4, 24, 40), name="x", dtype="float32")
     func = te.create_prim_func([x, topi.nn.pool2d(x, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), "max")])
     found = times(func, HOST, tmp_path / "forms.json")
-    distance = found.forms["f"].smallest.overlaps[0, 1]
+    distance = found.forms["f"].named["small"].overlaps[0, 1]
     pairs = ((0, 1, align_up(distance, 64)),)
     ratio = found.overlap_ratio("f", "small", pairs)
     assert ratio > 0

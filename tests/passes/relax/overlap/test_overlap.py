@@ -35,7 +35,7 @@ def filters() -> tvm.IRModule:
 
 
 def built(overlap: str, **options: object) -> Build:
-    return build_planned(filters(), HOST, PlanOptions(time_limit=1, overlap=overlap, **options))
+    return build_planned(filters(), HOST, PlanOptions(time_limit=1, overlap=overlap, split="never", **options))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_nothing_overlaps_where_in_place_pairs_are_off():
 
 
 def test_only_the_kernels_named_may_overlap():
-    extraction = extracted(filters(), overlap="never")
+    extraction = extracted(filters(), overlap="never", split="never")
     everything = with_overlaps(extraction, called_kernels(extraction)).graph
     assert with_overlaps(extraction, ()).graph == extraction.graph
     assert working_set_bound(everything)[0] < working_set_bound(extraction.graph)[0]
