@@ -46,6 +46,7 @@ def _quick_compiler(folder):
     return str(script)
 
 
+@pytest.mark.slow
 def test_sources_templates_and_the_type_marker_are_inside(wheel):
     wanted = {
         path.relative_to(ROOT).as_posix()
@@ -61,6 +62,7 @@ def test_sources_templates_and_the_type_marker_are_inside(wheel):
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "examples/"))]
 
 
+@pytest.mark.slow
 def test_the_command_of_the_unpacked_wheel_starts(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)

@@ -71,6 +71,7 @@ def test_main_takes_the_inputs_and_returns_the_loss_and_a_gradient_for_each_para
     assert shapes == [item.shape for item in model.parameters]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(zoo.TRAINING))
 def test_activations_outweigh_parameters(name):
     from tvm_memopt.api import extract
@@ -85,6 +86,7 @@ def test_activations_outweigh_parameters(name):
     assert all(op.recomputable for op in graph.ops if op.cost)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_gradients_are_those_of_torch(name):
     pytest.importorskip("torch", reason="the reference gradients are torch's")

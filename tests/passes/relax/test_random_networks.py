@@ -15,6 +15,7 @@ from tvm_memopt.passes.relax.planning import PlanOptions
 from tvm_memopt.runtime import outputs_equal, run_module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "side", "mode", "options"),
     [

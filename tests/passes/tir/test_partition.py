@@ -47,6 +47,7 @@ KERNELS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("func", KERNELS)
 def test_every_form_is_equal_bit_for_bit(func):
     assert differing_forms(func) == []

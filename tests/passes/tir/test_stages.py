@@ -20,6 +20,7 @@ EXAMPLES = int(os.environ.get("MEMOPT_STAGES_EXAMPLES", "4"))
 PLAIN = tvm.target.Target({"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "x86-64"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", staged.KINDS)
 def test_every_form_of_every_kind_gives_equal_outputs(name):
     assert differing_forms(staged.KINDS[name](), target=PLAIN) == []

@@ -199,6 +199,7 @@ def test_progress_tells_an_arena_that_only_shrinks() -> None:
     assert (news[0].stage, news[-1].stage) == ("given order", "done")
 
 
+@pytest.mark.slow
 def test_ten_thousand_ops_interrupted_in_the_order_search_yield_a_valid_plan() -> None:
     graph = layered_graph(10_000, seed=0)
 

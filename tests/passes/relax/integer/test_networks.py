@@ -32,6 +32,7 @@ def planned(mod: tvm.IRModule, target: tvm.target.Target = HOST, **options: obje
     return found.planned.mod, function.plan, function.graph
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(seed=st.integers(0, 100_000), steps=st.integers(2, 6))
 def test_random_networks_are_equal_in_both_modes(seed: int, steps: int) -> None:
