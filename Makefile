@@ -41,6 +41,10 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# What make test leaves out to stay quick.
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m slow
+
 # On emulated AArch64 and Hexagon devices: the first run downloads 160 MB into the user's cache.
 test-emulator: $(VENV)/.test
 	$(BIN)/python -m pytest tests/targets/emulator tests/export -m emulator

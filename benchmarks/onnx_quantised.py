@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.child import row_in_process
 from benchmarks.tables import geometric_mean, save, table
 from benchmarks.zoo.model import ZooError
 
@@ -64,16 +64,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _in_process(name: str, kind: str, options: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "row.json"
-        command = [sys.executable, "-m", "benchmarks.onnx_quantised", name, "--one", kind, "--out", str(out)]
-        command += ["--samples", str(options.samples), "--time-limit", str(options.time_limit)]
-        command += ["--integer"] if options.integer else []
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        if run.returncode or not out.exists():
-            lines = [line for line in run.stderr.splitlines() if line.strip()]
-            return {"error": lines[-1] if lines else f"exit status {run.returncode}"}
-        return dict(json.loads(out.read_text()))
+    given = [name, "--samples", str(options.samples), "--time-limit", str(options.time_limit)]
+    return row_in_process("benchmarks.onnx_quantised", kind, given + (["--integer"] if options.integer else []))
 
 
 def measure(name: str, kind: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.child import row_in_process
 from benchmarks.tables import geometric_mean, save, table
 from benchmarks.zoo.fetch import Package, fetch
 from benchmarks.zoo.model import ZooError
@@ -97,16 +96,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _in_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "row.json"
-        command = [sys.executable, "-m", "benchmarks.quantised", "--one", name, "--out", str(out)]
-        command += ["--narrow", options.narrow, "--time-limit", str(options.time_limit)]
-        command += ["--integer"] if options.integer else []
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        if run.returncode or not out.exists():
-            lines = [line for line in run.stderr.splitlines() if line.strip()]
-            return {"error": lines[-1] if lines else f"exit status {run.returncode}"}
-        row = dict(json.loads(out.read_text()))
+    given = ["--narrow", options.narrow, "--time-limit", str(options.time_limit)]
+    row = row_in_process("benchmarks.quantised", name, given + (["--integer"] if options.integer else []))
+    if "error" in row:
+        return row
     return {**row, "tflm_head_nbytes": tflite_micro_head(fetch(PACKAGE, MODELS[name]))}
 
 

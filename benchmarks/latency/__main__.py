@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.child import row_in_process
 from benchmarks.tables import RESULTS, geometric_mean, save, table
 
 HEADER = (
@@ -93,17 +92,11 @@ def _in_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
     missing = zoo.available(name)
     if missing is not None:
         return {"skipped": missing}
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "row.json"
-        command = [sys.executable, "-m", "benchmarks.latency", "--one", name, "--out", str(out)]
-        for option in ("schedule_seconds", "repeats", "trials"):
-            command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
-        environment = {**os.environ, "TVM_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        run = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=environment)
-        if run.returncode or not out.exists():
-            lines = [line for line in run.stderr.strip().splitlines() if line.strip()]
-            return {"error": lines[-1] if lines else f"exit status {run.returncode}"}
-        return dict(json.loads(out.read_text()))
+    given = []
+    for option in ("schedule_seconds", "repeats", "trials"):
+        given += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
+    environment = {**os.environ, "TVM_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return row_in_process("benchmarks.latency", name, given, environment)
 
 
 if __name__ == "__main__":

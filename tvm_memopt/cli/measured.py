@@ -175,8 +175,8 @@ def figures(
     )
 
 
-def text(comparison: Comparison) -> str:
-    """The measurements as text."""
+def text(comparison: Comparison, *, rounding: bool = False) -> str:
+    """The measurements as text. ``rounding``: the user asked for arithmetic that rounds otherwise."""
     lines = [*_table(comparison), _arena_line(comparison)]
     if comparison.unmodified is not None:
         share = comparison.planned_total_nbytes / max(total_nbytes(comparison.unmodified), 1)
@@ -189,12 +189,11 @@ def text(comparison: Comparison) -> str:
             f"ratio {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
         )
     if comparison.outputs_equal is not None:
-        lines.append(outputs_line(comparison))
+        lines.append(_outputs_line(comparison, rounding))
     return "\n".join(lines)
 
 
-def outputs_line(comparison: Comparison, *, rounding: bool = False) -> str:
-    """Whether the outputs are equal. ``rounding``: the user asked for arithmetic that rounds otherwise."""
+def _outputs_line(comparison: Comparison, rounding: bool) -> str:
     if comparison.outputs_equal:
         return "outputs: equal bit for bit"
     by = f"{comparison.largest_difference or 0.0:.1e} of the largest value"
@@ -206,15 +205,10 @@ def outputs_line(comparison: Comparison, *, rounding: bool = False) -> str:
 def with_measured(
     document: dict[str, object], lines: list[str], comparison: Measured | None, *, rounding: bool = False
 ) -> tuple[dict[str, object], str]:
-    """Add the measurements, if there are any, to a command's document and text. ``rounding``: as for outputs_line."""
+    """Add the measurements, if there are any, to a command's document and text. ``rounding``: as for text."""
     if comparison is None:
         return document, "\n".join(lines)
-    if isinstance(comparison, Comparison):
-        told = text(comparison)
-        if rounding and comparison.outputs_equal is False:
-            told = f"{told.rpartition(chr(10))[0]}\n{outputs_line(comparison, rounding=True)}"
-    else:
-        told = comparison.text()
+    told = text(comparison, rounding=rounding) if isinstance(comparison, Comparison) else comparison.text()
     return {**document, "measured": comparison.document()}, "\n".join([*lines, told])
 
 
